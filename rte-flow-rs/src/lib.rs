@@ -1,0 +1,1 @@
+//! rte-flow-rs
