@@ -1,0 +1,185 @@
+//! Between datapath and pipeline: translation, what it depended on, what it did, and who was hit.
+
+use super::{Actions, RecircId};
+use crate::clock::Time;
+use crate::key::{FlowKey, Mask};
+use crate::port::DpPort;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Where a translation starts: the beginning, or where an earlier pass left off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// 0: from the first table.
+    pub recirc_id: RecircId,
+}
+
+/// A rule of one bridge; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleId(pub u64);
+
+/// A bridge; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BridgeId(pub u32);
+
+/// Something that a translation depended on. When it changes, flows that depend on it are looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dep {
+    /// The rules of a table: one was added, changed or removed.
+    Table(BridgeId, u8),
+    /// Where an address was learned, or that it was not.
+    Fdb(BridgeId, u16, [u8; 6]),
+    /// The ports of a bridge: number, VLAN mode, flooding, up or down.
+    Ports(BridgeId),
+    /// To which bridge a datapath port belongs.
+    PortOwner(DpPort),
+}
+
+/// All that a translation depended on.
+pub type DepSet = SmallVec<[Dep; 6]>;
+
+/// What a packet of a flow does beside being forwarded. Replayed from hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Counts for this rule and keeps it from idling out.
+    Rule(RuleId),
+    /// Counts as a miss of this table.
+    TableMiss(BridgeId, u8),
+    /// The source address was seen on this port in this VLAN: learn it or keep it.
+    FdbRefresh { bridge: BridgeId, vlan: u16, mac: [u8; 6], port: DpPort },
+    /// Counts for this bucket of a group.
+    Bucket { bridge: BridgeId, group: u32, bucket: u32 },
+    /// Makes or refreshes the flows of this `learn` action of a rule.
+    Learn { rule: RuleId, action: u16 },
+    /// Counts for this mirror.
+    Mirror { bridge: BridgeId, mirror: u32 },
+    /// Counts for this hash bucket of a bond.
+    BondBucket { bond: u32, bucket: u16 },
+    /// Keeps this neighbour.
+    Neighbour { bridge: BridgeId, entry: u32 },
+}
+
+/// Whether a translation may be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cacheable {
+    /// For all packets that the mask covers, until a dependency changes.
+    Yes,
+    /// For this packet only.
+    No,
+}
+
+/// The answer of the slow path: what to do with a packet, and for which others the same is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// Bits of the key that were looked at. Every packet equal in them has the same translation.
+    pub mask: Mask,
+    /// Never empty: a packet that goes nowhere has a `Drop` with its reason.
+    pub actions: Actions,
+    pub deps: DepSet,
+    pub effects: SmallVec<[Effect; 8]>,
+    pub cacheable: Cacheable,
+}
+
+/// Packets of a flow since the last report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hits {
+    pub packets: u64,
+    /// Bytes of the frames as received, without FCS.
+    pub bytes: u64,
+    /// When the last of them was seen. For hardware: when the counter was read.
+    pub used: Time,
+}
+
+impl Hits {
+    /// Add another report.
+    pub fn add(&mut self, other: &Hits) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.used = self.used.max(other.used);
+    }
+}
+
+/// What the datapath asks of the pipeline. Called from several threads.
+pub trait Slowpath: Send + Sync {
+    /// What to do with a packet, without doing it: changes nothing.
+    fn translate(&self, at: &Resume, key: &FlowKey) -> Translation;
+
+    /// Do what packets of a flow do beside being forwarded: count for rules, learn addresses.
+    fn replay(&self, effects: &[Effect], hits: &Hits);
+
+    /// Move what has changed since the last call into `changes`. Flows that depend on any of it must be
+    /// looked at again. Does not block.
+    fn take_changes(&self, changes: &mut Vec<Dep>);
+}
+
+/// A flow's number; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(pub u64);
+
+/// The number that hardware puts on packets of a flow: `generation | index`, 24 bits, never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark(pub u32);
+
+impl Mark {
+    /// Number of bits that every NIC carries (mlx5: 24).
+    pub const BITS: u32 = 24;
+}
+
+/// A datapath flow. It does not change: an update is another flow.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DpFlow {
+    pub id: FlowId,
+    /// Masked by `mask`.
+    pub key: FlowKey,
+    pub mask: Mask,
+    pub actions: Actions,
+    pub deps: DepSet,
+    pub effects: SmallVec<[Effect; 8]>,
+    /// The mark of packets that hardware matched to this flow.
+    pub mark: Mark,
+}
+
+impl DpFlow {
+    /// The port that its packets come in on. Every datapath flow matches it exactly.
+    #[must_use]
+    pub fn in_port(&self) -> DpPort {
+        DpPort(self.key.in_port.get())
+    }
+}
+
+/// What the datapath tells about its flows: the way into hardware. Calls return at once.
+pub trait FlowListener: Send + Sync {
+    /// A flow was installed.
+    fn flow_added(&self, flow: &Arc<DpFlow>);
+    /// A flow is no longer valid, or idle: take it out of hardware, then report its last hits.
+    fn flow_removed(&self, flow: &Arc<DpFlow>);
+}
+
+/// How far a change has come on the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerFence {
+    /// No packet received from now on meets the old state.
+    Fenced,
+    /// This PMD thread did not answer in time.
+    TimedOut { pmd: u32 },
+}
+
+/// How far a change has come in hardware.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HardwareFence {
+    /// No stale rule is left.
+    Fenced,
+    /// So many operations are under way.
+    Pending(usize),
+    /// The device did not do it.
+    Failed(String),
+}
+
+/// The answer to a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The state after the change.
+    pub epoch: u64,
+    pub workers: WorkerFence,
+    pub hardware: HardwareFence,
+}

@@ -1,0 +1,368 @@
+//! The one table of fields.
+//!
+//! Names, masks and prerequisites follow the OVS manual ovs-fields(7).
+
+use crate::key::{FlowKey, Registers};
+use crate::value::Value;
+use std::mem::offset_of;
+
+/// Where a field's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a [`FlowKey`]: byte offset and number of bytes.
+    Key { offset: u16, bytes: u8 },
+    /// In [`Registers`]: byte offset and number of bytes.
+    Registers { offset: u16, bytes: u8 },
+}
+
+/// What a packet must be for a field to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Prereq {
+    /// Any packet.
+    None,
+    /// A VLAN tag is there (`vlan_vid` matched with its present bit).
+    VlanVid,
+    /// eth_type 0x0806 or 0x8035 (RARP).
+    Arp,
+    /// eth_type 0x0800 or 0x86dd.
+    Ip,
+    /// eth_type 0x0800.
+    Ipv4,
+    /// eth_type 0x86dd.
+    Ipv6,
+    /// IP with protocol 6, not a later fragment.
+    Tcp,
+    /// IP with protocol 17, not a later fragment.
+    Udp,
+    /// IP with protocol 132, not a later fragment.
+    Sctp,
+    /// IPv4 with protocol 1.
+    Icmp,
+    /// IPv6 with next header 58.
+    Icmpv6,
+    /// ICMPv6 type 135 or 136, code 0.
+    Nd,
+    /// ICMPv6 type 135, code 0.
+    NdSolicit,
+    /// ICMPv6 type 136, code 0.
+    NdAdvert,
+}
+
+/// How a value is written in text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Decimal,
+    Hex,
+    Mac,
+    Ipv4,
+    Ipv6,
+    OfPort,
+    Frag,
+    TcpFlags,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldDef {
+    pub id: FieldId,
+    /// The name in text.
+    pub name: &'static str,
+    /// Other names that text may use.
+    pub aliases: &'static [&'static str],
+    /// The bytes that hold the field.
+    pub place: Place,
+    /// Width in bits.
+    pub bits: u16,
+    /// How far the field is shifted left within its bytes, in bits.
+    pub shift: u8,
+    pub prereq: Prereq,
+    /// Whether a match may leave out some of its bits.
+    pub maskable: bool,
+    /// Whether an action may change it.
+    pub writable: bool,
+    pub format: Format,
+}
+
+impl FieldDef {
+    /// The value of an exact match on this field.
+    #[must_use]
+    pub fn ones(&self) -> Value {
+        Value::ones(self.bits)
+    }
+
+    /// Whether the field is part of a datapath flow.
+    #[must_use]
+    pub fn is_in_key(&self) -> bool {
+        matches!(self.place, Place::Key { .. })
+    }
+}
+
+/// The name of a field in code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum FieldId {
+    /// Input port. In a key: the datapath port; in a rule: the OpenFlow port.
+    InPort,
+    /// Recirculation of the packet (internal).
+    RecircId,
+    /// Tunnel key.
+    TunId,
+    /// Packet mark.
+    PktMark,
+    /// Connection state bits.
+    CtState,
+    /// Connection mark.
+    CtMark,
+    /// Connection zone.
+    CtZone,
+    /// Datapath hash (internal).
+    DpHash,
+    /// OpenFlow 1.1 metadata.
+    Metadata,
+    /// Register 0.
+    Reg0,
+    /// Register 1.
+    Reg1,
+    /// Register 2.
+    Reg2,
+    /// Register 3.
+    Reg3,
+    /// Register 4.
+    Reg4,
+    /// Register 5.
+    Reg5,
+    /// Register 6.
+    Reg6,
+    /// Register 7.
+    Reg7,
+    /// Register 8.
+    Reg8,
+    /// Register 9.
+    Reg9,
+    /// Register 10.
+    Reg10,
+    /// Register 11.
+    Reg11,
+    /// Register 12.
+    Reg12,
+    /// Register 13.
+    Reg13,
+    /// Register 14.
+    Reg14,
+    /// Register 15.
+    Reg15,
+    /// Ethernet source.
+    EthSrc,
+    /// Ethernet destination.
+    EthDst,
+    /// Ethertype behind VLAN tags.
+    EthType,
+    /// Ethertype of the outer tag (internal).
+    VlanTpid,
+    /// Outer tag: priority, present bit, id.
+    VlanTci,
+    /// Outer VLAN id with the present bit 0x1000.
+    VlanVid,
+    /// Outer VLAN priority.
+    VlanPcp,
+    /// Ethertype of the inner tag (internal).
+    Vlan1Tpid,
+    /// Inner tag (internal).
+    Vlan1Tci,
+    /// IP protocol, or IPv6 next header behind extension headers.
+    IpProto,
+    /// Whole traffic class byte; in text nw_tos is its DSCP, shifted left by 2.
+    IpTos,
+    /// DSCP.
+    IpDscp,
+    /// ECN.
+    IpEcn,
+    /// TTL or hop limit.
+    IpTtl,
+    /// Fragment bits.
+    IpFrag,
+    /// IPv4 source.
+    Ipv4Src,
+    /// IPv4 destination.
+    Ipv4Dst,
+    /// IPv6 source.
+    Ipv6Src,
+    /// IPv6 destination.
+    Ipv6Dst,
+    /// IPv6 flow label.
+    Ipv6Label,
+    /// ARP opcode.
+    ArpOp,
+    /// ARP sender protocol address.
+    ArpSpa,
+    /// ARP target protocol address.
+    ArpTpa,
+    /// ARP sender MAC.
+    ArpSha,
+    /// ARP target MAC.
+    ArpTha,
+    /// TCP source port.
+    TcpSrc,
+    /// TCP destination port.
+    TcpDst,
+    /// TCP flags.
+    TcpFlags,
+    /// UDP source port.
+    UdpSrc,
+    /// UDP destination port.
+    UdpDst,
+    /// SCTP source port.
+    SctpSrc,
+    /// SCTP destination port.
+    SctpDst,
+    /// ICMP type.
+    IcmpType,
+    /// ICMP code.
+    IcmpCode,
+    /// ICMPv6 type.
+    Icmpv6Type,
+    /// ICMPv6 code.
+    Icmpv6Code,
+    /// Neighbour discovery target.
+    NdTarget,
+    /// Source link-layer address of a neighbour solicitation.
+    NdSll,
+    /// Target link-layer address of a neighbour advertisement.
+    NdTll,
+}
+
+impl FieldId {
+    /// The field's row.
+    #[must_use]
+    pub fn def(self) -> &'static FieldDef {
+        &FIELDS[self as usize]
+    }
+
+    /// The field with this name or alias.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<FieldId> {
+        FIELDS.iter().find(|def| def.name == name || def.aliases.contains(&name)).map(|def| def.id)
+    }
+}
+
+impl std::fmt::Display for FieldId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.def().name)
+    }
+}
+
+/// The rows that live in a [`FlowKey`].
+pub fn datapath_fields() -> impl Iterator<Item = &'static FieldDef> {
+    FIELDS.iter().filter(|def| def.is_in_key())
+}
+
+const fn key(offset: usize, bytes: u8) -> Place {
+    Place::Key { offset: offset as u16, bytes }
+}
+
+const fn reg(offset: usize, bytes: u8) -> Place {
+    Place::Registers { offset: offset as u16, bytes }
+}
+
+/// All fields, in the order of [`FieldId`].
+#[rustfmt::skip]
+pub static FIELDS: [FieldDef; 64] = [
+    FieldDef { id: FieldId::InPort, name: "in_port", aliases: &[], place: key(offset_of!(FlowKey, in_port), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: true, format: Format::OfPort },
+    FieldDef { id: FieldId::RecircId, name: "recirc_id", aliases: &[], place: key(offset_of!(FlowKey, recirc_id), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::TunId, name: "tun_id", aliases: &["tunnel_id"], place: key(offset_of!(FlowKey, tun_id), 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::PktMark, name: "pkt_mark", aliases: &[], place: key(offset_of!(FlowKey, pkt_mark), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::CtState, name: "ct_state", aliases: &[], place: key(offset_of!(FlowKey, ct_state), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::CtMark, name: "ct_mark", aliases: &[], place: key(offset_of!(FlowKey, ct_mark), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::CtZone, name: "ct_zone", aliases: &[], place: key(offset_of!(FlowKey, ct_zone), 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::DpHash, name: "dp_hash", aliases: &[], place: key(offset_of!(FlowKey, dp_hash), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::Metadata, name: "metadata", aliases: &[], place: reg(offset_of!(Registers, metadata), 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg0, name: "reg0", aliases: &[], place: reg(offset_of!(Registers, regs), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg1, name: "reg1", aliases: &[], place: reg(offset_of!(Registers, regs) + 4, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg2, name: "reg2", aliases: &[], place: reg(offset_of!(Registers, regs) + 8, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg3, name: "reg3", aliases: &[], place: reg(offset_of!(Registers, regs) + 12, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg4, name: "reg4", aliases: &[], place: reg(offset_of!(Registers, regs) + 16, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg5, name: "reg5", aliases: &[], place: reg(offset_of!(Registers, regs) + 20, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg6, name: "reg6", aliases: &[], place: reg(offset_of!(Registers, regs) + 24, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg7, name: "reg7", aliases: &[], place: reg(offset_of!(Registers, regs) + 28, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg8, name: "reg8", aliases: &[], place: reg(offset_of!(Registers, regs) + 32, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg9, name: "reg9", aliases: &[], place: reg(offset_of!(Registers, regs) + 36, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg10, name: "reg10", aliases: &[], place: reg(offset_of!(Registers, regs) + 40, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg11, name: "reg11", aliases: &[], place: reg(offset_of!(Registers, regs) + 44, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg12, name: "reg12", aliases: &[], place: reg(offset_of!(Registers, regs) + 48, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg13, name: "reg13", aliases: &[], place: reg(offset_of!(Registers, regs) + 52, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg14, name: "reg14", aliases: &[], place: reg(offset_of!(Registers, regs) + 56, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Reg15, name: "reg15", aliases: &[], place: reg(offset_of!(Registers, regs) + 60, 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::EthSrc, name: "eth_src", aliases: &["dl_src"], place: key(offset_of!(FlowKey, eth_src), 6), bits: 48, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Mac },
+    FieldDef { id: FieldId::EthDst, name: "eth_dst", aliases: &["dl_dst"], place: key(offset_of!(FlowKey, eth_dst), 6), bits: 48, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Mac },
+    FieldDef { id: FieldId::EthType, name: "eth_type", aliases: &["dl_type"], place: key(offset_of!(FlowKey, eth_type), 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::VlanTpid, name: "vlan_tpid", aliases: &[], place: key(offset_of!(FlowKey, vlans), 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::VlanTci, name: "vlan_tci", aliases: &[], place: key(offset_of!(FlowKey, vlans) + 2, 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::VlanVid, name: "vlan_vid", aliases: &[], place: key(offset_of!(FlowKey, vlans) + 2, 2), bits: 13, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::VlanPcp, name: "vlan_pcp", aliases: &["dl_vlan_pcp"], place: key(offset_of!(FlowKey, vlans) + 2, 2), bits: 3, shift: 13, prereq: Prereq::VlanVid, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::Vlan1Tpid, name: "vlan1_tpid", aliases: &[], place: key(offset_of!(FlowKey, vlans) + 4, 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::Vlan1Tci, name: "vlan1_tci", aliases: &[], place: key(offset_of!(FlowKey, vlans) + 6, 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::IpProto, name: "nw_proto", aliases: &["ip_proto"], place: key(offset_of!(FlowKey, nw_proto), 1), bits: 8, shift: 0, prereq: Prereq::Ip, maskable: false, writable: false, format: Format::Decimal },
+    FieldDef { id: FieldId::IpTos, name: "nw_tos", aliases: &[], place: key(offset_of!(FlowKey, nw_tos), 1), bits: 8, shift: 0, prereq: Prereq::Ip, maskable: true, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::IpDscp, name: "ip_dscp", aliases: &[], place: key(offset_of!(FlowKey, nw_tos), 1), bits: 6, shift: 2, prereq: Prereq::Ip, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::IpEcn, name: "nw_ecn", aliases: &["ip_ecn"], place: key(offset_of!(FlowKey, nw_tos), 1), bits: 2, shift: 0, prereq: Prereq::Ip, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::IpTtl, name: "nw_ttl", aliases: &[], place: key(offset_of!(FlowKey, nw_ttl), 1), bits: 8, shift: 0, prereq: Prereq::Ip, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::IpFrag, name: "ip_frag", aliases: &["nw_frag"], place: key(offset_of!(FlowKey, nw_frag), 1), bits: 2, shift: 0, prereq: Prereq::Ip, maskable: true, writable: false, format: Format::Frag },
+    FieldDef { id: FieldId::Ipv4Src, name: "nw_src", aliases: &["ip_src"], place: key(offset_of!(FlowKey, ipv4_src), 4), bits: 32, shift: 0, prereq: Prereq::Ipv4, maskable: true, writable: true, format: Format::Ipv4 },
+    FieldDef { id: FieldId::Ipv4Dst, name: "nw_dst", aliases: &["ip_dst"], place: key(offset_of!(FlowKey, ipv4_dst), 4), bits: 32, shift: 0, prereq: Prereq::Ipv4, maskable: true, writable: true, format: Format::Ipv4 },
+    FieldDef { id: FieldId::Ipv6Src, name: "ipv6_src", aliases: &[], place: key(offset_of!(FlowKey, ipv6_src), 16), bits: 128, shift: 0, prereq: Prereq::Ipv6, maskable: true, writable: true, format: Format::Ipv6 },
+    FieldDef { id: FieldId::Ipv6Dst, name: "ipv6_dst", aliases: &[], place: key(offset_of!(FlowKey, ipv6_dst), 16), bits: 128, shift: 0, prereq: Prereq::Ipv6, maskable: true, writable: true, format: Format::Ipv6 },
+    FieldDef { id: FieldId::Ipv6Label, name: "ipv6_label", aliases: &[], place: key(offset_of!(FlowKey, ipv6_label), 4), bits: 20, shift: 0, prereq: Prereq::Ipv6, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::ArpOp, name: "arp_op", aliases: &[], place: key(offset_of!(FlowKey, nw_proto), 1), bits: 8, shift: 0, prereq: Prereq::Arp, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::ArpSpa, name: "arp_spa", aliases: &[], place: key(offset_of!(FlowKey, ipv4_src), 4), bits: 32, shift: 0, prereq: Prereq::Arp, maskable: true, writable: true, format: Format::Ipv4 },
+    FieldDef { id: FieldId::ArpTpa, name: "arp_tpa", aliases: &[], place: key(offset_of!(FlowKey, ipv4_dst), 4), bits: 32, shift: 0, prereq: Prereq::Arp, maskable: true, writable: true, format: Format::Ipv4 },
+    FieldDef { id: FieldId::ArpSha, name: "arp_sha", aliases: &[], place: key(offset_of!(FlowKey, arp_sha), 6), bits: 48, shift: 0, prereq: Prereq::Arp, maskable: true, writable: true, format: Format::Mac },
+    FieldDef { id: FieldId::ArpTha, name: "arp_tha", aliases: &[], place: key(offset_of!(FlowKey, arp_tha), 6), bits: 48, shift: 0, prereq: Prereq::Arp, maskable: true, writable: true, format: Format::Mac },
+    FieldDef { id: FieldId::TcpSrc, name: "tcp_src", aliases: &[], place: key(offset_of!(FlowKey, tp_src), 2), bits: 16, shift: 0, prereq: Prereq::Tcp, maskable: true, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::TcpDst, name: "tcp_dst", aliases: &[], place: key(offset_of!(FlowKey, tp_dst), 2), bits: 16, shift: 0, prereq: Prereq::Tcp, maskable: true, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::TcpFlags, name: "tcp_flags", aliases: &[], place: key(offset_of!(FlowKey, tcp_flags), 2), bits: 12, shift: 0, prereq: Prereq::Tcp, maskable: true, writable: false, format: Format::TcpFlags },
+    FieldDef { id: FieldId::UdpSrc, name: "udp_src", aliases: &[], place: key(offset_of!(FlowKey, tp_src), 2), bits: 16, shift: 0, prereq: Prereq::Udp, maskable: true, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::UdpDst, name: "udp_dst", aliases: &[], place: key(offset_of!(FlowKey, tp_dst), 2), bits: 16, shift: 0, prereq: Prereq::Udp, maskable: true, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::SctpSrc, name: "sctp_src", aliases: &[], place: key(offset_of!(FlowKey, tp_src), 2), bits: 16, shift: 0, prereq: Prereq::Sctp, maskable: true, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::SctpDst, name: "sctp_dst", aliases: &[], place: key(offset_of!(FlowKey, tp_dst), 2), bits: 16, shift: 0, prereq: Prereq::Sctp, maskable: true, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::IcmpType, name: "icmp_type", aliases: &[], place: key(offset_of!(FlowKey, tp_src) + 1, 1), bits: 8, shift: 0, prereq: Prereq::Icmp, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::IcmpCode, name: "icmp_code", aliases: &[], place: key(offset_of!(FlowKey, tp_dst) + 1, 1), bits: 8, shift: 0, prereq: Prereq::Icmp, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::Icmpv6Type, name: "icmpv6_type", aliases: &[], place: key(offset_of!(FlowKey, tp_src) + 1, 1), bits: 8, shift: 0, prereq: Prereq::Icmpv6, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::Icmpv6Code, name: "icmpv6_code", aliases: &[], place: key(offset_of!(FlowKey, tp_dst) + 1, 1), bits: 8, shift: 0, prereq: Prereq::Icmpv6, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::NdTarget, name: "nd_target", aliases: &[], place: key(offset_of!(FlowKey, nd_target), 16), bits: 128, shift: 0, prereq: Prereq::Nd, maskable: true, writable: true, format: Format::Ipv6 },
+    FieldDef { id: FieldId::NdSll, name: "nd_sll", aliases: &[], place: key(offset_of!(FlowKey, arp_sha), 6), bits: 48, shift: 0, prereq: Prereq::NdSolicit, maskable: true, writable: true, format: Format::Mac },
+    FieldDef { id: FieldId::NdTll, name: "nd_tll", aliases: &[], place: key(offset_of!(FlowKey, arp_tha), 6), bits: 48, shift: 0, prereq: Prereq::NdAdvert, maskable: true, writable: true, format: Format::Mac },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_in_the_order_of_their_ids_and_fit_their_bytes() {
+        for (i, def) in FIELDS.iter().enumerate() {
+            assert_eq!(def.id as usize, i, "{}", def.name);
+            let (Place::Key { bytes, .. } | Place::Registers { bytes, .. }) = def.place;
+            assert!(def.bits + u16::from(def.shift) <= u16::from(bytes) * 8, "{}", def.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = FIELDS.iter().flat_map(|d| std::iter::once(&d.name).chain(d.aliases)).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn a_value_written_is_the_value_read_and_nothing_else_changes() {
+        for def in datapath_fields() {
+            let mut key = FlowKey::ZERO;
+            def.write_key(&mut key, Value(u128::MAX));
+            assert_eq!(def.read_key(&key), Some(def.ones()), "{}", def.name);
+            let set: u32 = key.words().iter().map(|w| u64::from_ne_bytes(*w).count_ones()).sum();
+            assert_eq!(set, u32::from(def.bits), "{}", def.name);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What a packet looks like to the datapath, and masks over it.
+
+use crate::field::{FieldDef, FieldId, Place};
+use crate::value::Value;
+use zerocopy::network_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// One VLAN tag: its ethertype and its control information. Absent: both zero.
+///
+/// Bit 12 of a present tag's `tci` (the drop-eligible bit on the wire) is always set in a key, as in OVS, so
+/// that "tagged with VLAN 0" and "not tagged" differ.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, KnownLayout, Immutable)]
+pub struct VlanTag {
+    /// 0x8100, 0x88a8, 0x9100 ... of the tag itself.
+    pub tpid: U16,
+    /// Priority (3 bits), present (1 bit), VLAN id (12 bits).
+    pub tci: U16,
+}
+
+impl VlanTag {
+    /// The bit of `tci` that says that there is a tag.
+    pub const PRESENT: u16 = 0x1000;
+
+    /// Whether there is a tag at all.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        self.tci.get() & Self::PRESENT != 0
+    }
+
+    /// VLAN id, 0 to 4095.
+    #[must_use]
+    pub fn vid(&self) -> u16 {
+        self.tci.get() & 0xfff
+    }
+}
+
+/// Bits of [`FlowKey::nw_frag`].
+pub mod frag {
+    /// The packet is a fragment.
+    pub const ANY: u8 = 1;
+    /// It is not the first fragment: it has no L4 header.
+    pub const LATER: u8 = 2;
+}
+
+/// Everything about a packet that a datapath flow can match. 152 bytes, 19 words.
+///
+/// The order is metadata, L2, L3, L4, so that shallow masks touch the front only. As in OVS, ARP shares
+/// `nw_proto` (opcode), `ipv4_src`/`ipv4_dst` (sender and target protocol address); neighbour discovery shares
+/// `arp_sha`/`arp_tha` (link-layer options); ICMP type and code are the low bytes of `tp_src` and `tp_dst`.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, FromBytes, IntoBytes, KnownLayout, Immutable)]
+pub struct FlowKey {
+    /// Datapath port that the packet came in on.
+    pub in_port: U32,
+    /// Which recirculation the packet is in; 0 on its first pass.
+    pub recirc_id: U32,
+    /// Tunnel key of the packet's outer header, 0 without tunnel.
+    pub tun_id: U64,
+    /// Packet mark (Linux skb mark).
+    pub pkt_mark: U32,
+    /// Connection state bits (OVS `ct_state`).
+    pub ct_state: U32,
+    /// Connection mark.
+    pub ct_mark: U32,
+    /// Connection zone.
+    pub ct_zone: U16,
+    /// Zero.
+    pub pad0: U16,
+    /// Hash computed by `DpAction::Hash`, 0 before.
+    pub dp_hash: U32,
+    /// Zero.
+    pub pad1: U32,
+    /// Destination MAC.
+    pub eth_dst: [u8; 6],
+    /// Ethertype behind all VLAN tags; 0x05ff for an 802.3 length frame without SNAP (OpenFlow 1.0, section 3.4).
+    pub eth_type: U16,
+    /// Source MAC.
+    pub eth_src: [u8; 6],
+    /// Fragment bits, see [`frag`].
+    pub nw_frag: u8,
+    /// Zero.
+    pub pad2: u8,
+    /// Outer and inner VLAN tag.
+    pub vlans: [VlanTag; 2],
+    /// IP protocol or next header behind extension headers; low 8 bits of the ARP opcode.
+    pub nw_proto: u8,
+    /// Traffic class: DSCP (6 bits) and ECN (2 bits).
+    pub nw_tos: u8,
+    /// TTL or hop limit.
+    pub nw_ttl: u8,
+    /// Zero.
+    pub pad3: u8,
+    /// IPv6 flow label, 20 bits.
+    pub ipv6_label: U32,
+    /// IPv4 source, or ARP sender protocol address.
+    pub ipv4_src: U32,
+    /// IPv4 destination, or ARP target protocol address.
+    pub ipv4_dst: U32,
+    /// IPv6 source.
+    pub ipv6_src: [u8; 16],
+    /// IPv6 destination.
+    pub ipv6_dst: [u8; 16],
+    /// TCP, UDP, SCTP source port; ICMP, ICMPv6 type.
+    pub tp_src: U16,
+    /// TCP, UDP, SCTP destination port; ICMP, ICMPv6 code.
+    pub tp_dst: U16,
+    /// TCP flags, 12 bits.
+    pub tcp_flags: U16,
+    /// Zero.
+    pub pad4: U16,
+    /// ARP sender MAC, or neighbour discovery source link-layer address.
+    pub arp_sha: [u8; 6],
+    /// ARP target MAC, or neighbour discovery target link-layer address.
+    pub arp_tha: [u8; 6],
+    /// Zero.
+    pub pad5: U32,
+    /// Neighbour discovery target.
+    pub nd_target: [u8; 16],
+}
+
+/// Number of 64-bit words of a [`FlowKey`].
+pub const KEY_WORDS: usize = size_of::<FlowKey>() / 8;
+
+impl FlowKey {
+    /// The key of nothing: all zero. As a mask: matches everything.
+    pub const ZERO: FlowKey = zerocopy::transmute!([0u8; size_of::<FlowKey>()]);
+
+    /// The key as words in memory order, for hashing, masking and comparing.
+    #[must_use]
+    pub fn words(&self) -> &[[u8; 8]; KEY_WORDS] {
+        zerocopy::transmute_ref!(self)
+    }
+
+    /// As [`FlowKey::words`], to change.
+    pub fn words_mut(&mut self) -> &mut [[u8; 8]; KEY_WORDS] {
+        zerocopy::transmute_mut!(self)
+    }
+
+    /// `self & mask`, word by word.
+    #[must_use]
+    pub fn masked(&self, mask: &Mask) -> FlowKey {
+        let mut out = *self;
+        for (w, m) in out.words_mut().iter_mut().zip(mask.0.words()) {
+            *w = (u64::from_ne_bytes(*w) & u64::from_ne_bytes(*m)).to_ne_bytes();
+        }
+        out
+    }
+
+    /// The value of a field that lives in the key; `None` for a register.
+    #[must_use]
+    pub fn get(&self, field: FieldId) -> Option<Value> {
+        field.def().read_key(self)
+    }
+
+    /// Set a field that lives in the key; bits of `value` beyond the field's width are dropped. `false` (and no
+    /// change) for a register.
+    pub fn set(&mut self, field: FieldId, value: Value) -> bool {
+        field.def().write_key(self, value)
+    }
+}
+
+impl Default for FlowKey {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl std::fmt::Debug for FlowKey {
+    /// Fields that are not zero, by name.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = f.debug_map();
+        for def in crate::field::datapath_fields() {
+            if let Some(v) = def.read_key(self)
+                && v.0 != 0
+            {
+                out.entry(&format_args!("{}", def.name), &format_args!("{:#x}", v.0));
+            }
+        }
+        out.finish()
+    }
+}
+
+/// A mask over a [`FlowKey`]: a set bit must match.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mask(pub FlowKey);
+
+impl Mask {
+    /// Matches every key.
+    pub const ANY: Mask = Mask(FlowKey::ZERO);
+
+    /// Require all bits of a field. A register adds nothing: it is not part of a datapath flow.
+    pub fn require(&mut self, field: FieldId) {
+        let def = field.def();
+        self.require_bits(def, Value::ones(def.bits));
+    }
+
+    /// Require the given bits of a field.
+    pub fn require_bits(&mut self, def: &FieldDef, bits: Value) {
+        if let Some(had) = def.read_key(&self.0) {
+            def.write_key(&mut self.0, Value(had.0 | bits.0));
+        }
+    }
+
+    /// Require all that `other` requires too.
+    pub fn unite(&mut self, other: &Mask) {
+        for (w, m) in self.0.words_mut().iter_mut().zip(other.0.words()) {
+            *w = (u64::from_ne_bytes(*w) | u64::from_ne_bytes(*m)).to_ne_bytes();
+        }
+    }
+
+    /// Whether `key` equals `masked` in all required bits. `masked` must be masked by `self` already.
+    #[must_use]
+    pub fn matches(&self, key: &FlowKey, masked: &FlowKey) -> bool {
+        key.words()
+            .iter()
+            .zip(self.0.words())
+            .zip(masked.words())
+            .all(|((k, m), want)| u64::from_ne_bytes(*k) & u64::from_ne_bytes(*m) == u64::from_ne_bytes(*want))
+    }
+
+    /// Whether every bit that `self` requires is required by `other` too: `other` is at least as narrow.
+    #[must_use]
+    pub fn is_within(&self, other: &Mask) -> bool {
+        self.0.words().iter().zip(other.0.words()).all(|(a, b)| u64::from_ne_bytes(*a) & !u64::from_ne_bytes(*b) == 0)
+    }
+
+    /// Number of required bits.
+    #[must_use]
+    pub fn bits(&self) -> u32 {
+        self.0.words().iter().map(|w| u64::from_ne_bytes(*w).count_ones()).sum()
+    }
+
+    /// The required bits of a field; zero when it is a wildcard or a register.
+    #[must_use]
+    pub fn get(&self, field: FieldId) -> Value {
+        self.0.get(field).unwrap_or_default()
+    }
+}
+
+/// What exists only while the pipeline translates a packet: zero when it starts, never in a datapath flow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, KnownLayout, Immutable)]
+pub struct Registers {
+    /// OpenFlow 1.1 metadata.
+    pub metadata: U64,
+    /// `reg0` to `reg15`.
+    pub regs: [U32; 16],
+}
+
+impl FieldDef {
+    /// The field's value in a key; `None` for a register.
+    #[must_use]
+    pub fn read_key(&self, key: &FlowKey) -> Option<Value> {
+        match self.place {
+            Place::Key { offset, bytes } => Some(self.read(key.as_bytes(), offset, bytes)),
+            Place::Registers { .. } => None,
+        }
+    }
+
+    /// Set the field in a key; `false` for a register.
+    pub fn write_key(&self, key: &mut FlowKey, value: Value) -> bool {
+        match self.place {
+            Place::Key { offset, bytes } => {
+                self.write(key.as_mut_bytes(), offset, bytes, value);
+                true
+            }
+            Place::Registers { .. } => false,
+        }
+    }
+
+    /// The value of a field, wherever it lives.
+    #[must_use]
+    pub fn get(&self, key: &FlowKey, regs: &Registers) -> Value {
+        match self.place {
+            Place::Key { offset, bytes } => self.read(key.as_bytes(), offset, bytes),
+            Place::Registers { offset, bytes } => self.read(regs.as_bytes(), offset, bytes),
+        }
+    }
+
+    /// Set a field, wherever it lives. Bits beyond its width are dropped.
+    pub fn set(&self, key: &mut FlowKey, regs: &mut Registers, value: Value) {
+        match self.place {
+            Place::Key { offset, bytes } => self.write(key.as_mut_bytes(), offset, bytes, value),
+            Place::Registers { offset, bytes } => self.write(regs.as_mut_bytes(), offset, bytes, value),
+        }
+    }
+
+    fn read(&self, from: &[u8], offset: u16, bytes: u8) -> Value {
+        let start = usize::from(offset);
+        let whole = from[start..start + usize::from(bytes)].iter().fold(0u128, |v, b| v << 8 | u128::from(*b));
+        Value(whole >> self.shift & Value::ones(self.bits).0)
+    }
+
+    fn write(&self, into: &mut [u8], offset: u16, bytes: u8, value: Value) {
+        let (start, bytes) = (usize::from(offset), usize::from(bytes));
+        let field = Value::ones(self.bits).0;
+        let place = &mut into[start..start + bytes];
+        let had = place.iter().fold(0u128, |v, b| v << 8 | u128::from(*b));
+        let now = had & !(field << self.shift) | (value.0 & field) << self.shift;
+        place.copy_from_slice(&now.to_be_bytes()[16 - bytes..]);
+    }
+}
