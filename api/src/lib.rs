@@ -1,1 +1,93 @@
-//! api
+//! The control API of `shuntd`: types only.
+//!
+//! The API is JSON over HTTP/1.1 on a Unix socket ([`socket_path`]). Every path is below [`PREFIX`]; the constants in
+//! [`paths`] name them all. A refused or failed request answers with an [`Error`] as its body, which names the object
+//! and the remedy. Text of flows, matches and actions is ovs-ofctl's.
+//!
+//! The crate holds no I/O and no threads. Invariant: a type may gain optional members within a version of the
+//! prefix, never lose or rename one.
+#![forbid(unsafe_code)]
+
+mod ack;
+mod bridge;
+mod datapath;
+mod error;
+mod flow;
+mod mock;
+mod nic;
+mod offload;
+mod show;
+
+pub use ack::*;
+pub use bridge::*;
+pub use datapath::*;
+pub use error::*;
+pub use flow::*;
+pub use mock::*;
+pub use nic::*;
+pub use offload::*;
+pub use show::*;
+
+use std::path::PathBuf;
+
+/// First part of every path.
+pub const PREFIX: &str = "/v1";
+
+/// Largest request body that the daemon takes, in bytes: 32 MiB, some 300,000 rules.
+pub const MAX_BODY: usize = 32 << 20;
+
+/// Where the daemon listens when nothing else is said.
+pub const DEFAULT_SOCKET: &str = "/run/shunt/shuntd.sock";
+
+/// Environment variable that names another socket.
+pub const SOCKET_ENV: &str = "SHUNT_SOCKET";
+
+/// The socket to use: what the command line says, else [`SOCKET_ENV`], else [`DEFAULT_SOCKET`].
+#[must_use]
+pub fn socket_path(argument: Option<PathBuf>) -> PathBuf {
+    argument
+        .or_else(|| std::env::var_os(SOCKET_ENV).filter(|v| !v.is_empty()).map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
+}
+
+/// Paths of the API, with their parameters in braces.
+pub mod paths {
+    /// GET: everything at a glance.
+    pub const SHOW: &str = "/v1/show";
+    /// GET, POST, DELETE by name.
+    pub const BRIDGES: &str = "/v1/bridges";
+    /// DELETE.
+    pub const BRIDGE: &str = "/v1/bridges/{bridge}";
+    /// GET: ports of all bridges.
+    pub const PORTS: &str = "/v1/ports";
+    /// POST.
+    pub const BRIDGE_PORTS: &str = "/v1/bridges/{bridge}/ports";
+    /// DELETE.
+    pub const BRIDGE_PORT: &str = "/v1/bridges/{bridge}/ports/{port}";
+    /// GET (query `match`), POST, DELETE.
+    pub const FLOWS: &str = "/v1/bridges/{bridge}/flows";
+    /// GET, DELETE.
+    pub const FDB: &str = "/v1/bridges/{bridge}/fdb";
+    /// GET.
+    pub const DP_FLOWS: &str = "/v1/dp/flows";
+    /// GET.
+    pub const DP_COUNTERS: &str = "/v1/dp/counters";
+    /// GET, PUT.
+    pub const OFFLOAD: &str = "/v1/offload";
+    /// GET (query `flow`).
+    pub const OFFLOAD_EXPLAIN: &str = "/v1/offload/explain";
+    /// GET, PUT.
+    pub const ESWITCH: &str = "/v1/eswitch";
+    /// GET.
+    pub const VFS: &str = "/v1/vfs";
+    /// GET.
+    pub const REPRESENTORS: &str = "/v1/representors";
+    /// POST: frames into outside ends of the mock NIC.
+    pub const MOCK_INJECT: &str = "/v1/mock/inject";
+    /// POST: take what left the outside ends.
+    pub const MOCK_COLLECT: &str = "/v1/mock/collect";
+    /// GET.
+    pub const MOCK_COUNTERS: &str = "/v1/mock/counters";
+    /// GET: OpenMetrics text.
+    pub const METRICS: &str = "/metrics";
+}

@@ -1,0 +1,65 @@
+//! The outside of the mock NIC. These requests exist only with `shuntd --mock`.
+
+use serde::{Deserialize, Serialize};
+
+/// An outside end: 0 is the wire, 1 and up are VF 0 and up.
+pub type End = usize;
+
+/// One frame at an outside end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    pub end: End,
+    /// Nanoseconds since the run began; moves the virtual clock of a lockstep daemon.
+    #[serde(default)]
+    pub at: u64,
+    /// The bytes, in hexadecimal.
+    pub hex: String,
+}
+
+/// Frames to inject, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inject {
+    pub frames: Vec<Frame>,
+}
+
+/// What left the outside ends since the last time, in order for each end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    pub frames: Vec<Frame>,
+}
+
+/// How frames were handled: each frame in is counted once as hardware, partial or software, and
+/// `frames_in + copies == frames_out + frames_dropped` once nothing is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    pub frames_in: u64,
+    pub copies: u64,
+    pub frames_out: u64,
+    pub frames_dropped: u64,
+    pub hardware: u64,
+    pub partial: u64,
+    pub software: u64,
+}
+
+impl Tally {
+    /// Whether both equations hold: nothing is lost, nothing is under way.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.frames_in + self.copies == self.frames_out + self.frames_dropped
+            && self.hardware + self.partial + self.software == self.frames_in
+    }
+}
+
+/// The mock NIC at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MockView {
+    pub profile: String,
+    /// Names of the outside ends, by number.
+    pub ends: Vec<String>,
+    pub tally: Tally,
+    /// Rules in the device now, and the most there ever were.
+    pub rules: usize,
+    pub rules_peak: usize,
+    /// Whether time is virtual and frames go through one by one.
+    pub lockstep: bool,
+}
