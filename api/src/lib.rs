@@ -10,6 +10,7 @@
 
 mod ack;
 mod bridge;
+mod capture;
 mod datapath;
 mod error;
 mod flow;
@@ -20,6 +21,7 @@ mod show;
 
 pub use ack::*;
 pub use bridge::*;
+pub use capture::*;
 pub use datapath::*;
 pub use error::*;
 pub use flow::*;
