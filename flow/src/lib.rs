@@ -30,6 +30,7 @@ pub mod rewrite;
 pub mod rule;
 pub mod text;
 pub mod value;
+pub mod wire;
 
 pub use action::Action;
 pub use field::{FieldDef, FieldId};

@@ -1,0 +1,79 @@
+//! Target and link-layer addresses of neighbour discovery (RFC 4861, sections 4.3, 4.4, 4.6.1).
+
+use super::{L4, Layout, chunk};
+
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
+const SOURCE_ADDRESS: u8 = 1;
+const TARGET_ADDRESS: u8 = 2;
+
+/// Where the fields of a neighbour solicitation or advertisement are. Offsets are in bytes from the packet's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeighbourDiscovery {
+    pub kind: NdKind,
+    /// The target address, 16 bytes.
+    pub target: Option<usize>,
+    /// The MAC address of the source link-layer address option.
+    pub source_mac: Option<usize>,
+    /// The MAC address of the target link-layer address option.
+    pub target_mac: Option<usize>,
+}
+
+/// Which message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NdKind {
+    Solicitation,
+    Advertisement,
+}
+
+impl NeighbourDiscovery {
+    /// Parse an ICMPv6 message of type 135 or 136 and code 0; `None` for all else.
+    ///
+    /// The target exists when its 16 bytes lie within the IP payload. Behind it come options, as long as there are
+    /// 8 bytes or more and the option's length is neither 0 nor beyond the end. Options 1 and 2 count with length
+    /// 1 (8 bytes) only. When an option comes a second time after an address that was not zero, target and both
+    /// addresses are absent. Otherwise the last of each counts.
+    #[must_use]
+    pub fn parse(head: &[u8], layout: &Layout) -> Option<NeighbourDiscovery> {
+        if layout.l4 != L4::Icmpv6 {
+            return None;
+        }
+        let start = layout.l4_at();
+        let end = head.len().min(start + layout.l4_len as usize);
+        let head = &head[..end];
+        let kind = match chunk::<2>(head, start)? {
+            [SOLICITATION, 0] => NdKind::Solicitation,
+            [ADVERTISEMENT, 0] => NdKind::Advertisement,
+            _ => return None,
+        };
+        let absent = NeighbourDiscovery { kind, target: None, source_mac: None, target_mac: None };
+        let mut nd = absent;
+        let mut at = start + 8;
+        if chunk::<16>(head, at).is_none() {
+            return Some(nd);
+        }
+        nd.target = Some(at);
+        at += 16;
+        while let Some(&[option, units, ..]) = chunk::<8>(head, at) {
+            let len = usize::from(units) * 8;
+            if len == 0 || at + len > start + layout.l4_len as usize {
+                break;
+            }
+            let place = match option {
+                SOURCE_ADDRESS if units == 1 => Some(&mut nd.source_mac),
+                TARGET_ADDRESS if units == 1 => Some(&mut nd.target_mac),
+                _ => None,
+            };
+            if let Some(place) = place {
+                if let Some(before) = *place
+                    && chunk::<6>(head, before).is_some_and(|mac| *mac != [0; 6])
+                {
+                    return Some(absent);
+                }
+                *place = Some(at + 2);
+            }
+            at += len;
+        }
+        Some(nd)
+    }
+}
