@@ -1,0 +1,154 @@
+//! The seam between the engine and what talks to devices.
+
+use crate::rule::HwRule;
+use crate::world::{EswitchDomain, EthdevId};
+use std::sync::Arc;
+
+/// An operation's number; the engine never uses one twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// A rule's number in the engine; never used twice. The backend keeps the device's handle under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleKey(pub u64);
+
+/// What the engine wants done.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Put a rule in.
+    Insert { id: OpId, key: RuleKey, rule: Arc<HwRule> },
+    /// Put `rule` in under `new`, then take `old` out (make before break); the answer has the old one's last count.
+    Update { id: OpId, old: RuleKey, new: RuleKey, rule: Arc<HwRule> },
+    /// Take a rule out. Where its counter outlives it: destroy the rule, read the counter, destroy the counter.
+    Remove { id: OpId, key: RuleKey },
+    /// Read a rule's counter.
+    Query { id: OpId, key: RuleKey },
+}
+
+impl Op {
+    /// The operation's number.
+    #[must_use]
+    pub fn id(&self) -> OpId {
+        match self {
+            Op::Insert { id, .. } | Op::Update { id, .. } | Op::Remove { id, .. } | Op::Query { id, .. } => *id,
+        }
+    }
+}
+
+/// What a rule has counted since it was put in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub packets: u64,
+    /// Bytes of the frames as received, without FCS.
+    pub bytes: u64,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    Inserted,
+    /// `last` is the final count; `exact`: nothing was counted after it was read. `None` for rules that do not count.
+    Removed {
+        last: Option<Counters>,
+        exact: bool,
+    },
+    /// The answer to a query.
+    Counted(Counters),
+}
+
+/// The end of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    pub id: OpId,
+    pub result: Result<Done, DeviceError>,
+}
+
+/// What sort of refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceErrorKind {
+    /// ENOTSUP: the device cannot do it. Learned for the rule's shape.
+    NotSupported,
+    /// ENOSPC or ENOMEM: no room.
+    TableFull,
+    /// EINVAL: the device finds the rule wrong. Learned for the rule's shape.
+    Invalid,
+    /// EAGAIN or EBUSY: later.
+    Busy,
+    /// EEXIST: an equal rule is there.
+    Exists,
+    /// ENOENT: the rule is not there.
+    NotFound,
+    /// EIO or ENODEV: the device is gone, and all its rules with it.
+    Dead,
+    /// Another errno.
+    Other(i32),
+}
+
+impl DeviceErrorKind {
+    /// By errno, as rte_flow functions return it.
+    #[must_use]
+    pub fn from_errno(errno: i32) -> DeviceErrorKind {
+        match errno.saturating_abs() {
+            2 => DeviceErrorKind::NotFound,
+            5 | 19 => DeviceErrorKind::Dead,
+            11 | 16 => DeviceErrorKind::Busy,
+            12 | 28 => DeviceErrorKind::TableFull,
+            17 => DeviceErrorKind::Exists,
+            22 => DeviceErrorKind::Invalid,
+            38 | 95 => DeviceErrorKind::NotSupported,
+            other => DeviceErrorKind::Other(other),
+        }
+    }
+
+    /// Whether every rule of the same shape would get the same answer.
+    #[must_use]
+    pub fn is_of_shape(self) -> bool {
+        matches!(self, DeviceErrorKind::NotSupported | DeviceErrorKind::Invalid)
+    }
+}
+
+/// A device's refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{message} ({kind:?})")]
+pub struct DeviceError {
+    pub kind: DeviceErrorKind,
+    /// The device's own words (`rte_flow_error.message`, netlink extended acknowledgement), or the errno's.
+    pub message: String,
+}
+
+/// What shares one table and one fate: an embedded switch, or an ethdev that is in none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeviceKey {
+    Eswitch(EswitchDomain),
+    Ethdev(EthdevId),
+}
+
+impl std::fmt::Display for DeviceKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DeviceKey::Eswitch(domain) => write!(f, "eswitch {}", domain.0),
+            DeviceKey::Ethdev(port) => write!(f, "ethdev {}", port.0),
+        }
+    }
+}
+
+/// A rule of ours that was found in hardware.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    pub key: RuleKey,
+    pub port: EthdevId,
+    pub rule: Arc<HwRule>,
+}
+
+/// Carries operations out. Every operation that was accepted gets exactly one completion, in any order; the
+/// engine never has two operations on one rule under way.
+pub trait Backend: Send {
+    /// Take operations, from the first on; how many were taken. The rest is offered again.
+    fn submit(&mut self, ops: &[Op]) -> usize;
+
+    /// Append what has come to its end. Does not block.
+    fn poll(&mut self, done: &mut Vec<Completion>);
+
+    /// Rules of an earlier run that are still in hardware. Devices that flush at start have none.
+    fn adopt(&mut self) -> Vec<Adopted>;
+}

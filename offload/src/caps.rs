@@ -1,0 +1,269 @@
+//! What a device can match and do. Taken from a profile (mock NIC) or from what is known of a driver.
+
+use flow::FieldId;
+use flow::dp::DpActionKind;
+
+/// How freely a field can be matched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MaskCap {
+    /// Not at all.
+    #[default]
+    No,
+    /// All bits only.
+    Exact,
+    /// Leading bits.
+    Prefix,
+    /// Any bits.
+    Any,
+}
+
+/// For each field, how it can be matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldCaps([MaskCap; 64]);
+
+impl Default for FieldCaps {
+    fn default() -> Self {
+        FieldCaps([MaskCap::No; 64])
+    }
+}
+
+impl FieldCaps {
+    /// How `field` can be matched.
+    #[must_use]
+    pub fn get(&self, field: FieldId) -> MaskCap {
+        self.0[field as usize]
+    }
+
+    /// Say how `fields` can be matched.
+    #[must_use]
+    pub fn with(mut self, cap: MaskCap, fields: &[FieldId]) -> FieldCaps {
+        for field in fields {
+            self.0[*field as usize] = cap;
+        }
+        self
+    }
+}
+
+/// A set of fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet(u64);
+
+impl FieldSet {
+    /// The set of these.
+    #[must_use]
+    pub fn of(fields: &[FieldId]) -> FieldSet {
+        FieldSet(fields.iter().fold(0, |bits, field| bits | 1 << *field as u32))
+    }
+
+    /// Whether `field` is in the set.
+    #[must_use]
+    pub fn contains(self, field: FieldId) -> bool {
+        self.0 & 1 << field as u32 != 0
+    }
+}
+
+/// What the device does with TTL 0 or 1 at a decrement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DecTtl {
+    /// It cannot decrement.
+    #[default]
+    No,
+    /// It decrements without looking (mlx5): a guard rule must keep expiring packets out.
+    Unchecked,
+    /// It drops such packets itself.
+    DropsExpired,
+}
+
+/// How "no VLAN tag" is matched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VlanAbsent {
+    /// Not at all.
+    #[default]
+    No,
+    /// `has_vlan` of the ETH item and `has_more_vlan` of the VLAN item (mlx5, whose `eth / ipv4` matches tagged
+    /// packets too: DPDK mlx5 guide, "VLAN" limitations).
+    HasVlanBit,
+    /// A pattern without VLAN item and with a type matches untagged packets only (ice).
+    ByPattern,
+}
+
+/// How the packets of a rule are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CounterKind {
+    /// They are not. Such a device takes no full offload: the rules of its flows would seem idle.
+    #[default]
+    None,
+    /// A COUNT action inside the rule: what comes between the last query and the destroy is lost.
+    PerRule,
+    /// An indirect COUNT handle that outlives the rule: nothing is lost.
+    Indirect,
+}
+
+/// Rules of the embedded switch (rte_flow attribute `transfer`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TransferCaps {
+    pub fields: FieldCaps,
+    /// Fields that an action can set as a whole.
+    pub set: FieldSet,
+    pub drop: bool,
+    pub push_vlan: bool,
+    pub pop_vlan: bool,
+    pub dec_ttl: DecTtl,
+    pub vlan_absent: VlanAbsent,
+    /// Ports that one rule can send to; 0: it cannot send.
+    pub max_outputs: usize,
+    /// Can send back to the port that the packet came from.
+    pub hairpin: bool,
+    /// Can hand a packet to the port's representor by a rule (action `PORT_REPRESENTOR`).
+    pub to_representor: bool,
+    /// Number of priorities; with 2 or more, guard rules are possible.
+    pub priorities: u32,
+    /// Number of groups (tables); 1 without jump.
+    pub groups: u32,
+    pub counter: CounterKind,
+}
+
+impl TransferCaps {
+    /// Whether the action can be done at all; its arguments may still be refused.
+    #[must_use]
+    pub fn supports(&self, kind: DpActionKind) -> bool {
+        match kind {
+            DpActionKind::Output => self.max_outputs > 0,
+            DpActionKind::Set(field) => self.set.contains(field),
+            DpActionKind::DecTtl => self.dec_ttl != DecTtl::No,
+            DpActionKind::PushVlan => self.push_vlan,
+            DpActionKind::PopVlan => self.pop_vlan,
+            DpActionKind::Drop => self.drop,
+            DpActionKind::Meter
+            | DpActionKind::Hash
+            | DpActionKind::Ct
+            | DpActionKind::TunnelPush
+            | DpActionKind::TunnelPop
+            | DpActionKind::Recirc
+            | DpActionKind::Clone
+            | DpActionKind::Sample
+            | DpActionKind::CheckLen
+            | DpActionKind::Truncate
+            | DpActionKind::Punt => false,
+        }
+    }
+
+    /// Whether guard rules are possible.
+    #[must_use]
+    pub fn can_guard(&self) -> bool {
+        self.priorities >= 2 && self.to_representor
+    }
+}
+
+/// Rules on packets that a port receives (rte_flow attribute `ingress`): MARK, then to the port's queues.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartialCaps {
+    pub fields: FieldCaps,
+    pub vlan_absent: VlanAbsent,
+    /// Can spread over all queues (action `RSS`); otherwise `QUEUE`, which is only right with one rx queue.
+    pub rss: bool,
+}
+
+/// All that a device can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Name of the profile or driver.
+    pub name: String,
+    /// Rules of the embedded switch, `None` without one.
+    pub transfer: Option<TransferCaps>,
+    /// Marking rules, `None` without them.
+    pub partial: Option<PartialCaps>,
+    /// Room for rules, where it is known.
+    pub max_rules: Option<u32>,
+}
+
+const ETH: [FieldId; 2] = [FieldId::EthSrc, FieldId::EthDst];
+const VLAN: [FieldId; 3] = [FieldId::VlanTci, FieldId::VlanVid, FieldId::VlanPcp];
+const IP: [FieldId; 5] = [FieldId::IpTos, FieldId::IpDscp, FieldId::IpEcn, FieldId::IpTtl, FieldId::IpFrag];
+const ADDRESSES: [FieldId; 4] = [FieldId::Ipv4Src, FieldId::Ipv4Dst, FieldId::Ipv6Src, FieldId::Ipv6Dst];
+const PORTS: [FieldId; 4] = [FieldId::TcpSrc, FieldId::TcpDst, FieldId::UdpSrc, FieldId::UdpDst];
+const ICMP: [FieldId; 4] = [FieldId::IcmpType, FieldId::IcmpCode, FieldId::Icmpv6Type, FieldId::Icmpv6Code];
+
+impl Capabilities {
+    /// Names of [`Capabilities::preset`].
+    pub const PRESETS: [&'static str; 5] = ["connectx", "e810", "mark-only", "tiny", "none"];
+
+    /// What is known of a kind of NIC by name:
+    ///
+    /// * `connectx`: groups, rewrites, VLAN push and pop, unchecked dec_ttl, indirect counters, one output, 64k rules;
+    /// * `e810`: count, drop, mark, queue and port redirect only;
+    /// * `mark-only`: no embedded switch rules, but marks;
+    /// * `tiny`: `connectx` with room for 8 rules;
+    /// * `none`: nothing.
+    #[must_use]
+    pub fn preset(name: &str) -> Option<Capabilities> {
+        let (transfer, partial, max_rules) = match name {
+            "connectx" => {
+                (Some(connectx_transfer()), Some(mark(connectx_fields(), VlanAbsent::HasVlanBit)), Some(65_536))
+            }
+            "tiny" => (Some(connectx_transfer()), Some(mark(connectx_fields(), VlanAbsent::HasVlanBit)), Some(8)),
+            "e810" => (Some(e810_transfer()), Some(mark(e810_fields(), VlanAbsent::ByPattern)), Some(32_768)),
+            "mark-only" => (None, Some(mark(e810_fields(), VlanAbsent::ByPattern)), Some(8_192)),
+            "none" => (None, None, None),
+            _ => return None,
+        };
+        Some(Capabilities { name: name.into(), transfer, partial, max_rules })
+    }
+}
+
+fn mark(fields: FieldCaps, vlan_absent: VlanAbsent) -> PartialCaps {
+    PartialCaps { fields, vlan_absent, rss: true }
+}
+
+fn connectx_fields() -> FieldCaps {
+    FieldCaps::default()
+        .with(
+            MaskCap::Exact,
+            &[FieldId::InPort, FieldId::EthType, FieldId::IpProto, FieldId::VlanTpid, FieldId::Vlan1Tci],
+        )
+        .with(
+            MaskCap::Any,
+            &[&ETH[..], &VLAN, &IP, &ADDRESSES, &PORTS, &ICMP, &[FieldId::Ipv6Label, FieldId::TcpFlags]].concat(),
+        )
+}
+
+fn connectx_transfer() -> TransferCaps {
+    TransferCaps {
+        fields: connectx_fields(),
+        set: FieldSet::of(
+            &[&ETH[..], &VLAN, &ADDRESSES, &PORTS, &[FieldId::IpTtl, FieldId::IpDscp, FieldId::IpTos]].concat(),
+        ),
+        drop: true,
+        push_vlan: true,
+        pop_vlan: true,
+        dec_ttl: DecTtl::Unchecked,
+        vlan_absent: VlanAbsent::HasVlanBit,
+        max_outputs: 1,
+        hairpin: true,
+        to_representor: true,
+        priorities: 16,
+        groups: 1024,
+        counter: CounterKind::Indirect,
+    }
+}
+
+fn e810_fields() -> FieldCaps {
+    FieldCaps::default().with(MaskCap::Exact, &[FieldId::InPort, FieldId::EthType, FieldId::IpProto]).with(
+        MaskCap::Any,
+        &[&ETH[..], &VLAN, &[FieldId::IpTos, FieldId::IpTtl, FieldId::IpFrag], &ADDRESSES, &PORTS].concat(),
+    )
+}
+
+fn e810_transfer() -> TransferCaps {
+    TransferCaps {
+        fields: e810_fields(),
+        drop: true,
+        vlan_absent: VlanAbsent::ByPattern,
+        max_outputs: 1,
+        to_representor: true,
+        priorities: 2,
+        groups: 1,
+        counter: CounterKind::PerRule,
+        ..TransferCaps::default()
+    }
+}

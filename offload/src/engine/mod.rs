@@ -1,0 +1,5 @@
+//! The engine's reports.
+
+mod report;
+
+pub use report::{EngineStatus, FlowStatus, HitSink, Placement, TableUse};

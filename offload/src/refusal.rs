@@ -1,0 +1,205 @@
+//! Why a flow, or a part of it, is not in hardware. Data, never a bare string: counted by [`Refusal::name`],
+//! shown with [`Refusal::remedy`].
+
+use crate::backend::{DeviceError, DeviceErrorKind};
+use flow::FieldId;
+use flow::dp::{DpActionKind, MeterId};
+use flow::port::DpPort;
+use smallvec::SmallVec;
+
+/// All reasons that were found, not only the first. Empty only where nothing was refused.
+pub type Refusals = SmallVec<[Refusal; 2]>;
+
+/// Why a packet cannot leave by a port in hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PortRefusal {
+    /// No such port in the world.
+    Unknown,
+    /// Not a port of an embedded switch: a tap, memif, vhost-user or plain NIC port.
+    NotRepresentor,
+    /// A port of another embedded switch.
+    OtherEswitch,
+    /// The port that the packet came in on, and the device cannot send back.
+    InputPort,
+}
+
+/// One reason.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The device cannot match this field, or not with this value.
+    MatchField { field: FieldId },
+    /// The device matches the field whole, or a prefix of it, but not these bits.
+    PartialMask { field: FieldId },
+    /// The field is matched, but what says that packets have it (`on`) is not.
+    Prerequisite { field: FieldId, on: FieldId },
+    /// A valid match that rte_flow cannot say exactly: it would match packets that the flow does not.
+    Inexact { field: FieldId },
+    /// The device, or this backend, cannot do this action.
+    Action(DpActionKind),
+    /// The action changes some bits of a field, the device only whole fields.
+    PartialSet { field: FieldId },
+    /// The action does nothing on packets without `field`, and the flow does not say whether they have it.
+    ActionNeedsMatch { action: DpActionKind, field: FieldId },
+    /// An action that hardware can do once only.
+    Repeated(DpActionKind),
+    /// A copy is sent, then the packet is changed and sent again.
+    RewriteAfterOutput(DpActionKind),
+    /// This port cannot be reached in hardware.
+    OutputPort { port: DpPort, why: PortRefusal },
+    /// More copies than the device makes.
+    TooManyOutputs { have: usize, max: usize },
+    /// No action at all.
+    NoActions,
+    /// A TTL that is always too small: software has to drop it.
+    TtlExpires,
+    /// The flow covers reserved link-local addresses (01:80:c2:00:00:0x) and the device cannot keep them out.
+    Reserved,
+    /// Packets that the rule must leave to software cannot be kept out of it: the device has no priorities.
+    NoGuard,
+    /// The input port's device takes no rules.
+    NotOffloadCapable { port: DpPort },
+    /// Offload is off.
+    Disabled,
+    /// Offload is off for this input port.
+    PortDisabled { port: DpPort },
+    /// The flow is one of a second or later pass.
+    RecircNotZero,
+    /// A translation that holds for one packet only.
+    NotCacheable,
+    /// The meter's place is in software: a meter has one place.
+    MeterSplit { meter: MeterId },
+    /// No room in the device's table; retried when there is.
+    TableFull { used: u32, limit: u32 },
+    /// The device said no.
+    Device(DeviceError),
+}
+
+impl Refusal {
+    /// The reason's name, for counters and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Refusal::MatchField { .. } => "match_field",
+            Refusal::PartialMask { .. } => "partial_mask",
+            Refusal::Prerequisite { .. } => "prerequisite",
+            Refusal::Inexact { .. } => "inexact_match",
+            Refusal::Action(_) => "action",
+            Refusal::PartialSet { .. } => "partial_set",
+            Refusal::ActionNeedsMatch { .. } => "action_needs_match",
+            Refusal::Repeated(_) => "repeated_action",
+            Refusal::RewriteAfterOutput(_) => "rewrite_after_output",
+            Refusal::OutputPort { .. } => "output_port",
+            Refusal::TooManyOutputs { .. } => "too_many_outputs",
+            Refusal::NoActions => "no_actions",
+            Refusal::TtlExpires => "ttl_expires",
+            Refusal::Reserved => "reserved_address",
+            Refusal::NoGuard => "no_guard",
+            Refusal::NotOffloadCapable { .. } => "not_offload_capable",
+            Refusal::Disabled => "disabled",
+            Refusal::PortDisabled { .. } => "port_disabled",
+            Refusal::RecircNotZero => "recirculated",
+            Refusal::NotCacheable => "not_cacheable",
+            Refusal::MeterSplit { .. } => "meter_split",
+            Refusal::TableFull { .. } => "table_full",
+            Refusal::Device(e) => match e.kind {
+                DeviceErrorKind::NotSupported => "device_not_supported",
+                DeviceErrorKind::TableFull => "device_table_full",
+                DeviceErrorKind::Invalid => "device_invalid",
+                DeviceErrorKind::Busy => "device_busy",
+                DeviceErrorKind::Exists => "device_exists",
+                DeviceErrorKind::NotFound => "device_rule_lost",
+                DeviceErrorKind::Dead => "device_dead",
+                DeviceErrorKind::Other(_) => "device_error",
+            },
+        }
+    }
+
+    /// What one can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Refusal::MatchField { field } => {
+                format!("write rules that do not look at {field}, or use a NIC profile that matches it")
+            }
+            Refusal::PartialMask { field } => format!("match all bits of {field}, or none"),
+            Refusal::Prerequisite { on, .. } | Refusal::ActionNeedsMatch { field: on, .. } => {
+                format!("match {on} in the rule too")
+            }
+            Refusal::Inexact { field } => format!("match another value of {field}; this one needs software to decide"),
+            Refusal::Action(DpActionKind::Punt) => "let fewer packets go to the controller".into(),
+            Refusal::Action(kind) => format!("do without {kind} on this path, or use a NIC that does it"),
+            Refusal::PartialSet { field } => format!("set all bits of {field}"),
+            Refusal::Repeated(kind) => format!("use {kind} once in a path"),
+            Refusal::RewriteAfterOutput(_) => "send all copies before or after the changes".into(),
+            Refusal::OutputPort { why, .. } => match why {
+                PortRefusal::Unknown => "add the port to the switch".into(),
+                PortRefusal::NotRepresentor => "send to a VF or uplink of the same NIC".into(),
+                PortRefusal::OtherEswitch => "send within one NIC, or join its ports to one eswitch".into(),
+                PortRefusal::InputPort => "do not send back to the input port".into(),
+            },
+            Refusal::TooManyOutputs { max, .. } => format!("send at most {max} copies in one rule"),
+            Refusal::NoActions => "give the flow an explicit drop".into(),
+            Refusal::TtlExpires => "none needed: such packets are dropped and counted by software".into(),
+            Refusal::Reserved => "match eth_dst, so that link-local control frames are left out".into(),
+            Refusal::NoGuard => "use a NIC profile with rule priorities".into(),
+            Refusal::NotOffloadCapable { .. } => "use a representor of a NIC in switchdev mode as input port".into(),
+            Refusal::Disabled => "turn offload on: shuntctl offload enable".into(),
+            Refusal::PortDisabled { port } => format!("turn offload on for datapath port {port}"),
+            Refusal::RecircNotZero => "only first passes are offloaded".into(),
+            Refusal::NotCacheable => "none: each such packet is decided on its own".into(),
+            Refusal::MeterSplit { meter } => {
+                format!("take meter {} off this path, or keep all its flows in software", meter.0)
+            }
+            Refusal::TableFull { .. } => "aggregate rules, shorten idle times, or use a NIC with a larger table".into(),
+            Refusal::Device(e) => match e.kind {
+                DeviceErrorKind::Dead => "reset the device and add its ports again".into(),
+                DeviceErrorKind::TableFull => {
+                    "aggregate rules, shorten idle times, or use a NIC with a larger table".into()
+                }
+                DeviceErrorKind::NotFound => "report it to the NIC's vendor: it took the rule and lost it".into(),
+                _ => "see the device's message; check firmware and driver versions".into(),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for PortRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PortRefusal::Unknown => "is not known",
+            PortRefusal::NotRepresentor => "is not a port of an embedded switch",
+            PortRefusal::OtherEswitch => "belongs to another embedded switch",
+            PortRefusal::InputPort => "is the input port",
+        })
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refusal::MatchField { field } => write!(f, "the device cannot match {field}"),
+            Refusal::PartialMask { field } => write!(f, "the device cannot match only these bits of {field}"),
+            Refusal::Prerequisite { field, on } => write!(f, "{field} is matched but {on} is not"),
+            Refusal::Inexact { field } => write!(f, "this value of {field} cannot be matched exactly in hardware"),
+            Refusal::Action(kind) => write!(f, "the device cannot do {kind}"),
+            Refusal::PartialSet { field } => write!(f, "the device cannot set only some bits of {field}"),
+            Refusal::ActionNeedsMatch { action, field } => write!(f, "{action} is sure only with {field} matched"),
+            Refusal::Repeated(kind) => write!(f, "{kind} more than once"),
+            Refusal::RewriteAfterOutput(kind) => write!(f, "{kind} after an output"),
+            Refusal::OutputPort { port, why } => write!(f, "output port {port} {why}"),
+            Refusal::TooManyOutputs { have, max } => write!(f, "{have} outputs, the device does {max}"),
+            Refusal::NoActions => f.write_str("no actions"),
+            Refusal::TtlExpires => f.write_str("the TTL runs out"),
+            Refusal::Reserved => f.write_str("the flow covers 01:80:c2:00:00:0x, which must reach software"),
+            Refusal::NoGuard => f.write_str("the device has no rule priorities to keep expiring packets out"),
+            Refusal::NotOffloadCapable { port } => write!(f, "input port {port} takes no hardware rules"),
+            Refusal::Disabled => f.write_str("offload is off"),
+            Refusal::PortDisabled { port } => write!(f, "offload is off for input port {port}"),
+            Refusal::RecircNotZero => f.write_str("the flow is of a later pass"),
+            Refusal::NotCacheable => f.write_str("the decision holds for one packet only"),
+            Refusal::MeterSplit { meter } => write!(f, "meter {} is in software", meter.0),
+            Refusal::TableFull { used, limit } => write!(f, "the device's table is full ({used} of {limit})"),
+            Refusal::Device(e) => write!(f, "the device refused: {e}"),
+        }
+    }
+}

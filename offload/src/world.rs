@@ -1,0 +1,90 @@
+//! What the planner knows beside the flow: ports, where they are, what their devices can do, and whether offload
+//! is wanted.
+
+use crate::caps::Capabilities;
+use flow::port::DpPort;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A DPDK ethdev port number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EthdevId(pub u16);
+
+/// The embedded switch that a port belongs to (`rte_eth_switch_info.domain_id`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EswitchDomain(pub u16);
+
+/// What a port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PortKind {
+    /// The wire port of an embedded switch.
+    Uplink,
+    /// Stands for the VF with this number.
+    VfRepresentor(u16),
+    /// A NIC port without embedded switch: can mark at most.
+    Nic,
+    /// Memif, vhost-user, tap and the like.
+    Virtual,
+}
+
+/// One datapath port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortInfo {
+    /// Name for messages.
+    pub name: String,
+    pub kind: PortKind,
+    /// The ethdev that packets of the port are received from.
+    pub ethdev: EthdevId,
+    /// `None` unless the port is one of an embedded switch.
+    pub domain: Option<EswitchDomain>,
+    /// Receive queues of the ethdev.
+    pub rx_queues: u16,
+    pub caps: Arc<Capabilities>,
+}
+
+/// Which flows may go into hardware.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Admission {
+    /// All that the devices can take.
+    #[default]
+    All,
+    /// None: rules that are there are taken out.
+    Off,
+    /// Those that come in on these ports.
+    Ports(BTreeSet<DpPort>),
+}
+
+/// The planner's view. A change of it is a new world: [`crate::Engine::set_world`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    pub admission: Admission,
+    /// Whether a flow that hardware cannot take whole may be marked.
+    pub partial: bool,
+    pub ports: HashMap<DpPort, PortInfo>,
+}
+
+impl World {
+    /// A world that offloads all it can, without ports yet.
+    #[must_use]
+    pub fn new() -> World {
+        World { admission: Admission::All, partial: true, ports: HashMap::new() }
+    }
+
+    /// The world with one more port.
+    #[must_use]
+    pub fn with_port(mut self, port: DpPort, info: PortInfo) -> World {
+        self.ports.insert(port, info);
+        self
+    }
+}
+
+impl PortInfo {
+    /// Whose table the port's rules are in.
+    #[must_use]
+    pub fn device(&self) -> crate::backend::DeviceKey {
+        match self.domain {
+            Some(domain) => crate::backend::DeviceKey::Eswitch(domain),
+            None => crate::backend::DeviceKey::Ethdev(self.ethdev),
+        }
+    }
+}
