@@ -1,1 +1,3 @@
 //! mocks
+
+pub mod kernel;

@@ -1,5 +1,7 @@
 //! The protocol over a scripted transport: what is sent, what is believed, what becomes which error.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     collections::VecDeque,
     io,
