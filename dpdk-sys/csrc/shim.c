@@ -55,7 +55,18 @@ uint16_t dpdk_shim_mbuf_data_refs(const struct rte_mbuf *m)
 }
 
 uint16_t dpdk_shim_mbuf_data_room(struct rte_mempool *mp) { return rte_pktmbuf_data_room_size(mp); }
-unsigned int dpdk_shim_mempool_size(const struct rte_mempool *mp) { return mp->size; }
+
+static void flush_cache(struct rte_mempool *mp, void *arg)
+{
+	struct rte_mempool_cache *cache = rte_mempool_default_cache(mp, rte_lcore_id());
+
+	(void)arg;
+	if (cache != NULL && cache->len > 0)
+		rte_mempool_cache_flush(cache, mp);
+}
+
+/* The walk holds the lock under which a pool leaves the list before it is freed. */
+void dpdk_shim_mempool_flush_caches(void) { rte_mempool_walk(flush_cache, NULL); }
 
 int dpdk_shim_errno(void) { return rte_errno; }
 unsigned int dpdk_shim_lcore_id(void) { return rte_lcore_id(); }
@@ -77,7 +88,7 @@ int dpdk_shim_link_get(uint16_t port, struct dpdk_shim_link *out)
 	return 0;
 }
 
-int dpdk_shim_first_matching_port(const char *devargs)
+int dpdk_shim_matching_port(const char *devargs, const bool *owned)
 {
 	struct rte_dev_iterator it;
 	uint16_t port;
@@ -87,11 +98,14 @@ int dpdk_shim_first_matching_port(const char *devargs)
 	ret = rte_eth_iterator_init(&it, devargs);
 	if (ret != 0)
 		return ret < 0 ? ret : -ret;
-	port = rte_eth_iterator_next(&it);
-	if (port == RTE_MAX_ETHPORTS)
-		return -ENODEV;
-	rte_eth_iterator_cleanup(&it);
-	return port;
+	while ((port = rte_eth_iterator_next(&it)) != RTE_MAX_ETHPORTS) {
+		if (!owned[port]) {
+			/* The walk has not reached its end, where it would clean up by itself. */
+			rte_eth_iterator_cleanup(&it);
+			return port;
+		}
+	}
+	return -ENODEV;
 }
 
 unsigned int dpdk_shim_sibling_ports(uint16_t port)

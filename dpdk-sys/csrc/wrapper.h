@@ -216,7 +216,8 @@ int dpdk_shim_mbuf_chain(struct rte_mbuf *head, struct rte_mbuf *tail);
 uint16_t dpdk_shim_mbuf_data_refs(const struct rte_mbuf *m);
 uint16_t dpdk_shim_mbuf_data_room(struct rte_mempool *mp);
 
-unsigned int dpdk_shim_mempool_size(const struct rte_mempool *mp);
+/* Empties the calling thread's cache of every mempool, before it gives up its lcore id. */
+void dpdk_shim_mempool_flush_caches(void);
 
 int dpdk_shim_errno(void);
 unsigned int dpdk_shim_lcore_id(void);
@@ -230,8 +231,9 @@ struct dpdk_shim_link {
 };
 int dpdk_shim_link_get(uint16_t port, struct dpdk_shim_link *out);
 
-/* The first port after `from` that `devargs` names: its id, -ENODEV if there is none, or the error of the parse. */
-int dpdk_shim_first_matching_port(const char *devargs);
+/* The first port that `devargs` names and `owned` (RTE_MAX_ETHPORTS flags) does not hold: its id, -ENODEV if there is none,
+ * or the error of the parse. */
+int dpdk_shim_matching_port(const char *devargs, const bool *owned);
 /* Ports of the same device as `port`, itself included. */
 unsigned int dpdk_shim_sibling_ports(uint16_t port);
 int dpdk_shim_remove_device_of(const struct rte_device *dev);

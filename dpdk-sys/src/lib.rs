@@ -10,17 +10,21 @@
 //!
 //! Threads and invariants: those of DPDK itself. Every function here is `unsafe`; the contracts are in the DPDK guide and are
 //! discharged in `dpdk` and `rte-flow-rs`.
-#![allow(
+
+#[allow(
     non_camel_case_types,
     non_snake_case,
     non_upper_case_globals,
     missing_debug_implementations,
+    clippy::allow_attributes_without_reason,
     clippy::undocumented_unsafe_blocks,
     clippy::all,
     reason = "generated code keeps C names"
 )]
-
-include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+mod bindings {
+    include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+}
+pub use bindings::*;
 
 #[cfg(test)]
 mod tests {
