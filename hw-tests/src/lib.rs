@@ -1,1 +1,163 @@
-//! hw-tests
+//! Scenarios that drive the real programs, `shuntd` and `shuntctl`, from outside.
+//!
+//! A [`Rig`] is one daemon in a folder of its own, on a mock NIC here; the same scenarios are to run in the QEMU lab and on
+//! lab hardware, so they speak only through `shuntctl` and the socket. The programs are those of the build that the test
+//! belongs to (`cargo build --workspace --bins` makes them; `make test` does that first).
+//!
+//! Nothing outlives a rig: its daemon is killed and its folder removed.
+#![forbid(unsafe_code)]
+
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What went wrong with a rig, in words for a test's failure.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RigError(String);
+
+fn fail<T>(what: impl std::fmt::Display, why: impl std::fmt::Display) -> Result<T, RigError> {
+    Err(RigError(format!("{what}: {why}")))
+}
+
+/// What a program did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Exit status; `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A program of this build.
+pub fn program(name: &str) -> Result<PathBuf, RigError> {
+    let me = std::env::current_exe().or_else(|e| fail("current_exe", e))?;
+    let found = me.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|p| p.exists());
+    found.ok_or_else(|| RigError(format!("{name} is not built: run cargo build --workspace --bins")))
+}
+
+/// Run a program to its end.
+pub fn run(name: &str, args: &[&str]) -> Result<Outcome, RigError> {
+    let out = Command::new(program(name)?)
+        .args(args)
+        .env_remove(api::SOCKET_ENV)
+        .stdin(Stdio::null())
+        .output()
+        .or_else(|e| fail(name, e))?;
+    Ok(Outcome {
+        code: out.status.code(),
+        stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+    })
+}
+
+/// A daemon, its socket and its state.
+#[derive(Debug)]
+pub struct Rig {
+    dir: tempfile::TempDir,
+    daemon: Option<Child>,
+    mock: String,
+}
+
+impl Rig {
+    /// Start `shuntd --mock MOCK` and wait until it answers.
+    pub fn start(mock: &str) -> Result<Rig, RigError> {
+        let dir = tempfile::tempdir().or_else(|e| fail("temporary folder", e))?;
+        let mut rig = Rig { dir, daemon: None, mock: mock.to_owned() };
+        rig.restart()?;
+        Ok(rig)
+    }
+
+    /// The folder of the daemon.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The daemon's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("shuntd.sock")
+    }
+
+    /// The daemon's process.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Child::id)
+    }
+
+    /// End the daemon as a crash would (SIGKILL).
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.daemon.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Start the daemon (again) on the same state.
+    pub fn restart(&mut self) -> Result<(), RigError> {
+        self.kill();
+        let log_path = self.dir.path().join("log");
+        let log = std::fs::File::create(&log_path).or_else(|e| fail("log", e))?;
+        let child = Command::new(program("shuntd")?)
+            .args(["--mock", &self.mock, "--socket"])
+            .arg(self.socket())
+            .arg("--state")
+            .arg(self.dir.path().join("state.redb"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .or_else(|e| fail("shuntd", e))?;
+        let child = self.daemon.insert(child);
+        let start = Instant::now();
+        loop {
+            if std::os::unix::net::UnixStream::connect(self.dir.path().join("shuntd.sock")).is_ok() {
+                return Ok(());
+            }
+            let ended = child.try_wait().or_else(|e| fail("shuntd", e))?;
+            if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
+                return fail("shuntd did not start", std::fs::read_to_string(&log_path).unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Run `shuntctl` on this daemon.
+    pub fn ctl(&self, args: &[&str]) -> Result<Outcome, RigError> {
+        let socket = self.socket();
+        let mut all = vec!["--socket", socket.to_str().unwrap_or_default()];
+        all.extend(args);
+        run("shuntctl", &all)
+    }
+
+    /// Run `shuntctl`, which must succeed.
+    pub fn ok(&self, args: &[&str]) -> Result<String, RigError> {
+        let out = self.ctl(args)?;
+        if out.code == Some(0) { Ok(out.stdout) } else { fail(format!("shuntctl {}", args.join(" ")), out.stderr) }
+    }
+
+    /// Run `shuntctl --json`, which must succeed, and decode what it prints.
+    pub fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T, RigError> {
+        let text = self.ok(&[&["--json"], args].concat())?;
+        serde_json::from_str(&text).or_else(|e| fail(text, e))
+    }
+
+    /// Run `shuntctl`, which must refuse: exit 1, nothing on stdout, one line on stderr, which is returned.
+    pub fn refused(&self, args: &[&str]) -> Result<String, RigError> {
+        let out = self.ctl(args)?;
+        let what = format!("shuntctl {}", args.join(" "));
+        if out.code != Some(1) || !out.stdout.is_empty() || out.stderr.lines().count() != 1 {
+            return fail(what, format!("is no refusal in one line: {out:?}"));
+        }
+        Ok(out.stderr.trim_end().to_owned())
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
