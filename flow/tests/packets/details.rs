@@ -1,0 +1,160 @@
+//! Single packets at the edges of the rules.
+
+use crate::build::{Fragment, Net, Shape, Transport, packet};
+use crate::check::key_of;
+use flow::rewrite::{FrameBuf, set_field};
+use flow::wire::checksum::{self, Delta};
+use flow::{FieldId, FlowKey, Value};
+
+fn shape(net: Net, l4: Transport) -> Shape {
+    Shape {
+        net,
+        options: 0,
+        extensions: Vec::new(),
+        l4,
+        fragment: Fragment::No,
+        snap: false,
+        udp_sum: true,
+        tags: Vec::new(),
+        payload: Vec::new(),
+        padding: Vec::new(),
+    }
+}
+
+fn key(net: Net) -> FlowKey {
+    let mut key = FlowKey::ZERO;
+    key.eth_type = if net == Net::Ipv4 { 0x0800 } else { 0x86dd }.into();
+    key.nw_ttl = 64;
+    key.ipv4_src = 0x0a00_0001.into();
+    key.ipv4_dst = 0x0a00_0002.into();
+    key.ipv6_src = [6; 16];
+    key.ipv6_dst = [7; 16];
+    key
+}
+
+/// Set a field of `bytes` to `value`; the packet afterwards.
+fn set(bytes: &[u8], field: FieldId, value: u128) -> Vec<u8> {
+    let mut pkt = FrameBuf::new(bytes);
+    assert!(set_field(&mut pkt, field, Value(value), field.def().ones()), "{field}");
+    pkt.into_packet()
+}
+
+#[test]
+fn the_example_of_rfc_1624() {
+    // Section 4: HC 0xdd2f, m 0x5555 becomes 0x3285, and equation 3 gives 0x0000.
+    assert_eq!(Delta::between(&[0x55, 0x55], &[0x32, 0x85]).apply(0xdd2f), 0);
+}
+
+#[test]
+fn words_that_stay_leave_every_checksum_as_it_is() {
+    for sum in [0, 1, 0x8000, 0xfffe, 0xffff] {
+        for word in [[0, 0], [0xff, 0xff], [0x12, 0x34]] {
+            assert_eq!(Delta::between(&word, &word).apply(sum), sum);
+        }
+        // Minus zero becomes plus zero: the sum is the same.
+        assert_eq!(Delta::between(&[0xff, 0xff], &[0, 0]).apply(sum), sum);
+    }
+    // A TCP checksum of 0xffff is never right, and stays when a field gets the value that it has.
+    let mut bytes = packet(&shape(Net::Ipv4, Transport::Tcp { options: 0 }), &key(Net::Ipv4));
+    bytes[50..52].fill(0xff);
+    assert_eq!(set(&bytes, FieldId::TcpDst, 0), bytes);
+    assert_eq!(set(&bytes, FieldId::Ipv4Dst, 0x0a00_0002), bytes);
+}
+
+#[test]
+fn a_udp_checksum_that_comes_to_zero_is_written_as_ffff() {
+    for net in [Net::Ipv4, Net::Ipv6] {
+        let bytes = packet(&shape(net, Transport::Udp), &key(net));
+        let sum_at = bytes.len() - 2;
+        let sum = u16::from_be_bytes([bytes[sum_at], bytes[sum_at + 1]]);
+        // The source port was 0: with the checksum as port, nothing is left for the checksum.
+        let changed = set(&bytes, FieldId::UdpSrc, u128::from(sum));
+        assert_eq!(changed[sum_at..], [0xff, 0xff]);
+        assert_eq!(set(&changed, FieldId::UdpSrc, 0), bytes);
+    }
+}
+
+#[test]
+fn other_checksums_that_come_to_zero_are_written_as_zero() {
+    let bytes = packet(&shape(Net::Ipv4, Transport::Tcp { options: 0 }), &key(Net::Ipv4));
+    let sum = u16::from_be_bytes([bytes[50], bytes[51]]);
+    let changed = set(&bytes, FieldId::TcpSrc, u128::from(sum));
+    assert_eq!(changed[50..52], [0, 0]);
+    assert_eq!(checksum::of(&changed[14..34]), 0);
+}
+
+#[test]
+fn a_wrong_checksum_stays_wrong_by_as_much() {
+    let mut bytes = packet(&shape(Net::Ipv4, Transport::Udp), &key(Net::Ipv4));
+    bytes[40] ^= 0x10;
+    bytes[24] ^= 0x01;
+    let there = set(&bytes, FieldId::Ipv4Src, 0xc0a8_0001);
+    assert_ne!(there, bytes);
+    assert_ne!(checksum::of(&there[14..34]), 0);
+    assert_eq!(set(&there, FieldId::Ipv4Src, 0x0a00_0001), bytes);
+}
+
+#[test]
+fn icmp_belongs_to_its_ip_version() {
+    for (net, proto) in [(Net::Ipv4, 58), (Net::Ipv6, 1)] {
+        let mut shape = shape(net, Transport::Other(proto));
+        shape.payload = vec![8; 16];
+        let key = key_of(&packet(&shape, &key(net)));
+        assert_eq!((key.nw_proto, key.tp_src.get(), key.tp_dst.get()), (proto, 0, 0));
+    }
+}
+
+#[test]
+fn reserved_bits_of_an_ipv6_fragment_header_make_a_fragment() {
+    let mut bytes = packet(&shape(Net::Ipv6, Transport::Udp), &key(Net::Ipv6));
+    // A fragment header before UDP.
+    bytes.splice(54..54, [17, 0, 0, 0, 0, 0, 0, 1]);
+    bytes[20] = 44;
+    bytes[19] += 8;
+    let frag = |bits: u8| {
+        let mut bytes = bytes.clone();
+        bytes[57] = bits;
+        let key = key_of(&bytes);
+        (key.nw_frag, key.nw_proto)
+    };
+    assert_eq!(frag(0), (0, 17));
+    assert_eq!(frag(1), (1, 17));
+    assert_eq!(frag(6), (1, 17));
+    assert_eq!(frag(8), (3, 44));
+}
+
+/// A neighbour solicitation for `[9; 16]` with these options.
+fn solicitation(options: &[u8]) -> Vec<u8> {
+    let mut shape = shape(Net::Ipv6, Transport::Other(58));
+    shape.payload = vec![135, 0, 0, 0, 0, 0, 0, 0];
+    shape.payload.extend([9; 16]);
+    shape.payload.extend(options);
+    packet(&shape, &key(Net::Ipv6))
+}
+
+fn nd(options: &[u8]) -> ([u8; 16], [u8; 6], [u8; 6]) {
+    let key = key_of(&solicitation(options));
+    (key.nd_target, key.arp_sha, key.arp_tha)
+}
+
+#[test]
+fn options_of_neighbour_discovery_that_do_not_count() {
+    let none = ([9; 16], [0; 6], [0; 6]);
+    assert_eq!(nd(&[1, 1, 3, 3, 3, 3, 3, 3]), ([9; 16], [3; 6], [0; 6]));
+    assert_eq!(nd(&[1, 1, 3, 3, 3, 3, 3]), none, "7 bytes");
+    assert_eq!(nd(&[1, 0, 3, 3, 3, 3, 3, 3]), none, "length 0");
+    assert_eq!(nd(&[1, 2, 3, 3, 3, 3, 3, 3]), none, "beyond the end");
+    assert_eq!(nd(&[[2, 2], [3; 2], [3; 2], [3; 2], [3; 2], [3; 2], [3; 2], [3; 2]].concat()), none, "16 bytes");
+    let (a, b) = ([2, 1, 3, 3, 3, 3, 3, 3], [2, 1, 4, 4, 4, 4, 4, 4]);
+    assert_eq!(nd(&a), ([9; 16], [0; 6], [3; 6]));
+    assert_eq!(nd(&[a, b].concat()), ([0; 16], [0; 6], [0; 6]), "twice");
+    assert_eq!(nd(&[[2, 1, 0, 0, 0, 0, 0, 0], b].concat()), ([9; 16], [0; 6], [4; 6]), "twice, the first of zeros");
+}
+
+#[test]
+fn the_option_that_counts_is_the_one_that_is_set() {
+    let bytes = solicitation(&[[1, 1, 0, 0, 0, 0, 0, 0], [1, 1, 4, 4, 4, 4, 4, 4]].concat());
+    let changed = set(&bytes, FieldId::NdSll, 0x0505_0505_0505);
+    assert_eq!(key_of(&changed).arp_sha, [5; 6]);
+    assert_eq!(changed[changed.len() - 14..changed.len() - 8], [0; 6]);
+}
