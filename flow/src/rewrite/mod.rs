@@ -18,7 +18,9 @@
 //! change, as the length of the whole is not known: it is updated as if the first fragment were all, as OVS
 //! does, and the receiver drops the packet.)
 //!
-//! All tags must be in the bytes: call [`restore_tags`] first when the NIC stripped some.
+//! All headers must be in the head: otherwise an address could change without the L4 checksum behind it. [`apply`]
+//! sees to that; whoever calls the others looks at [`Layout::short_head`] first. All tags must be in the bytes: call
+//! [`restore_tags`] first when the NIC stripped some.
 
 mod buf;
 mod fields;
@@ -43,6 +45,8 @@ pub enum Outcome {
     Expired,
     /// No room in front of the packet for a tag. It is as it was.
     NoRoom,
+    /// Headers lie beyond the head: make them contiguous and try again. The packet is as it was.
+    ShortHead,
     /// The action does not change packet bytes: it is for the datapath.
     NotRewrite,
 }
@@ -66,15 +70,22 @@ pub fn layout_of<P: PacketBuf>(pkt: &P) -> Layout {
 /// Execute an action that changes bytes: `Set`, `DecTtl`, `PushVlan`, `PopVlan`.
 pub fn apply<P: PacketBuf>(pkt: &mut P, action: &DpAction) -> Outcome {
     match action {
-        DpAction::Set { field, value, mask } => present(set_field(pkt, *field, *value, *mask)),
-        DpAction::DecTtl => match dec_ttl(pkt) {
+        DpAction::PushVlan(tag) => return push_vlan(pkt, *tag),
+        DpAction::PopVlan => return present(pop_vlan(pkt)),
+        DpAction::Set { .. } | DpAction::DecTtl => {}
+        _ => return Outcome::NotRewrite,
+    }
+    let layout = layout_of(pkt);
+    if layout.short_head {
+        return Outcome::ShortHead;
+    }
+    match action {
+        DpAction::Set { field, value, mask } => present(set_field_at(pkt, &layout, *field, *value, *mask)),
+        _ => match dec_ttl_at(pkt, &layout) {
             TtlOutcome::Done => Outcome::Done,
             TtlOutcome::Expired => Outcome::Expired,
             TtlOutcome::NotIp => Outcome::Absent,
         },
-        DpAction::PushVlan(tag) => push_vlan(pkt, *tag),
-        DpAction::PopVlan => present(pop_vlan(pkt)),
-        _ => Outcome::NotRewrite,
     }
 }
 

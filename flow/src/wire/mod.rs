@@ -31,7 +31,7 @@
 //! When a header would be valid but its bytes are not all in `head`, it is absent too, and
 //! [`Layout::short_head`] tells that a longer head would show more. Needed of each header: Ethernet 14, tag 6,
 //! SNAP 8, ARP 28, IPv4 20 (not its options), IPv6 40, an extension header its first 8, TCP 20 (not its options),
-//! the others as above. Neighbour discovery bytes that are not in `head` do not count as short.
+//! the others as above, and all of a neighbour discovery message.
 
 mod nd;
 
@@ -324,7 +324,11 @@ impl Layout {
             (ip_proto::UDP, _) => bytes.get::<8>(at, end).map(|_| L4::Udp)?,
             (ip_proto::SCTP, _) => bytes.get::<12>(at, end).map(|_| L4::Sctp)?,
             (ip_proto::ICMP, L3::Ipv4) => bytes.get::<8>(at, end).map(|_| L4::Icmp)?,
-            (ip_proto::ICMPV6, L3::Ipv6) => bytes.get::<8>(at, end).map(|_| L4::Icmpv6)?,
+            (ip_proto::ICMPV6, L3::Ipv6) => {
+                let message = bytes.get::<8>(at, end)?;
+                bytes.short |= nd::kind([message[0], message[1]]).is_some() && end > bytes.head.len();
+                L4::Icmpv6
+            }
             _ => L4::None,
         };
         Some(())

@@ -26,6 +26,15 @@ pub enum NdKind {
     Advertisement,
 }
 
+/// Which message an ICMPv6 type and code are.
+pub(super) fn kind(type_and_code: [u8; 2]) -> Option<NdKind> {
+    match type_and_code {
+        [SOLICITATION, 0] => Some(NdKind::Solicitation),
+        [ADVERTISEMENT, 0] => Some(NdKind::Advertisement),
+        _ => None,
+    }
+}
+
 impl NeighbourDiscovery {
     /// Parse an ICMPv6 message of type 135 or 136 and code 0; `None` for all else.
     ///
@@ -41,11 +50,7 @@ impl NeighbourDiscovery {
         let start = layout.l4_at();
         let end = head.len().min(start + layout.l4_len as usize);
         let head = &head[..end];
-        let kind = match chunk::<2>(head, start)? {
-            [SOLICITATION, 0] => NdKind::Solicitation,
-            [ADVERTISEMENT, 0] => NdKind::Advertisement,
-            _ => return None,
-        };
+        let kind = kind(*chunk::<2>(head, start)?)?;
         let absent = NeighbourDiscovery { kind, target: None, source_mac: None, target_mac: None };
         let mut nd = absent;
         let mut at = start + 8;

@@ -2,7 +2,8 @@
 
 use crate::build::{Fragment, Net, Shape, Transport, packet};
 use crate::check::key_of;
-use flow::rewrite::{FrameBuf, set_field};
+use flow::dp::DpAction;
+use flow::rewrite::{FrameBuf, Outcome, PacketBuf, apply, layout_of, set_field};
 use flow::wire::checksum::{self, Delta};
 use flow::{FieldId, FlowKey, Value};
 
@@ -157,4 +158,21 @@ fn the_option_that_counts_is_the_one_that_is_set() {
     let changed = set(&bytes, FieldId::NdSll, 0x0505_0505_0505);
     assert_eq!(key_of(&changed).arp_sha, [5; 6]);
     assert_eq!(changed[changed.len() - 14..changed.len() - 8], [0; 6]);
+}
+
+#[test]
+fn nothing_is_changed_while_headers_are_beyond_the_head() {
+    let action = DpAction::Set { field: FieldId::Ipv4Src, value: Value(1), mask: FieldId::Ipv4Src.def().ones() };
+    let bytes = packet(&shape(Net::Ipv4, Transport::Tcp { options: 3 }), &key(Net::Ipv4));
+    for head in 0..bytes.len() {
+        let mut pkt = FrameBuf::new(&bytes).split_at(head);
+        // Of TCP 20 bytes are needed, not its options.
+        let short = head < 54;
+        assert_eq!(layout_of(&pkt).short_head, short, "{head}");
+        assert_eq!(apply(&mut pkt, &action) == Outcome::ShortHead, short, "{head}");
+        assert_eq!(pkt.packet() == bytes, short, "{head}");
+    }
+    let solicitation = solicitation(&[1, 1, 3, 3, 3, 3, 3, 3]);
+    let pkt = FrameBuf::new(&solicitation).split_at(solicitation.len() - 1);
+    assert!(layout_of(&pkt).short_head && pkt.head().len() < pkt.total_len());
 }
