@@ -1,1 +1,52 @@
-//! representors
+//! SR-IOV and switchdev: what NICs there are, and how they get to be as they should.
+//!
+//! # What it is for
+//! - [`Kernel::inventory`] reads the NICs of the host: each PF with its eswitch, its VFs and its representors.
+//! - [`plan`] compares a [`Desired`] state with what was read and gives a [`Plan`]: steps as data, printable as a dry run, in the order
+//!   that the driver wants ([`Strategy`]). It touches nothing.
+//! - [`apply`] carries a plan out. Each step is verified by reading back until it is so, or until a deadline. When a step fails,
+//!   what was done is rolled back, and the error says which step failed, what the kernel said, and what was rolled back.
+//! - [`converge`] does all three, and tries the driver's other order when the kernel refuses the first.
+//!
+//! # Identity
+//! A representor is known by its [`RepKey`]: device, controller, PF and VF (or SF) number. Interface names are attributes: they are
+//! changed by udev, by people, and between boots. `pf0vf3` is understood everywhere that a key is read.
+//!
+//! # Orders
+//! Drivers disagree. ice changes its mode only while there are no VFs; so do mlx5 devices with some firmware; older mlx5 drivers go to
+//! switchdev only when VFs exist and are unbound; the PCI core changes a number of VFs only through 0; VFs appear some time after they
+//! were asked for. What is known about drivers is in one table (`driver.rs`); an unknown driver gets the safe order (no VFs while the
+//! mode changes). Destroying VFs that a userspace driver holds (vfio: a virtual machine) is refused, by name, unless told otherwise.
+//!
+//! # Threads
+//! None of its own. Everything blocks and belongs on a control thread; the longest wait is [`Pace::deadline`] a step, plus
+//! the time that the driver takes inside a system call.
+//!
+//! # Invariants
+//! - `plan` of a state that is as desired is empty, so converging twice changes nothing the second time.
+//! - After an error of [`converge`] the NIC is as it was before, or the error says that it is not ([`Rollback::Failed`]).
+//! - A plan made for a state that has changed meanwhile is not applied ([`ConvergeError::Stale`]).
+#![forbid(unsafe_code)]
+
+mod apply;
+mod driver;
+mod error;
+mod inventory;
+mod kernel;
+mod key;
+mod observe;
+mod plan;
+mod step;
+mod watch;
+
+pub use apply::{Report, StepReport, apply, converge};
+pub use driver::Strategy;
+pub use error::{Cause, ConvergeError, ObserveError, Rollback, StepFailure};
+pub use inventory::{Inventory, Netdev, Nic, Representor, Sriov, Uplink, Vf};
+pub use kernel::{Kernel, Pace};
+pub use key::{BadKey, Function, RepKey, RepName};
+pub use plan::{Desired, Plan, PlanError, VfDesired, VfInUse, plan, plan_with};
+pub use step::{Step, VfDriver};
+pub use watch::{Change, Watch};
+
+pub use devlink_rs::{DeviceId, EncapMode, EswitchMode, InlineMode};

@@ -1,0 +1,217 @@
+//! Carrying plans out: each step verified, all rolled back when one fails.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use devlink_rs::DeviceId;
+
+use crate::{
+    driver::{Strategy, strategies},
+    error::{Cause, ConvergeError, ObserveError, Rollback, StepFailure},
+    inventory::Nic,
+    kernel::Kernel,
+    plan::{Desired, Plan, PlanError, plan_with},
+    step::Step,
+};
+
+/// A step that was done and seen to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// The step.
+    pub step: Step,
+    /// From the request until it was seen.
+    pub took: Duration,
+    /// What was odd about it: an answer that got lost, for example.
+    pub note: Option<String>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The steps, in order.
+    pub steps: Vec<StepReport>,
+    /// The order that worked.
+    pub strategy: Strategy,
+    /// The NIC as it is now.
+    pub nic: Nic,
+}
+
+/// Makes a NIC as desired: reads, plans, applies; when the kernel refuses a mode change, tries the driver's other order.
+///
+/// # Errors
+/// [`ConvergeError`]; of several orders tried, the first one's.
+pub fn converge(desired: &Desired, kernel: &mut Kernel) -> Result<Report, ConvergeError> {
+    let mut first = None;
+    let mut orders: &[Strategy] = &[];
+    for attempt in 0.. {
+        let nic = match kernel.nic(&desired.device) {
+            Ok(nic) => nic,
+            Err(e) => return Err(first.unwrap_or(ConvergeError::Observe(e))),
+        };
+        if attempt == 0 {
+            orders = strategies(nic.driver.as_deref());
+        }
+        let Some(&strategy) = orders.get(attempt) else { break };
+        let result = match plan_with(desired, &nic, strategy) {
+            Ok(plan) => apply(&plan, kernel),
+            Err(e) => Err(e.into()),
+        };
+        match result {
+            Ok(report) => return Ok(report),
+            Err(e) => {
+                let again = other_order_may_help(&e);
+                let e = first.unwrap_or(e);
+                if !again {
+                    return Err(e);
+                }
+                first = Some(e);
+            }
+        }
+    }
+    Err(first.unwrap_or_else(|| ObserveError::NoSuchNic(desired.device.clone()).into()))
+}
+
+fn other_order_may_help(error: &ConvergeError) -> bool {
+    matches!(error, ConvergeError::Step(f) if f.cause.is_refusal()
+        && matches!(f.step, Step::SetMode { .. })
+        && !matches!(f.rollback, Rollback::Failed { .. }))
+}
+
+/// Carries out `plan`.
+///
+/// # Errors
+/// [`ConvergeError::Stale`] when the NIC is not as the plan saw it; [`ConvergeError::Step`] when a step failed, after rolling back.
+pub fn apply(plan: &Plan, kernel: &mut Kernel) -> Result<Report, ConvergeError> {
+    let device = &plan.base.device;
+    let now = kernel.nic(device)?;
+    if Desired::restoring(&now) != Desired::restoring(&plan.base) {
+        return Err(ConvergeError::Stale { device: device.clone(), then: plan.base.to_string(), now: now.to_string() });
+    }
+    if plan.is_empty() {
+        return match wait_for(kernel, device, |nic| nic.unsettled().map_or(Ok(()), Err)) {
+            Ok(nic) => Ok(Report { steps: Vec::new(), strategy: plan.strategy, nic }),
+            Err(Cause::Observe(e)) => Err(e.into()),
+            Err(cause) => {
+                let after = kernel.pace.deadline;
+                Err(ConvergeError::Unsettled { device: device.clone(), after, got: cause.to_string() })
+            }
+        };
+    }
+    let mut done = Vec::new();
+    let mut nic = now;
+    for (n, step) in plan.steps.iter().enumerate() {
+        match run(step, kernel, nic) {
+            Ok((report, after)) => {
+                done.push(report);
+                nic = after;
+            }
+            Err(cause) => return Err(failure(plan, n, cause, kernel)),
+        }
+    }
+    // A later step can undo an earlier one: only the whole counts.
+    let whole = |nic: &Nic| match plan_with(&plan.desired, nic, plan.strategy) {
+        Ok(rest) => match rest.steps.first() {
+            Some(step) => Err(format!("'{step}' is still to do")),
+            None => nic.unsettled().map_or(Ok(()), Err),
+        },
+        Err(e) => Err(e.to_string()),
+    };
+    match wait_for(kernel, device, whole) {
+        Ok(nic) => Ok(Report { steps: done, strategy: plan.strategy, nic }),
+        Err(cause) => Err(failure(plan, plan.steps.len() - 1, cause, kernel)),
+    }
+}
+
+fn failure(plan: &Plan, n: usize, cause: Cause, kernel: &mut Kernel) -> ConvergeError {
+    let rollback = roll_back(&plan.base, kernel);
+    ConvergeError::Step(Box::new(StepFailure {
+        device: plan.base.device.clone(),
+        step: plan.steps[n].clone(),
+        number: n + 1,
+        of: plan.steps.len(),
+        cause,
+        rollback,
+    }))
+}
+
+/// Does one step and waits until it shows.
+fn run(step: &Step, kernel: &mut Kernel, nic: Nic) -> Result<(StepReport, Nic), Cause> {
+    let start = Instant::now();
+    let device = nic.device.clone();
+    let (note, nic) = match step.execute(kernel, &nic) {
+        Ok(()) => (None, wait_for(kernel, &device, |nic| step.check(nic))?),
+        // The request may have been carried out: what shows decides.
+        Err(cause) if cause.outcome_unknown() => match wait_for(kernel, &device, |nic| step.check(nic)) {
+            Ok(nic) => (Some(format!("{cause}; but it was done")), nic),
+            Err(_) => return Err(cause),
+        },
+        Err(cause) => return Err(cause),
+    };
+    Ok((StepReport { step: step.clone(), took: start.elapsed(), note }, nic))
+}
+
+/// Reads the NIC until `check` is content, or the deadline has come. Failing to read is tried again, too.
+fn wait_for(kernel: &mut Kernel, device: &DeviceId, check: impl Fn(&Nic) -> Result<(), String>) -> Result<Nic, Cause> {
+    let deadline = Instant::now() + kernel.pace.deadline;
+    loop {
+        let cause = match kernel.nic(device) {
+            Ok(nic) => match check(&nic) {
+                Ok(()) => return Ok(nic),
+                Err(got) => Cause::NotVerified { after: kernel.pace.deadline, got },
+            },
+            Err(e) => Cause::Observe(e),
+        };
+        if Instant::now() >= deadline {
+            return Err(cause);
+        }
+        thread::sleep(kernel.pace.poll);
+    }
+}
+
+/// Makes the NIC as `base` again, by the same steps as anything else. Tries every order that the driver may like.
+fn roll_back(base: &Nic, kernel: &mut Kernel) -> Rollback {
+    let wish = Desired::restoring(base);
+    let mut done: Vec<Step> = Vec::new();
+    let mut last = None;
+    for &strategy in strategies(base.driver.as_deref()) {
+        match restore(base, &wish, strategy, kernel, &mut done) {
+            Ok(()) if done.is_empty() => return Rollback::NothingToDo,
+            Ok(()) => return Rollback::Complete(done),
+            Err(cause) => last = Some(cause),
+        }
+    }
+    let state = kernel.nic(&base.device).ok().map(|n| n.to_string());
+    match last {
+        Some(cause) => Rollback::Failed { done, cause: Box::new(cause), state },
+        None => Rollback::NothingToDo,
+    }
+}
+
+fn restore(
+    base: &Nic,
+    wish: &Desired,
+    strategy: Strategy,
+    kernel: &mut Kernel,
+    done: &mut Vec<Step>,
+) -> Result<(), Cause> {
+    let unplanned = |e: PlanError| Cause::NotVerified { after: Duration::ZERO, got: e.to_string() };
+    // What is under way must come to rest first, or the plan would miss it.
+    let mut nic = wait_for(kernel, &base.device, |nic| nic.unsettled().map_or(Ok(()), Err))
+        .or_else(|_| kernel.nic(&base.device).map_err(Cause::Observe))?;
+    // What new VFs are like (which driver they got) shows only when they are there: look again.
+    for _ in 0..3 {
+        let plan = plan_with(wish, &nic, strategy).map_err(unplanned)?;
+        for step in &plan.steps {
+            nic = run(step, kernel, nic)?.1;
+            done.push(step.clone());
+        }
+    }
+    wait_for(kernel, &base.device, |nic| match plan_with(wish, nic, strategy) {
+        Ok(rest) if rest.is_empty() => nic.unsettled().map_or(Ok(()), Err),
+        Ok(rest) => Err(rest.to_string()),
+        Err(e) => Err(e.to_string()),
+    })
+    .map(drop)
+}

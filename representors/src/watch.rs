@@ -1,0 +1,84 @@
+//! Hearing of changes: names, links, ports that come and go.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use devlink_rs::{DevlinkEvent, DevlinkEvents};
+use netlink::{Error, EventStream, LinkChange, Notice, Protocol, RTNLGRP_LINK, parse_link_notice};
+
+use crate::kernel::Kernel;
+
+/// Something changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A network device: came, was renamed, went up or down, went.
+    Link(LinkChange),
+    /// A devlink device or port.
+    Devlink(DevlinkEvent),
+    /// Events were lost: only a fresh [`Kernel::inventory`] tells the truth.
+    Resync {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Listens to the kernel. Events are hints to read again, not a log: some get lost, and then [`Change::Resync`] comes.
+pub struct Watch {
+    links: EventStream,
+    devlink: Option<DevlinkEvents>,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    /// How long one socket is waited for while the other may have something.
+    const SLICE: Duration = Duration::from_millis(20);
+
+    /// Listens on sockets of its own.
+    ///
+    /// # Errors
+    /// [`Error`] when they cannot be opened.
+    pub fn open(kernel: &mut Kernel) -> Result<Self, Error> {
+        let open = |kernel: &Kernel, p| kernel.access().open(p).map_err(|source| Error::Io { op: "open", source });
+        let links = EventStream::new(open(kernel, Protocol::Route)?, &[RTNLGRP_LINK])?;
+        let transport = open(kernel, Protocol::Generic)?;
+        let devlink = match kernel.devlink()? {
+            Some(client) => Some(DevlinkEvents::open(client, transport)?),
+            None => None,
+        };
+        Ok(Watch { links, devlink })
+    }
+
+    /// The next change, or `None` when none came within `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a socket fails.
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<Change>, Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let slice = deadline.saturating_duration_since(Instant::now()).min(Self::SLICE);
+            if let Some(event) = self.devlink.as_mut().map(|d| d.next(Duration::ZERO)).transpose()?.flatten() {
+                return Ok(Some(match event {
+                    DevlinkEvent::Resync { reason } => Change::Resync { reason },
+                    event => Change::Devlink(event),
+                }));
+            }
+            match self.links.next(slice)? {
+                Some(Notice::Resync { reason }) => return Ok(Some(Change::Resync { reason })),
+                Some(Notice::Message(msg)) => match parse_link_notice(&msg) {
+                    Ok(Some(change)) => return Ok(Some(Change::Link(change))),
+                    Ok(None) => {}
+                    Err(e) => return Ok(Some(Change::Resync { reason: e.to_string() })),
+                },
+                None if Instant::now() >= deadline => return Ok(None),
+                None => {}
+            }
+        }
+    }
+}
