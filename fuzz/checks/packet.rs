@@ -1,7 +1,7 @@
 //! What must hold for any bytes as a packet. Shared by the fuzz target, the replay of its findings and the
 //! capture tests. Panics when something does not hold.
 
-use flow::extract::{RxMeta, extract, extract_with_layout};
+use flow::extract::{RxMeta, extract, extract_into};
 use flow::field::datapath_fields;
 use flow::key::{FlowKey, VlanTag};
 use flow::rewrite::{FrameBuf, Outcome, PacketBuf, TtlOutcome};
@@ -33,7 +33,8 @@ pub fn key_of(packet: &[u8]) -> FlowKey {
 fn cuts(packet: &[u8], key: &FlowKey, random: &mut Random) {
     let meta = RxMeta::from_port(DpPort(1));
     for at in [random.below(packet.len() + 1), random.below(packet.len().min(100) + 1)] {
-        let (cut, layout) = extract_with_layout(&packet[..at], packet.len(), &meta);
+        let mut cut = FlowKey::ZERO;
+        let layout = extract_into(&mut cut, &packet[..at], packet.len(), &meta);
         if !layout.short_head {
             assert_eq!(cut, *key, "head of {at}");
         }

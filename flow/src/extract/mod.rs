@@ -42,26 +42,29 @@ impl RxMeta {
 ///
 /// A packet whose head is shorter than its headers has a shallower key; [`Layout::short_head`] tells.
 #[must_use]
+#[inline]
 pub fn extract(head: &[u8], total_len: usize, meta: &RxMeta) -> FlowKey {
-    extract_with_layout(head, total_len, meta).0
+    let mut key = FlowKey::ZERO;
+    extract_into(&mut key, head, total_len, meta);
+    key
 }
 
-/// As [`extract`]; also where the headers are.
+/// As [`extract`], into `key`, which must be [`FlowKey::ZERO`]; also where the headers are.
 ///
 /// When tags were stripped, the layout is that of the bytes as they are; it may say less than after
 /// [`crate::rewrite::restore_tags`], never more.
-#[must_use]
-pub fn extract_with_layout(head: &[u8], total_len: usize, meta: &RxMeta) -> (FlowKey, Layout) {
+#[inline]
+pub fn extract_into(key: &mut FlowKey, head: &[u8], total_len: usize, meta: &RxMeta) -> Layout {
     let stripped = meta.tags().count();
     let layout = Layout::parse(head, total_len, Layout::MAX_TAGS - stripped);
-    let mut key = FlowKey::ZERO;
     key.in_port = meta.in_port.0.into();
-    link(&mut key, head, &layout, meta);
-    network(&mut key, head, &layout);
-    transport(&mut key, head, &layout);
-    (key, layout)
+    link(key, head, &layout, meta);
+    network(key, head, &layout);
+    transport(key, head, &layout);
+    layout
 }
 
+#[inline]
 fn link(key: &mut FlowKey, head: &[u8], layout: &Layout, meta: &RxMeta) {
     let Some(addresses) = chunk::<12>(head, 0).filter(|_| layout.ethernet) else { return };
     let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = *addresses;
@@ -79,6 +82,7 @@ fn link(key: &mut FlowKey, head: &[u8], layout: &Layout, meta: &RxMeta) {
     }
 }
 
+#[inline]
 fn network(key: &mut FlowKey, head: &[u8], layout: &Layout) {
     let at = layout.l3_at();
     match layout.l3 {
@@ -118,6 +122,7 @@ fn network(key: &mut FlowKey, head: &[u8], layout: &Layout) {
     }
 }
 
+#[inline]
 fn transport(key: &mut FlowKey, head: &[u8], layout: &Layout) {
     let at = layout.l4_at();
     match layout.l4 {

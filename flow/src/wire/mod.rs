@@ -140,6 +140,7 @@ pub struct Layout {
 }
 
 /// The `N` bytes at `at`, when they are all there.
+#[inline]
 pub(crate) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
     bytes.get(at..)?.first_chunk()
 }
@@ -158,6 +159,7 @@ struct Bytes<'a> {
 
 impl<'a> Bytes<'a> {
     /// `N` bytes at `at` of those before `end`; notes when only the head is too short for them.
+    #[inline]
     fn get<const N: usize>(&mut self, at: usize, end: usize) -> Option<&'a [u8; N]> {
         if at + N > end {
             return None;
@@ -175,6 +177,7 @@ impl Layout {
     /// Parse a packet of `total_len` bytes whose first contiguous bytes are `head`. At most `max_tags` VLAN tags
     /// are parsed (2 at most). Any bytes are allowed.
     #[must_use]
+    #[inline]
     pub fn parse(head: &[u8], total_len: usize, max_tags: usize) -> Layout {
         let mut bytes = Bytes { head: &head[..head.len().min(total_len)], total: total_len, short: false };
         let mut layout = Layout::default();
@@ -201,6 +204,7 @@ impl Layout {
         matches!(self.l3, L3::Ipv4 | L3::Ipv6)
     }
 
+    #[inline]
     fn fill(&mut self, bytes: &mut Bytes<'_>, max_tags: usize) -> Option<()> {
         let total = bytes.total;
         let ethernet = bytes.get::<ETHERNET_LEN>(0, total)?;
@@ -238,6 +242,7 @@ impl Layout {
         }
     }
 
+    #[inline]
     fn ipv4(&mut self, bytes: &mut Bytes<'_>, at: usize) -> Option<()> {
         let total = bytes.total;
         let ip = bytes.get::<20>(at, total)?;
@@ -307,6 +312,7 @@ impl Layout {
         self.transport(bytes)
     }
 
+    #[inline]
     fn transport(&mut self, bytes: &mut Bytes<'_>) -> Option<()> {
         if self.frag & frag::LATER != 0 {
             return None;
