@@ -30,7 +30,9 @@
 pub mod backend;
 pub mod caps;
 pub mod engine;
+pub mod plan;
 pub mod refusal;
+pub mod rte_flow;
 pub mod rule;
 pub mod world;
 
@@ -38,9 +40,13 @@ pub use backend::{Backend, Completion, Counters, DeviceError, DeviceErrorKind, D
 pub use caps::{
     Capabilities, CounterKind, DecTtl, FieldCaps, FieldSet, MaskCap, PartialCaps, TransferCaps, VlanAbsent,
 };
-pub use engine::{EngineStatus, FlowStatus, HitSink, Placement, TableUse};
+pub use engine::{
+    Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowStatus, HitSink, Placement, TableUse,
+};
+pub use plan::{fall_back, plan};
 pub use refusal::{PortRefusal, Refusal, Refusals};
+pub use rte_flow::RteFlowBackend;
 pub use rule::{
-    Bits, HwAction, HwMatch, HwProgram, HwRule, L3Match, L4Match, Plan, RuleRole, RuleShape, Table, VlanMatch,
+    Bits, HwAction, HwMatch, HwProgram, HwRule, InnerTag, L3Match, L4Match, Plan, RuleRole, RuleShape, Table, VlanMatch,
 };
 pub use world::{Admission, EswitchDomain, EthdevId, PortInfo, PortKind, World};

@@ -56,6 +56,14 @@ pub enum Refusal {
     Reserved,
     /// Packets that the rule must leave to software cannot be kept out of it: the device has no priorities.
     NoGuard,
+    /// The flow contradicts itself: no packet has such a key.
+    NeverMatches,
+    /// The device does not count the packets of a rule, so that the flow would seem idle.
+    NoCounter,
+    /// The flow has no number that fits a mark.
+    NoMark,
+    /// The device cannot spread marked packets over the port's receive queues.
+    NoSpread { queues: u16 },
     /// The input port's device takes no rules.
     NotOffloadCapable { port: DpPort },
     /// Offload is off.
@@ -94,6 +102,10 @@ impl Refusal {
             Refusal::TtlExpires => "ttl_expires",
             Refusal::Reserved => "reserved_address",
             Refusal::NoGuard => "no_guard",
+            Refusal::NeverMatches => "never_matches",
+            Refusal::NoCounter => "no_counter",
+            Refusal::NoMark => "no_mark",
+            Refusal::NoSpread { .. } => "no_spread",
             Refusal::NotOffloadCapable { .. } => "not_offload_capable",
             Refusal::Disabled => "disabled",
             Refusal::PortDisabled { .. } => "port_disabled",
@@ -142,6 +154,10 @@ impl Refusal {
             Refusal::TtlExpires => "none needed: such packets are dropped and counted by software".into(),
             Refusal::Reserved => "match eth_dst, so that link-local control frames are left out".into(),
             Refusal::NoGuard => "use a NIC profile with rule priorities".into(),
+            Refusal::NeverMatches => "none: no packet is of this flow".into(),
+            Refusal::NoCounter => "use a NIC profile with rule counters".into(),
+            Refusal::NoMark => "none: the flow waits for a free mark".into(),
+            Refusal::NoSpread { .. } => "give the port one receive queue, or use a NIC with the RSS action".into(),
             Refusal::NotOffloadCapable { .. } => "use a representor of a NIC in switchdev mode as input port".into(),
             Refusal::Disabled => "turn offload on: shuntctl offload enable".into(),
             Refusal::PortDisabled { port } => format!("turn offload on for datapath port {port}"),
@@ -192,6 +208,10 @@ impl std::fmt::Display for Refusal {
             Refusal::TtlExpires => f.write_str("the TTL runs out"),
             Refusal::Reserved => f.write_str("the flow covers 01:80:c2:00:00:0x, which must reach software"),
             Refusal::NoGuard => f.write_str("the device has no rule priorities to keep expiring packets out"),
+            Refusal::NeverMatches => f.write_str("the flow contradicts itself"),
+            Refusal::NoCounter => f.write_str("the device does not count a rule's packets"),
+            Refusal::NoMark => f.write_str("the flow has no mark"),
+            Refusal::NoSpread { queues } => write!(f, "marked packets cannot be spread over {queues} receive queues"),
             Refusal::NotOffloadCapable { port } => write!(f, "input port {port} takes no hardware rules"),
             Refusal::Disabled => f.write_str("offload is off"),
             Refusal::PortDisabled { port } => write!(f, "offload is off for input port {port}"),

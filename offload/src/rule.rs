@@ -89,8 +89,18 @@ pub enum VlanMatch {
     Any,
     /// No tag. With `by_pattern` nothing but the absence of a VLAN item says so.
     Absent { by_pattern: bool },
-    /// An outer tag; `tci` as on the wire (bit 12 is the drop-eligible bit), `only`: no tag behind it.
-    Tagged { tpid: Option<u16>, tci: Bits<u16>, only: bool },
+    /// An outer tag; `tci` as on the wire (bit 12 is the drop-eligible bit).
+    Tagged { tpid: Option<u16>, tci: Bits<u16>, inner: InnerTag },
+}
+
+/// What is behind an outer tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InnerTag {
+    /// Anything.
+    #[default]
+    Any,
+    /// No second tag. With `by_pattern` the ethertype behind the tag says so, and nothing else.
+    Absent { by_pattern: bool },
 }
 
 /// Network layer.

@@ -1,0 +1,139 @@
+//! The planner: pure, no I/O, no clock, no memory.
+//!
+//! A rule must never match a packet that the flow does not match. Where rte_flow cannot say exactly what the
+//! flow says, the planner either narrows the rule (software gets the rest, with the same result) or refuses.
+
+mod actions;
+mod guards;
+mod matching;
+
+#[cfg(test)]
+mod tests;
+
+use crate::caps::{CounterKind, PartialCaps, TransferCaps};
+use crate::refusal::{Refusal, Refusals};
+use crate::rule::{HwAction, HwProgram, HwRule, Plan, RuleRole, Table};
+use crate::world::{Admission, PortInfo, PortKind, World};
+use flow::dp::{DpFlow, Mark, Resume};
+use flow::port::DpPort;
+use smallvec::{SmallVec, smallvec};
+
+/// What to do with a flow. Pure.
+#[must_use]
+pub fn plan(flow: &DpFlow, world: &World) -> Plan {
+    let info = match admit(flow.in_port(), world) {
+        Ok(info) => info,
+        Err(refusal) => return Plan::Software(smallvec![refusal]),
+    };
+    match full(flow, info, world) {
+        Ok(program) => Plan::Full(program),
+        Err(refused) => fall_back(flow, world, refused),
+    }
+}
+
+/// What is left for a flow whose full plan was refused, by the planner or by the device.
+#[must_use]
+pub fn fall_back(flow: &DpFlow, world: &World, mut refused: Refusals) -> Plan {
+    let attempt = match admit(flow.in_port(), world) {
+        Ok(info) if world.partial => partial(flow, info),
+        Ok(_) => Err(Refusals::new()),
+        Err(refusal) => Err(smallvec![refusal]),
+    };
+    match attempt {
+        Ok(program) => Plan::Partial { program, resume: Resume::default(), refused },
+        Err(more) => {
+            for refusal in more {
+                add(&mut refused, refusal);
+            }
+            Plan::Software(refused)
+        }
+    }
+}
+
+/// Add a reason that is not there yet.
+pub(crate) fn add(refusals: &mut Refusals, refusal: Refusal) {
+    if !refusals.contains(&refusal) {
+        refusals.push(refusal);
+    }
+}
+
+fn admit(port: DpPort, world: &World) -> Result<&PortInfo, Refusal> {
+    match &world.admission {
+        Admission::Off => return Err(Refusal::Disabled),
+        Admission::Ports(ports) if !ports.contains(&port) => return Err(Refusal::PortDisabled { port }),
+        Admission::Ports(_) | Admission::All => {}
+    }
+    match world.ports.get(&port) {
+        Some(info) if info.kind != PortKind::Virtual => Ok(info),
+        _ => Err(Refusal::NotOffloadCapable { port }),
+    }
+}
+
+fn full(flow: &DpFlow, info: &PortInfo, world: &World) -> Result<HwProgram, Refusals> {
+    let (Some(caps), Some(_)) = (&info.caps.transfer, info.domain) else {
+        return Err(smallvec![Refusal::NotOffloadCapable { port: flow.in_port() }]);
+    };
+    let (mut matches, mut refused) = matching::translate(&flow.key, &flow.mask, &caps.fields, caps.vlan_absent);
+    let done = actions::translate(flow, info, world, caps, &mut matches, &mut refused);
+    if caps.counter == CounterKind::None {
+        add(&mut refused, Refusal::NoCounter);
+    }
+    let guards = guards::needed(&matches, done.decrements, caps, &mut refused);
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    let rule = |role, priority, matches, actions, count| HwRule {
+        role,
+        table: Table::Transfer { group: 0, priority },
+        port: info.ethdev,
+        matches,
+        actions,
+        count,
+    };
+    let mut rules: SmallVec<[HwRule; 2]> = guards
+        .into_iter()
+        .map(|(role, matches)| rule(role, 0, matches, smallvec![HwAction::ToRepresentor(info.ethdev)], false))
+        .collect();
+    rules.push(rule(RuleRole::Main, main_priority(caps), matches, done.actions, true));
+    Ok(HwProgram { rules, shared: Vec::new() })
+}
+
+/// Guards are at priority 0, the highest.
+fn main_priority(caps: &TransferCaps) -> u32 {
+    u32::from(caps.priorities >= 2)
+}
+
+fn partial(flow: &DpFlow, info: &PortInfo) -> Result<HwProgram, Refusals> {
+    let Some(caps) = &info.caps.partial else {
+        return Err(smallvec![Refusal::NotOffloadCapable { port: flow.in_port() }]);
+    };
+    let (matches, mut refused) = matching::translate(&flow.key, &flow.mask, &caps.fields, caps.vlan_absent);
+    if flow.mark.0 == 0 || flow.mark.0 >> Mark::BITS != 0 {
+        add(&mut refused, Refusal::NoMark);
+    }
+    let Some(spread) = spread(info, caps) else {
+        add(&mut refused, Refusal::NoSpread { queues: info.rx_queues });
+        return Err(refused);
+    };
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    let rule = HwRule {
+        role: RuleRole::Main,
+        table: Table::Ingress { group: 0, priority: 0 },
+        port: info.ethdev,
+        matches,
+        actions: smallvec![HwAction::Mark(flow.mark), spread],
+        count: false,
+    };
+    Ok(HwProgram { rules: smallvec![rule], shared: Vec::new() })
+}
+
+/// A marked packet must still come to a queue that is polled.
+fn spread(info: &PortInfo, caps: &PartialCaps) -> Option<HwAction> {
+    match info.rx_queues {
+        0 => None,
+        1 => Some(HwAction::Queue(0)),
+        queues => caps.rss.then_some(HwAction::Rss { queues }),
+    }
+}

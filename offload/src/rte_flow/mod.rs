@@ -1,0 +1,13 @@
+//! The backend for DPDK devices.
+//!
+//! Everything goes through an [`rte_flow_rs::RteFlowApi`], so a model NIC behind that trait sees the lowered
+//! bytes that a driver would see. Operations are synchronous: a completion is there when `submit` returns.
+
+mod backend;
+mod lower;
+
+#[cfg(test)]
+mod tests;
+
+pub use backend::RteFlowBackend;
+pub use lower::{actions, attributes, pattern};
