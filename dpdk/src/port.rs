@@ -101,6 +101,8 @@ struct Control {
     phase: Phase,
     rx_queues: u16,
     tx_queues: u16,
+    /// How often it was stopped: most drivers forget their flow rules then.
+    stops: u64,
     /// Pools that descriptors may point into: kept until the port is closed.
     pools: Vec<Mempool>,
 }
@@ -219,7 +221,13 @@ impl Port {
             id,
             queues_out: AtomicUsize::new(0),
             name: name.to_owned(),
-            control: Mutex::new(Control { phase: Phase::Attached, rx_queues: 0, tx_queues: 0, pools: Vec::new() }),
+            control: Mutex::new(Control {
+                phase: Phase::Attached,
+                rx_queues: 0,
+                tx_queues: 0,
+                stops: 0,
+                pools: Vec::new(),
+            }),
             _rings: Mutex::new(rings),
         }))
     }
@@ -410,7 +418,15 @@ impl Port {
         // SAFETY: the port is started and no queue is out; the lock keeps it so.
         self.check("rte_eth_dev_stop", unsafe { dpdk_sys::rte_eth_dev_stop(self.0.id) })?;
         control.phase = Phase::Configured;
+        control.stops += 1;
         Ok(())
+    }
+
+    /// Runs `f` while no other thread configures, starts or stops the port, with the number of stops so far. Flow rules made
+    /// before a stop are gone after it, unless [`PortInfo::keeps_flow_rules`].
+    pub fn serialised<R>(&self, f: impl FnOnce(u64) -> R) -> R {
+        let control = self.control();
+        f(control.stops)
     }
 
     /// Stops and closes the port and removes its device, telling what went wrong (dropping the last handle does it silently).
@@ -599,6 +615,8 @@ fn port_info(raw: &dpdk_sys::rte_eth_dev_info) -> PortInfo {
         rx_offloads: RxOffloads::from_bits_retain(raw.rx_offload_capa),
         tx_offloads: TxOffloads::from_bits_retain(raw.tx_offload_capa),
         rss_types: raw.flow_type_rss_offloads,
+        keeps_flow_rules: raw.dev_capa & dpdk_sys::ETH_DEV_CAPA_FLOW_RULE_KEEP != 0,
+        keeps_shared_actions: raw.dev_capa & dpdk_sys::ETH_DEV_CAPA_FLOW_SHARED_OBJECT_KEEP != 0,
         // RTE_ETH_DEV_SWITCH_DOMAIN_ID_INVALID is all ones.
         switch: (raw.switch_info.domain_id != u16::MAX).then(|| SwitchInfo {
             name: text(raw.switch_info.name),

@@ -106,6 +106,10 @@ pub struct PortInfo {
     pub tx_offloads: TxOffloads,
     /// RSS hash types there are (`RTE_ETH_RSS_*`); 0: the device does not spread packets over queues.
     pub rss_types: u64,
+    /// Whether flow rules survive a stop of the port.
+    pub keeps_flow_rules: bool,
+    /// Whether indirect actions survive a stop of the port.
+    pub keeps_shared_actions: bool,
     /// The switch the port belongs to, when the driver has one.
     pub switch: Option<SwitchInfo>,
 }

@@ -1,0 +1,102 @@
+//! Drivers without flow rules must answer typed refusals, and nothing may be left behind.
+
+use dpdk::{MbufBatch, PortConfig, RingMode, ring, testing};
+
+use super::*;
+use crate::{Action, Eth, Item, Match};
+
+fn ring_port(name: &str) -> Port {
+    let eal = testing::eal();
+    let (_in, rx) = ring(eal, name, 31, RingMode::SpSc).unwrap();
+    let (tx, _out) = ring(eal, name, 31, RingMode::SpSc).unwrap();
+    Port::from_rings(eal, name, vec![rx], vec![tx]).unwrap()
+}
+
+fn rule() -> LoweredFlow {
+    let attr = Attr { ingress: true, ..Attr::default() };
+    LoweredFlow::new(attr, &[Item::Eth(Match::<Eth>::Any)], &[Action::Count(0), Action::Drop])
+}
+
+#[test]
+fn a_driver_without_rules_answers_unsupported_everywhere() {
+    let port = ring_port("norules");
+    let id = port.id();
+    let mut api = RealRteFlow::new();
+    api.add_port(port).unwrap();
+    let info = api.info(id).unwrap();
+    assert_eq!((info.driver.as_str(), info.meters), ("net_ring", None));
+
+    let refusals = [
+        api.validate(id, &rule()).unwrap_err(),
+        api.create(id, &rule()).unwrap_err(),
+        api.flush(id).unwrap_err(),
+        api.action_create(id, Attr::default(), &LoweredActions::new(&[Action::Count(0)])).unwrap_err(),
+        api.meter_profile_add(id, 1, &MeterProfile::SrTcm2697 { cir: 1, cbs: 1, ebs: 0, packet_mode: false })
+            .unwrap_err(),
+        api.meter_policy_add(
+            id,
+            1,
+            &MeterPolicy { red: Some(LoweredActions::new(&[Action::Drop])), ..MeterPolicy::default() },
+        )
+        .unwrap_err(),
+        api.meter_create(id, 1, &MeterParams { profile: 1, policy: 1, shared: true }).unwrap_err(),
+        api.meter_stats(id, 1, false).unwrap_err(),
+        api.meter_destroy(id, 1).unwrap_err(),
+        api.meter_policy_delete(id, 1).unwrap_err(),
+        api.meter_profile_delete(id, 1).unwrap_err(),
+    ];
+    for refusal in refusals {
+        assert_eq!((refusal.class(), refusal.port), (Class::Unsupported, id), "{refusal}");
+        assert!(refusal.to_string().contains(refusal.operation) && refusal.to_string().contains("ENOSYS"), "{refusal}");
+    }
+}
+
+#[test]
+fn made_up_handles_and_foreign_ports_are_errors() {
+    let port = ring_port("handles");
+    let id = port.id();
+    let mut api = RealRteFlow::new();
+    assert_eq!(api.validate(id, &rule()).unwrap_err().class(), Class::DeviceDead);
+    api.add_port(port).unwrap();
+    assert_eq!(api.destroy(id, RuleHandle(0xdead_beef)).unwrap_err().class(), Class::NotFound);
+    assert_eq!(api.query_count(id, RuleHandle(1), false).unwrap_err().class(), Class::NotFound);
+    assert_eq!(api.action_destroy(id, ActionHandle(7)).unwrap_err().class(), Class::NotFound);
+    assert_eq!(api.action_query_count(id, ActionHandle(7), true).unwrap_err().class(), Class::NotFound);
+    let flow = LoweredFlow::new(Attr::default(), &[], &[Action::Drop, Action::Indirect(ActionHandle(7))]);
+    let err = api.create(id, &flow).unwrap_err();
+    assert_eq!((err.class(), err.cause), (Class::NotFound, Some(Cause::Action(1))));
+    let two = LoweredActions::new(&[Action::Count(0), Action::Drop]);
+    assert_eq!(api.action_create(id, Attr::default(), &two).unwrap_err().class(), Class::Invalid);
+}
+
+#[test]
+fn it_holds_its_ports_and_lets_them_go() {
+    let pool = testing::mempool(255);
+    let port = ring_port("held");
+    let id = port.id();
+    port.configure(&PortConfig::default(), &pool).unwrap();
+    port.start().unwrap();
+    let mut api = RealRteFlow::new();
+    api.add_port(port.clone()).unwrap();
+    let (_rx, mut tx) = port.take_queues().unwrap();
+    let mut batch = MbufBatch::new();
+    pool.alloc_batch(&mut batch, 8).unwrap();
+    tx[0].burst(&mut batch);
+    drop((_rx, tx, batch));
+    assert!(matches!(port.close(), Err(dpdk::PortError::InUse { handles: 1, .. })));
+    assert!(api.create(id, &rule()).is_err());
+    api.remove_port(id).unwrap().close().unwrap();
+    assert!(api.remove_port(id).is_none());
+    assert!(pool.is_full(), "{} buffers are missing", pool.in_use());
+}
+
+#[test]
+fn causes_are_found_in_their_list() {
+    let list = [0u64; 4];
+    let at = |i: usize| std::ptr::from_ref(&list[i]).cast::<c_void>();
+    assert_eq!(index_in(&list, at(0)), Some(0));
+    assert_eq!(index_in(&list, at(3)), Some(3));
+    assert_eq!(index_in(&list, null()), None);
+    assert_eq!(index_in(&list[..2], at(2)), None);
+    assert_eq!(index_in(&list, at(1).wrapping_byte_add(1)), None);
+}
