@@ -1,1 +1,55 @@
-//! pipeline
+//! OpenFlow state and its translation into datapath flows.
+//!
+//! A [`Pipeline`] holds bridges: their ports, their tables of rules, and what they have learned. Asked about a packet, it
+//! goes through the tables and answers with a [`flow::dp::Translation`]: what the datapath has to do with this
+//! packet and with all others that are equal in the bits that were looked at.
+//!
+//! # Two kinds of state
+//!
+//! Bridges, ports and rules are one immutable snapshot behind an atomic pointer. A change makes a new one that shares all but
+//! the changed paths with the old ([`Pipeline::apply`] for rules: a batch, all or nothing), and a translation
+//! works on one snapshot from beginning to end. Learned addresses and counters change with packets, not with
+//! commands: they are concurrent state beside the snapshot.
+//!
+//! # Threads
+//!
+//! Any thread may call anything. Translation takes no lock but a shared one on the FDB of a bridge that uses NORMAL;
+//! writers of the snapshot take turns on a mutex that readers never touch.
+//!
+//! # Invariants
+//!
+//! - Translation changes nothing. What a packet does beside being forwarded (counts, learned addresses) is named in the
+//!   answer's effects and done by [`flow::dp::Slowpath::replay`].
+//! - **A mask is a path.** Translation is a function of the bits that it looked at and of nothing else, and which
+//!   bit it looks at next depends only on those seen before. So every packet that agrees with a translated one in
+//!   the mask has the very same translation, mask included, and two masked flows of one state are equal or disjoint.
+//! - `in_port`, `recirc_id` and `eth_type` are always exact, and `nw_frag` on IP packets: the meaning of the other fields hangs on
+//!   them. `nw_proto` is exact where something asked for a layer 4 field, VLAN presence where something asked for or
+//!   changed a tag.
+//! - A bit that an action has overwritten is no longer the packet's: looking at it adds nothing to the mask. Setting a
+//!   field does not look at it either: the set is executed even on packets that have the value already.
+//! - The TTL is never looked at by `dec_ttl`; the datapath checks it. Rules behind a `dec_ttl` count packets whose TTL
+//!   ran out there too.
+//! - Reserved addresses (01:80:c2:00:00:0x) are never cached, and every other translation's mask tells its packet from
+//!   them: see `translate/reserved.rs`.
+//! - A change is told by [`flow::dp::Slowpath::take_changes`] after it can be seen by translation.
+#![forbid(unsafe_code)]
+
+mod apply;
+mod changes;
+mod classifier;
+mod error;
+mod fdb;
+mod pipeline;
+mod port;
+mod rule;
+mod state;
+pub mod testing;
+mod translate;
+
+pub use error::{ChangeError, FlowError};
+pub use fdb::FdbEntry;
+pub use pipeline::{BridgeInfo, Config, Pipeline};
+pub use port::{Port, PortSpec, PortUpdate, VlanMode, VlanSet};
+pub use rule::{Applied, RemoveReason, RemovedRule, RuleChange, RuleEntry, RuleStats, Select};
+pub use state::FailMode;

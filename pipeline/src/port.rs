@@ -1,0 +1,145 @@
+//! Ports of a bridge, and their VLAN modes.
+
+use flow::{DpPort, OfPort};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A set of VLAN ids.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VlanSet(Box<[u64; 64]>);
+
+impl VlanSet {
+    /// All ids, 0 (untagged) included.
+    #[must_use]
+    pub fn all() -> VlanSet {
+        VlanSet(Box::new([u64::MAX; 64]))
+    }
+
+    #[must_use]
+    pub fn contains(&self, vlan: u16) -> bool {
+        self.0[usize::from(vlan & 0xfff) / 64] >> (vlan % 64) & 1 != 0
+    }
+
+    /// The ids, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u16> {
+        (0..4096).filter(|v| self.contains(*v))
+    }
+}
+
+impl FromIterator<u16> for VlanSet {
+    fn from_iter<I: IntoIterator<Item = u16>>(ids: I) -> VlanSet {
+        let mut set = [0; 64];
+        for id in ids {
+            set[usize::from(id & 0xfff) / 64] |= 1 << (id % 64);
+        }
+        VlanSet(Box::new(set))
+    }
+}
+
+impl std::fmt::Debug for VlanSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if *self == VlanSet::all() { f.write_str("all") } else { f.debug_set().entries(self.iter()).finish() }
+    }
+}
+
+/// How NORMAL treats VLANs on a port (OVS: `vlan_mode`, `tag`, `trunks` of ovs-vswitchd.conf.db(5)). Other actions do not
+/// look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VlanMode {
+    /// In one VLAN, without tags. Packets with a tag, but for VLAN 0, are dropped.
+    Access(u16),
+    /// Carries these VLANs tagged, and untagged packets as VLAN 0.
+    Trunk(VlanSet),
+    /// As trunk, but packets without a tag are in the native VLAN, and it is sent with its tag.
+    NativeTagged { native: u16, trunks: VlanSet },
+    /// As trunk, but packets without a tag are in the native VLAN, and it is sent without.
+    NativeUntagged { native: u16, trunks: VlanSet },
+}
+
+impl Default for VlanMode {
+    /// All VLANs, as a port of OVS that says nothing.
+    fn default() -> Self {
+        VlanMode::Trunk(VlanSet::all())
+    }
+}
+
+impl VlanMode {
+    /// The VLAN of a packet that comes in with this VLAN id, 0 when it has no tag; `None`: not allowed here.
+    #[must_use]
+    pub fn input(&self, vid: u16) -> Option<u16> {
+        match self {
+            VlanMode::Access(tag) => (vid == 0).then_some(*tag),
+            VlanMode::Trunk(set) => set.contains(vid).then_some(vid),
+            VlanMode::NativeTagged { native, trunks } | VlanMode::NativeUntagged { native, trunks } => match vid {
+                0 => Some(*native),
+                vid => (vid == *native || trunks.contains(vid)).then_some(vid),
+            },
+        }
+    }
+
+    /// Whether packets of this VLAN go out here.
+    #[must_use]
+    pub fn carries(&self, vlan: u16) -> bool {
+        match self {
+            VlanMode::Access(tag) => *tag == vlan,
+            VlanMode::Trunk(set) => set.contains(vlan),
+            VlanMode::NativeTagged { native, trunks } | VlanMode::NativeUntagged { native, trunks } => {
+                *native == vlan || trunks.contains(vlan)
+            }
+        }
+    }
+
+    /// Whether packets of this VLAN go out with a tag.
+    #[must_use]
+    pub fn tags(&self, vlan: u16) -> bool {
+        match self {
+            VlanMode::Access(_) => false,
+            VlanMode::Trunk(_) | VlanMode::NativeTagged { .. } => vlan != 0,
+            VlanMode::NativeUntagged { native, .. } => vlan != 0 && vlan != *native,
+        }
+    }
+}
+
+/// A port to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSpec {
+    pub name: String,
+    /// OpenFlow number; `None`: the lowest that is free. [`OfPort::LOCAL`] for the bridge's own port.
+    pub number: Option<OfPort>,
+    pub dp: DpPort,
+    pub vlan: VlanMode,
+    /// Whether flooded packets go out here.
+    pub flood: bool,
+    /// Whether packets can go out at all.
+    pub up: bool,
+}
+
+impl PortSpec {
+    /// A port that is up, floods, and carries all VLANs.
+    #[must_use]
+    pub fn new(name: impl Into<String>, dp: DpPort) -> PortSpec {
+        PortSpec { name: name.into(), number: None, dp, vlan: VlanMode::default(), flood: true, up: true }
+    }
+}
+
+/// A port of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    pub name: String,
+    pub number: OfPort,
+    pub dp: DpPort,
+    pub vlan: VlanMode,
+    pub flood: bool,
+    pub up: bool,
+}
+
+/// What can be changed of a port; `None` leaves it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortUpdate {
+    pub vlan: Option<VlanMode>,
+    pub flood: Option<bool>,
+    pub up: Option<bool>,
+}
+
+/// The ports of a bridge by OpenFlow number.
+pub(crate) type Ports = BTreeMap<OfPort, Arc<Port>>;
