@@ -16,8 +16,7 @@ pub struct Devlink {
 }
 
 impl Devlink {
-    /// Deadline of an eswitch mode change: drivers tear the device down and build it again, which has been seen to take some ten
-    /// seconds with many VFs.
+    /// Deadline of an eswitch mode change: drivers tear the device down and build it again inside the call, VF by VF.
     pub const MODE_CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
     const TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -94,7 +94,7 @@ fn request_is_what_the_kernel_header_says() {
     assert_eq!(sent, &want);
 }
 
-/// Little-endian capture of the kernel refusing `ip link set lo mtu 10` (code, capped header, TLVs).
+/// A refusal of `ip link set lo mtu 10` as linux/netlink.h lays it out (little-endian): code, capped header, TLVs.
 #[cfg(target_endian = "little")]
 #[test]
 fn extended_ack_becomes_words() {

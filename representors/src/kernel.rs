@@ -15,7 +15,7 @@ pub struct Pace {
 }
 
 impl Default for Pace {
-    /// 30 s, and a look every 50 ms: creating 127 VFs has been seen to take more than 10 s.
+    /// 30 s, and a look every 50 ms: VFs and their representors appear after the call that asks for them, one by one.
     fn default() -> Self {
         Pace { deadline: Duration::from_secs(30), poll: Duration::from_millis(50) }
     }
