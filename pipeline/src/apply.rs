@@ -72,7 +72,6 @@ impl Batch {
             Some(old) => (old.id, old.counters.clone()),
             None => (RuleId(next_id), Arc::new(Counters::new(now))),
         };
-        counters.touch(now);
         let rule = Arc::new(Rule { id, spec: spec.clone(), created: now, modified: now, counters });
         let replaced = table.insert(rule.clone());
         if id.0 == next_id {

@@ -8,6 +8,7 @@ const UDP: u8 = 17;
 const SCTP: u8 = 132;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
+const FRAGMENT: u8 = 44;
 
 /// The key with everything taken out that such a packet does not have, so that a frame can say it.
 #[must_use]
@@ -36,6 +37,10 @@ pub fn complete(key: &FlowKey) -> FlowKey {
     if matches!(eth_type, 0x0800 | 0x86dd) {
         (out.nw_proto, out.nw_tos, out.nw_ttl) = (key.nw_proto, key.nw_tos, key.nw_ttl);
         out.nw_frag = if key.nw_frag & frag::LATER != 0 { frag::LATER | frag::ANY } else { key.nw_frag & frag::ANY };
+        if eth_type == 0x86dd && out.nw_frag & frag::LATER != 0 {
+            // The protocol behind the fragment header is that of the first fragment (OVS, lib/flow.c).
+            out.nw_proto = FRAGMENT;
+        }
         if out.nw_frag & frag::LATER == 0 {
             complete_l4(&mut out, key, eth_type);
         }
@@ -125,12 +130,12 @@ fn ipv6(out: &mut Vec<u8>, key: &FlowKey, payload: &[u8]) {
         0 => &[],
         frag::ANY => &[key.nw_proto, 0, 0, 1, 0, 0, 0, 9],
         // 1480 bytes in: the offset counts 8 bytes and stands above 3 other bits.
-        _ => &[key.nw_proto, 0, 0x05, 0xc8, 0, 0, 0, 9],
+        _ => &[UDP, 0, 0x05, 0xc8, 0, 0, 0, 9],
     };
     let first = 6 << 28 | u32::from(key.nw_tos) << 20 | key.ipv6_label.get();
     out.extend(first.to_be_bytes());
     out.extend(((body.len() + extension.len()) as u16).to_be_bytes());
-    out.extend([if extension.is_empty() { key.nw_proto } else { 44 }, key.nw_ttl]);
+    out.extend([if extension.is_empty() { key.nw_proto } else { FRAGMENT }, key.nw_ttl]);
     out.extend(key.ipv6_src);
     out.extend(key.ipv6_dst);
     out.extend(extension);

@@ -1,5 +1,6 @@
 //! An independent reading of the same rules: one packet, one rule after the other, no masks.
 #![allow(dead_code, reason = "each test program uses a part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use flow::clock::VirtualClock;
 use flow::dp::{BridgeId, DpAction, DropReason, Effect, Resume, Slowpath, Translation};
