@@ -48,6 +48,77 @@ pub enum Prereq {
     NdAdvert,
 }
 
+impl Prereq {
+    /// Whether a packet with this key has the field. Of a rule's match, pass the values: what it leaves open is
+    /// zero there, which fulfils nothing.
+    #[must_use]
+    pub fn holds(self, key: &FlowKey) -> bool {
+        let eth_type = key.eth_type.get();
+        let ip = |proto: u8| matches!(eth_type, 0x0800 | 0x86dd) && key.nw_proto == proto;
+        let l4 = |proto: u8| ip(proto) && key.nw_frag & crate::key::frag::LATER == 0;
+        let icmpv6 = eth_type == 0x86dd && key.nw_proto == 58;
+        let nd = |types: &[u16]| icmpv6 && types.contains(&key.tp_src.get()) && key.tp_dst.get() == 0;
+        match self {
+            Prereq::None => true,
+            Prereq::VlanVid => key.vlans[0].is_present(),
+            Prereq::Arp => matches!(eth_type, 0x0806 | 0x8035),
+            Prereq::Ip => matches!(eth_type, 0x0800 | 0x86dd),
+            Prereq::Ipv4 => eth_type == 0x0800,
+            Prereq::Ipv6 => eth_type == 0x86dd,
+            Prereq::Tcp => l4(6),
+            Prereq::Udp => l4(17),
+            Prereq::Sctp => l4(132),
+            Prereq::Icmp => eth_type == 0x0800 && key.nw_proto == 1,
+            Prereq::Icmpv6 => icmpv6,
+            Prereq::Nd => nd(&[135, 136]),
+            Prereq::NdSolicit => nd(&[135]),
+            Prereq::NdAdvert => nd(&[136]),
+        }
+    }
+
+    /// The fields that [`Prereq::holds`] looks at: whoever depends on its answer has matched them.
+    #[must_use]
+    pub fn fields(self) -> &'static [FieldId] {
+        match self {
+            Prereq::None => &[],
+            Prereq::VlanVid => &[FieldId::VlanVid],
+            Prereq::Arp | Prereq::Ip | Prereq::Ipv4 | Prereq::Ipv6 => &[FieldId::EthType],
+            Prereq::Tcp | Prereq::Udp | Prereq::Sctp => &[FieldId::EthType, FieldId::IpProto, FieldId::IpFrag],
+            Prereq::Icmp | Prereq::Icmpv6 => &[FieldId::EthType, FieldId::IpProto],
+            Prereq::Nd | Prereq::NdSolicit | Prereq::NdAdvert => {
+                &[FieldId::EthType, FieldId::IpProto, FieldId::TcpSrc, FieldId::TcpDst]
+            }
+        }
+    }
+
+    /// What to write into a match to fulfil it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Prereq::None => "nothing",
+            Prereq::VlanVid => "a VLAN tag",
+            Prereq::Arp => "`arp` or `rarp`",
+            Prereq::Ip => "`ip` or `ipv6`",
+            Prereq::Ipv4 => "`ip`",
+            Prereq::Ipv6 => "`ipv6`",
+            Prereq::Tcp => "`tcp` or `tcp6`",
+            Prereq::Udp => "`udp` or `udp6`",
+            Prereq::Sctp => "`sctp` or `sctp6`",
+            Prereq::Icmp => "`icmp`",
+            Prereq::Icmpv6 => "`icmp6`",
+            Prereq::Nd => "`icmp6,icmp_type=135` or `icmp6,icmp_type=136`",
+            Prereq::NdSolicit => "`icmp6,icmp_type=135`",
+            Prereq::NdAdvert => "`icmp6,icmp_type=136`",
+        }
+    }
+}
+
+/// What a packet must be for `field` to exist.
+#[must_use]
+pub fn prerequisites(field: FieldId) -> Prereq {
+    field.def().prereq
+}
+
 /// How a value is written in text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

@@ -1,6 +1,6 @@
 //! OpenFlow matches.
 
-use crate::field::FieldId;
+use crate::field::{FieldId, Prereq};
 use crate::key::{FlowKey, Mask, Registers};
 use crate::value::Value;
 use zerocopy::IntoBytes;
@@ -41,6 +41,12 @@ impl Match {
     #[must_use]
     pub fn is_exact(&self, field: FieldId) -> bool {
         self.get(field).1 == field.def().ones()
+    }
+
+    /// Whether every packet that is matched has the fields with this prerequisite.
+    #[must_use]
+    pub fn satisfies(&self, prereq: Prereq) -> bool {
+        prereq.holds(&self.key)
     }
 
     /// Whether a packet with this key (its `in_port` an OpenFlow number) and these registers is matched.

@@ -1,10 +1,36 @@
 //! The text of matches, actions and rules, as ovs-ofctl(8) and ovs-fields(7) define it.
+//!
+//! Reading ([`parse_flow`], [`parse_filter`]) follows Open vSwitch 3.1 with OpenFlow 1.4: what ovs-ofctl refuses is
+//! refused, what it takes means the same. Where it silently drops a field, cuts a number or skips the end of a
+//! value, so does this, with a [`Note`]. Fields and actions that Open vSwitch has beyond this crate's are refused by
+//! name. `goto_table:255` and values of flag fields with trailing text are refused too, though ovs-ofctl takes them.
+//!
+//! Writing ([`format_rule`], [`format_dump`]) gives the text of `ovs-ofctl parse-flows` and `dump-flows`. A rule that
+//! was read, written as a dump and read again is the same rule.
 
-use crate::field::FieldId;
-use crate::value::Value;
+mod actions;
+mod context;
+mod error;
+mod format;
+mod lex;
+mod matches;
+mod megaflow;
+mod names;
+mod normal;
+mod number;
+mod parse;
+mod ports;
+mod print;
+mod value;
 
-/// A field's value as text, with its mask when it is not all ones.
-#[must_use]
-pub fn field_value(field: FieldId, value: Value, mask: Value) -> String {
-    if mask == field.def().ones() { format!("{:#x}", value.0) } else { format!("{:#x}/{:#x}", value.0, mask.0) }
-}
+#[cfg(test)]
+mod tests;
+
+pub use error::{FileError, Note, ParseError};
+pub use format::field_value;
+pub use megaflow::format_dp_flow;
+pub use parse::{
+    FlowFilter, parse_filter, parse_flow, parse_flow_noting, parse_flows, parse_flows_noting, parse_match,
+};
+pub use ports::{NoPorts, PortNames};
+pub use print::{RuleStats, format_actions, format_dump, format_match, format_rule};

@@ -1,0 +1,5 @@
+//! Text against ovs-ofctl, and against itself.
+
+mod corpus;
+mod oracle;
+mod properties;
