@@ -36,6 +36,9 @@ pub mod rte_flow;
 pub mod rule;
 pub mod world;
 
+#[cfg(test)]
+mod testing;
+
 pub use backend::{Backend, Completion, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey};
 pub use caps::{
     Capabilities, CounterKind, DecTtl, FieldCaps, FieldSet, MaskCap, PartialCaps, TransferCaps, VlanAbsent,

@@ -1,1 +1,182 @@
+//! A device in memory that does what it is told, or, by seed, does not.
 
+use crate::backend::{Adopted, Backend, Completion, Counters, DeviceError, DeviceErrorKind, Done, Op, RuleKey};
+use crate::rule::{HwRule, RuleRole};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+/// What goes wrong, in percent of operations.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chaos {
+    /// Completions that come later, and out of order.
+    pub slow: u64,
+    pub refuse: u64,
+    /// Inserts that are said to be done and are not.
+    pub lose: u64,
+    /// Removals that fail for now.
+    pub resist: u64,
+    /// Submissions of which only some are taken.
+    pub choke: u64,
+}
+
+#[derive(Debug)]
+pub struct State {
+    pub rules: BTreeMap<RuleKey, (Arc<HwRule>, Counters)>,
+    pub chaos: Chaos,
+    pub capacity: usize,
+    pub dead: bool,
+    pub submitted: usize,
+    pub lost: usize,
+    /// What the engine must never do.
+    pub violations: Vec<String>,
+    waiting: VecDeque<(u64, Op)>,
+    rng: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Fake(pub Arc<Mutex<State>>);
+
+impl Fake {
+    pub fn new(seed: u64, capacity: usize, chaos: Chaos) -> Fake {
+        Fake(Arc::new(Mutex::new(State {
+            rules: BTreeMap::new(),
+            chaos,
+            capacity,
+            dead: false,
+            submitted: 0,
+            lost: 0,
+            violations: Vec::new(),
+            waiting: VecDeque::new(),
+            rng: seed | 1,
+        })))
+    }
+
+    pub fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.0.lock().unwrap())
+    }
+}
+
+impl State {
+    pub fn random(&mut self, below: u64) -> u64 {
+        // xorshift64*, Vigna 2016.
+        self.rng ^= self.rng >> 12;
+        self.rng ^= self.rng << 25;
+        self.rng ^= self.rng >> 27;
+        (self.rng.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % below
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        percent > 0 && self.random(100) < percent
+    }
+
+    /// Packets of 100 bytes for one rule; how many a main rule got.
+    pub fn traffic(&mut self) -> u64 {
+        if self.rules.is_empty() || self.dead {
+            return 0;
+        }
+        let (n, packets) = (self.random(self.rules.len() as u64) as usize, 1 + self.random(9));
+        let Some((rule, counters)) = self.rules.values_mut().nth(n) else { return 0 };
+        counters.packets += packets;
+        counters.bytes += packets * 100;
+        if rule.role == RuleRole::Main && rule.count { packets } else { 0 }
+    }
+
+    fn execute(&mut self, op: &Op) -> Result<Done, DeviceError> {
+        if self.dead {
+            self.rules.clear();
+            return refuse(DeviceErrorKind::Dead);
+        }
+        match op {
+            Op::Insert { key, rule, .. } => {
+                if self.chance(self.chaos.refuse) {
+                    let kinds = [DeviceErrorKind::NotSupported, DeviceErrorKind::Busy, DeviceErrorKind::Other(71)];
+                    let n = self.random(3) as usize;
+                    return refuse(kinds[n]);
+                }
+                if self.rules.len() >= self.capacity {
+                    return refuse(DeviceErrorKind::TableFull);
+                }
+                if self.chance(self.chaos.lose) {
+                    self.lost += 1;
+                    return Ok(Done::Inserted);
+                }
+                let same = |r: &HwRule| (r.port, r.table, r.matches) == (rule.port, rule.table, rule.matches);
+                if self.rules.values().any(|(r, _)| same(r)) {
+                    self.violations.push(format!("{key:?}: two rules in one place"));
+                }
+                if self.rules.insert(*key, (Arc::clone(rule), Counters::default())).is_some() {
+                    self.violations.push(format!("{key:?} used twice"));
+                }
+                Ok(Done::Inserted)
+            }
+            Op::Remove { key, .. } => {
+                if self.chance(self.chaos.resist) {
+                    return refuse(DeviceErrorKind::Busy);
+                }
+                let Some((rule, counters)) = self.rules.remove(key) else { return refuse(DeviceErrorKind::NotFound) };
+                Ok(Done::Removed { last: rule.count.then_some(counters), exact: true })
+            }
+            Op::Query { key, .. } => match self.rules.get(key) {
+                Some((rule, counters)) if rule.count => Ok(Done::Counted(*counters)),
+                Some(_) => {
+                    self.violations.push(format!("{key:?} does not count"));
+                    refuse(DeviceErrorKind::Invalid)
+                }
+                None => refuse(DeviceErrorKind::NotFound),
+            },
+            Op::Update { .. } => refuse(DeviceErrorKind::NotSupported),
+        }
+    }
+}
+
+fn refuse(kind: DeviceErrorKind) -> Result<Done, DeviceError> {
+    Err(DeviceError { kind, message: "fake".into() })
+}
+
+fn key_of(op: &Op) -> RuleKey {
+    match op {
+        Op::Insert { key, .. } | Op::Remove { key, .. } | Op::Query { key, .. } => *key,
+        Op::Update { old, .. } => *old,
+    }
+}
+
+impl Backend for Fake {
+    fn submit(&mut self, ops: &[Op]) -> usize {
+        self.with(|state| {
+            let n =
+                if state.chance(state.chaos.choke) { state.random(ops.len() as u64 + 1) as usize } else { ops.len() };
+            for op in &ops[..n] {
+                if state.waiting.iter().any(|(_, other)| key_of(other) == key_of(op)) {
+                    state.violations.push(format!("two operations on {:?}", key_of(op)));
+                }
+                let delay = if state.chance(state.chaos.slow) { state.random(12) } else { 0 };
+                state.waiting.push_back((delay, op.clone()));
+            }
+            state.submitted += n;
+            n
+        })
+    }
+
+    fn poll(&mut self, done: &mut Vec<Completion>) {
+        self.with(|state| {
+            for (delay, op) in std::mem::take(&mut state.waiting) {
+                if delay > 0 {
+                    state.waiting.push_back((delay - 1, op));
+                } else {
+                    let result = state.execute(&op);
+                    done.push(Completion { id: op.id(), result });
+                }
+            }
+        });
+    }
+
+    fn adopt(&mut self) -> Vec<Adopted> {
+        self.with(|state| {
+            state
+                .rules
+                .iter()
+                .map(|(key, (rule, _))| Adopted { key: *key, port: rule.port, rule: Arc::clone(rule) })
+                .collect()
+        })
+    }
+}
