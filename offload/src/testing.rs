@@ -49,11 +49,16 @@ pub struct FlowMaker {
 
 /// A flow that comes in on `port`, for a unicast destination (so that no reserved address is covered).
 pub fn from(port: u32) -> FlowMaker {
-    let maker = FlowMaker { key: FlowKey::ZERO, mask: Mask::ANY, actions: Vec::new() };
-    maker.field(FieldId::InPort, port).field(FieldId::RecircId, 0u32).masked(FieldId::EthDst, 0, 0x0100_0000_0000)
+    FlowMaker::bare(port).masked(FieldId::EthDst, 0, 0x0100_0000_0000)
 }
 
 impl FlowMaker {
+    /// A flow that matches nothing but its port.
+    pub fn bare(port: u32) -> FlowMaker {
+        let maker = FlowMaker { key: FlowKey::ZERO, mask: Mask::ANY, actions: Vec::new() };
+        maker.field(FieldId::InPort, port).field(FieldId::RecircId, 0u32)
+    }
+
     pub fn field(self, field: FieldId, value: impl Into<Value>) -> FlowMaker {
         self.masked(field, value.into().0, field.def().ones().0)
     }

@@ -10,6 +10,8 @@ use flow::port::DpPort;
 use flow::{FieldId, Value, VlanTag};
 use smallvec::{SmallVec, smallvec};
 
+const ICMPV6: u8 = 58;
+
 /// What came of the actions.
 pub(super) struct Translated {
     pub actions: SmallVec<[HwAction; 4]>,
@@ -305,6 +307,10 @@ impl Translator<'_> {
     /// The checksum that covers the address is behind all extension headers: only packets without any are sure.
     fn set_address6(&mut self, kind: DpActionKind, field: FieldId, value: Value) {
         match self.matches.l3 {
+            // Devices differ in whether they keep ICMPv6's checksum, which covers the addresses too.
+            L3Match::Ipv6 { proto: Some(ICMPV6), .. } => {
+                return self.refuse(Refusal::Inexact { field: FieldId::IpProto });
+            }
             L3Match::Ipv6 { proto: Some(_), .. } => {}
             L3Match::Ipv6 { .. } => return self.needs(kind, FieldId::IpProto),
             _ => return self.needs(kind, FieldId::EthType),

@@ -1,1 +1,220 @@
+//! Every field and every action, by profile; single cases; plans against packets.
 
+use super::*;
+use crate::caps::Capabilities;
+use crate::refusal::PortRefusal;
+use crate::rule::{InnerTag, L3Match, VlanMatch};
+use crate::testing::{FlowMaker, from, world};
+use flow::dp::*;
+use flow::field::{FIELDS, FieldDef, Prereq};
+use flow::{FieldId, VlanTag};
+use std::fmt::Write;
+
+fn with_prereq(def: &FieldDef) -> FlowMaker {
+    let ip = |proto: u8| from(1).ipv4().field(FieldId::IpProto, proto).field(FieldId::IpFrag, 0u8);
+    let ip6 = || from(1).field(FieldId::EthType, 0x86ddu16);
+    match def.prereq {
+        Prereq::None => from(1),
+        Prereq::VlanVid => from(1).masked(FieldId::VlanTci, 0x1000, 0x1000),
+        Prereq::Arp => from(1).field(FieldId::EthType, 0x0806u16),
+        Prereq::Ip | Prereq::Ipv4 => from(1).ipv4(),
+        Prereq::Ipv6 => ip6(),
+        Prereq::Tcp => ip(6),
+        Prereq::Udp => ip(17),
+        Prereq::Sctp => ip(132),
+        Prereq::Icmp => ip(1),
+        Prereq::Icmpv6 => ip6().field(FieldId::IpProto, 58u8),
+        Prereq::Nd | Prereq::NdSolicit => ip6().field(FieldId::IpProto, 58u8).field(FieldId::Icmpv6Type, 135u8),
+        Prereq::NdAdvert => ip6().field(FieldId::IpProto, 58u8).field(FieldId::Icmpv6Type, 136u8),
+    }
+}
+
+/// A value that a packet can have.
+fn sample(id: FieldId) -> u128 {
+    match id {
+        FieldId::InPort => 1,
+        FieldId::EthType => 0x88b5,
+        FieldId::VlanTpid => 0x8100,
+        FieldId::VlanTci => 0x7005,
+        FieldId::VlanVid => 0x1005,
+        FieldId::Vlan1Tci => 0x1000,
+        FieldId::IpProto | FieldId::ArpOp | FieldId::IpTtl => 2,
+        FieldId::IpFrag => 0,
+        FieldId::RecircId | FieldId::CtZone | FieldId::DpHash => 1,
+        FieldId::EthDst | FieldId::EthSrc => 0x0200_0000_0007,
+        _ => 1,
+    }
+}
+
+fn say(plan: &Plan) -> String {
+    let list = |r: &Refusals| r.iter().map(|r| format!("{}({r})", r.name())).collect::<Vec<_>>().join(", ");
+    match plan {
+        Plan::Full(program) => format!("full, {} rules", program.rules.len()),
+        Plan::Partial { refused, .. } => format!("partial: {}", list(refused)),
+        Plan::Software(refused) => format!("software: {}", list(refused)),
+    }
+}
+
+#[test]
+fn every_field_is_supported_or_refused_by_a_reason() {
+    let mut out = String::new();
+    for profile in Capabilities::PRESETS {
+        for def in FIELDS.iter().filter(|def| def.is_in_key()) {
+            let flow = with_prereq(def).masked(def.id, sample(def.id), def.ones().0).output(2).build(1);
+            let plan = plan(&flow, &world(profile));
+            assert!(!matches!(&plan, Plan::Software(r) if r.is_empty()), "{}", def.name);
+            writeln!(out, "{profile:9} {:12} {}", def.name, say(&plan)).unwrap();
+        }
+    }
+    insta::assert_snapshot!("fields", out);
+}
+
+fn every_action() -> Vec<DpAction> {
+    let mut all: Vec<DpAction> = FIELDS
+        .iter()
+        .map(|def| DpAction::Set { field: def.id, value: flow::Value(sample(def.id)), mask: def.ones() })
+        .collect();
+    all.extend([
+        DpAction::Output(DpPort(2)),
+        DpAction::DecTtl,
+        DpAction::PushVlan(VlanTag { tpid: 0x8100.into(), tci: 0x1007.into() }),
+        DpAction::PopVlan,
+        DpAction::Meter(MeterId(3)),
+        DpAction::Hash(HashSpec { algorithm: HashAlgorithm::L4, basis: 0 }),
+        DpAction::Ct(CtSpec { zone: 0, commit: false, force: false }),
+        DpAction::TunnelPush(Encap { header: Box::new([]), port: DpPort(2) }),
+        DpAction::TunnelPop(DpPort(2)),
+        DpAction::Recirc(RecircId(1)),
+        DpAction::Clone(Box::new([])),
+        DpAction::Sample(SampleSpec { probability: 1, actions: Box::new([]) }),
+        DpAction::CheckLen(LenSpec { len: 1, greater: Box::new([]), rest: Box::new([]) }),
+        DpAction::Truncate(64),
+        DpAction::Punt(PuntReason::Reserved),
+        DpAction::Drop(DropReason::RuleDrop),
+    ]);
+    all
+}
+
+#[test]
+fn every_action_is_supported_or_refused_by_a_reason() {
+    let mut out = String::new();
+    for profile in Capabilities::PRESETS {
+        for action in every_action() {
+            let base = match &action {
+                DpAction::Set { field, .. } if field.def().is_in_key() => with_prereq(field.def()),
+                DpAction::PopVlan => from(1).masked(FieldId::VlanTci, 0x1000, 0x1000),
+                _ => from(1).ipv4().field(FieldId::VlanTci, 0u16),
+            };
+            let base = match &action {
+                DpAction::Set { field: FieldId::VlanTci | FieldId::VlanVid, .. } => {
+                    base.masked(FieldId::VlanTci, 0x1000, 0x1000)
+                }
+                DpAction::Set { field: FieldId::Ipv6Src | FieldId::Ipv6Dst, .. } => base.field(FieldId::IpProto, 17u8),
+                _ => base,
+            };
+            let kind = action.kind();
+            let ends = matches!(action, DpAction::Output(_) | DpAction::Drop(_));
+            let flow = base.then(action);
+            let flow = if ends { flow } else { flow.output(2) }.build(1);
+            let plan = plan(&flow, &world(profile));
+            assert!(!matches!(&plan, Plan::Software(r) if r.is_empty()), "{kind}");
+            writeln!(out, "{profile:9} {kind:20} {}", say(&plan)).unwrap();
+        }
+    }
+    insta::assert_snapshot!("actions", out);
+}
+
+fn full(flow: FlowMaker) -> HwProgram {
+    match plan(&flow.build(1), &world("connectx")) {
+        Plan::Full(program) => program,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refusals(flow: FlowMaker) -> Refusals {
+    match plan(&flow.build(1), &world("connectx")) {
+        Plan::Full(program) => panic!("{program:?}"),
+        Plan::Partial { refused, .. } | Plan::Software(refused) => refused,
+    }
+}
+
+#[test]
+fn a_decrement_is_guarded_unless_the_match_says_enough() {
+    let flow = || from(1).ipv4().then(DpAction::DecTtl).output(2);
+    let program = full(flow());
+    assert_eq!(program.rules[0].role, RuleRole::TtlGuard);
+    assert_eq!(program.rules[0].table, Table::Transfer { group: 0, priority: 0 });
+    assert_eq!(program.rules[1].table, Table::Transfer { group: 0, priority: 1 });
+    assert!(!program.rules[0].count && program.rules[1].count);
+    let L3Match::Ipv4 { ttl, .. } = program.rules[0].matches.l3 else { panic!() };
+    assert_eq!((ttl.value, ttl.mask), (0, 0xfe));
+    assert_eq!(full(flow().field(FieldId::IpTtl, 64u8)).rules.len(), 1);
+    assert_eq!(refusals(flow().field(FieldId::IpTtl, 1u8))[..], [Refusal::TtlExpires]);
+    let set = from(1).ipv4().set(FieldId::IpTtl, 9u8).then(DpAction::DecTtl).output(2);
+    assert_eq!(full(set).rules.len(), 1);
+    let twice = from(1).ipv4().then(DpAction::DecTtl).then(DpAction::DecTtl).output(2);
+    assert_eq!(refusals(twice)[..], [Refusal::Repeated(DpActionKind::DecTtl)]);
+}
+
+#[test]
+fn reserved_addresses_are_kept_out_of_hardware() {
+    let wide = FlowMaker::bare(1).output(2);
+    let program = full(wide);
+    assert_eq!(program.rules[0].role, RuleRole::ReservedGuard);
+    assert_eq!(program.rules[0].matches.eth_dst.value, [1, 0x80, 0xc2, 0, 0, 0]);
+    assert_eq!(program.rules[0].actions[..], [HwAction::ToRepresentor(crate::EthdevId(10))]);
+    let lldp = FlowMaker::bare(1).field(FieldId::EthDst, [1, 0x80, 0xc2, 0, 0, 0xe]).output(2);
+    assert_eq!(refusals(lldp)[..], [Refusal::Reserved]);
+    assert_eq!(full(from(1).output(2)).rules.len(), 1);
+}
+
+#[test]
+fn no_tag_and_one_tag() {
+    let untagged = full(from(1).field(FieldId::VlanTci, 0u16).output(2));
+    assert_eq!(untagged.rules[0].matches.vlan, VlanMatch::Absent { by_pattern: false });
+    let tagged = from(1).masked(FieldId::VlanTci, 0x1064, 0x1fff).field(FieldId::Vlan1Tci, 0u16).output(2);
+    let VlanMatch::Tagged { tpid: None, tci, inner } = full(tagged).rules[0].matches.vlan else { panic!() };
+    assert_eq!((tci.value, tci.mask, inner), (0x64, 0xfff, InnerTag::Absent { by_pattern: false }));
+    let vague = from(1).masked(FieldId::VlanTci, 0, 0x0fff).output(2);
+    assert_eq!(refusals(vague)[..], [Refusal::PartialMask { field: FieldId::VlanTci }]);
+}
+
+#[test]
+fn what_rte_flow_cannot_say_exactly_is_refused() {
+    let ip6 = || from(1).field(FieldId::EthType, 0x86ddu16).output(2);
+    let inexact = |field| [Refusal::Inexact { field }];
+    for proto in [0u8, 43, 44, 51, 60] {
+        assert_eq!(refusals(ip6().field(FieldId::IpProto, proto))[..], inexact(FieldId::IpProto));
+    }
+    assert_eq!(refusals(ip6().field(FieldId::IpFrag, 1u8))[..], inexact(FieldId::IpFrag));
+    assert_eq!(refusals(from(1).ipv4().field(FieldId::IpFrag, 3u8).output(2))[..], inexact(FieldId::IpFrag));
+    assert_eq!(refusals(from(1).field(FieldId::EthType, 0x05ffu16).output(2))[..], inexact(FieldId::EthType));
+    assert_eq!(refusals(from(1).field(FieldId::EthType, 0x8100u16).output(2))[..], inexact(FieldId::EthType));
+}
+
+#[test]
+fn outputs_and_changes_between_them() {
+    let meter = from(1).ipv4().then(DpAction::Meter(MeterId(1))).output(2);
+    assert_eq!(refusals(meter)[..], [Refusal::MeterSplit { meter: MeterId(1) }]);
+    let two = from(1).output(2).output(3);
+    assert_eq!(refusals(two)[..], [Refusal::TooManyOutputs { have: 2, max: 1 }]);
+    let between = refusals(from(1).output(2).set(FieldId::EthSrc, 7u64).output(3));
+    assert!(between.contains(&Refusal::RewriteAfterOutput(DpActionKind::Set(FieldId::EthSrc))));
+    for (port, why) in [(5, PortRefusal::OtherEswitch), (6, PortRefusal::NotRepresentor), (7, PortRefusal::Unknown)] {
+        assert_eq!(refusals(from(1).output(port))[..], [Refusal::OutputPort { port: DpPort(port), why }]);
+    }
+    let dead = full(from(1).set(FieldId::EthSrc, 7u64).then(DpAction::Drop(DropReason::RuleDrop)));
+    assert_eq!(dead.rules[0].actions[..], [HwAction::Drop]);
+    assert_eq!(refusals(from(1))[..], [Refusal::NoActions]);
+}
+
+#[test]
+fn a_rewrite_takes_what_makes_it_certain_into_the_match() {
+    let program = full(from(1).ipv4().set(FieldId::Ipv4Src, 9u32).output(2));
+    let L3Match::Ipv4 { fragment, .. } = program.rules[0].matches.l3 else { panic!() };
+    assert_eq!((fragment.value, fragment.mask), (0, 0x3fff));
+    let port = refusals(from(1).ipv4().set(FieldId::TcpDst, 80u16).output(2));
+    let action = DpActionKind::Set(FieldId::TcpDst);
+    assert_eq!(port[..], [Refusal::ActionNeedsMatch { action, field: FieldId::IpProto }]);
+    assert_eq!(full(from(1).tcp().set(FieldId::TcpDst, 80u16).output(2)).rules.len(), 1);
+}
