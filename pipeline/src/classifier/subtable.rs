@@ -13,8 +13,9 @@ type Bucket = SmallVec<[Arc<Rule>; 1]>;
 /// Fields that are looked at together, cheapest to look at first: what costs no flows (`in_port`, `eth_type`, registers) or
 /// few (`nw_proto`), then layer 2, then layer 3. What is left comes last. As OVS's staged lookup, see its
 /// lib/classifier.h.
-const STAGES: [&[FieldId]; 3] = [
-    &[FieldId::InPort, FieldId::RecircId, FieldId::CtState, FieldId::CtZone, FieldId::EthType, FieldId::IpProto],
+const STAGES: [&[FieldId]; 4] = [
+    &[FieldId::InPort, FieldId::RecircId, FieldId::EthType],
+    &[FieldId::CtState, FieldId::CtZone, FieldId::IpProto],
     &[FieldId::TunId, FieldId::PktMark, FieldId::EthSrc, FieldId::EthDst, FieldId::VlanTpid, FieldId::VlanTci],
     &[
         FieldId::IpFrag,
@@ -42,7 +43,7 @@ struct Stage {
 pub(crate) struct Subtable {
     look: Mask,
     pub(crate) words: WordMask,
-    stages: SmallVec<[Stage; 3]>,
+    stages: SmallVec<[Stage; 4]>,
     rules: HashTrieMapSync<Masked, Bucket>,
     /// How many rules have each priority.
     priorities: RedBlackTreeMapSync<u16, u32>,
@@ -54,7 +55,7 @@ impl Subtable {
     /// An empty subtable for the mask of `matching`.
     pub(crate) fn new(matching: &Match) -> Subtable {
         let words = WordMask::of_match(matching);
-        let mut stages: SmallVec<[Stage; 3]> = SmallVec::new();
+        let mut stages: SmallVec<[Stage; 4]> = SmallVec::new();
         let mut part = Mask::ANY;
         for fields in STAGES {
             for field in fields {
