@@ -25,6 +25,8 @@ mod lower;
 mod meter;
 mod real;
 
+pub use dpdk::Errno;
+
 pub use action::{Action, Field, ModifyField, ModifyOp, Rss};
 pub use api::{ActionHandle, Attr, CountQuery, FlowInfo, RteFlowApi, RuleHandle};
 pub use error::{Cause, Class, ErrorKind, RteFlowError};

@@ -1,17 +1,20 @@
 //! The state machine. One operation per flow is under way at a time, so that a flow's operations keep their
 //! order with any backend.
 
+mod completions;
+mod questions;
+
 use super::device::Devices;
 use super::entry::{Entry, Installed, Next, Phase, Place, place_of};
-use super::report::{EngineStatus, FlowStatus, HitSink, TableUse};
-use super::{EngineConfig, FenceTicket, NOT_REACHED, counters};
-use crate::backend::{Backend, Completion, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey};
+use super::report::HitSink;
+use super::{EngineConfig, FenceTicket, NOT_REACHED};
+use crate::backend::{Backend, Completion, Counters, DeviceErrorKind, DeviceKey, Op, OpId, RuleKey};
 use crate::plan::{fall_back, plan};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::Plan;
 use crate::world::World;
 use flow::clock::Time;
-use flow::dp::{DpFlow, FlowId, HardwareFence};
+use flow::dp::{DpFlow, FlowId};
 use smallvec::smallvec;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -65,6 +68,7 @@ pub(super) struct Core {
     next_rule: u64,
     next_stale: u64,
     counter_anomalies: u64,
+    inexact_counts: u64,
     unknown_completions: u64,
     lost_rules: u64,
 }
@@ -95,6 +99,7 @@ impl Core {
             next_rule: orphans.iter().map(|o| o.key.0 + 1).max().unwrap_or(1),
             next_stale: 1,
             counter_anomalies: 0,
+            inexact_counts: 0,
             unknown_completions: 0,
             lost_rules: 0,
         };
@@ -497,216 +502,6 @@ impl Core {
                 }
             }
         }
-    }
-
-    // Completions
-
-    fn completed(&mut self, completion: Completion, now: Time) {
-        let Some(doing) = self.in_flight.remove(&completion.id) else {
-            if !self.abandoned.remove(&completion.id) {
-                self.unknown_completions += 1;
-            }
-            return;
-        };
-        match doing {
-            Doing::Insert(id) => self.inserted(id, completion.result, now),
-            Doing::Remove(id) => self.taken_out(id, completion.result, now),
-            Doing::Query(id) => self.queried(id, completion.result, now),
-            Doing::Orphan => {}
-        }
-    }
-
-    fn inserted(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        entry.busy = false;
-        let error = match result {
-            // Half of a program that is stale already goes no further in.
-            Ok(_) if entry.removed || entry.replan => {
-                entry.next = Next::Replan;
-                return self.take_out(id);
-            }
-            Ok(_) => return self.insert_next(id, now),
-            Err(error) => error,
-        };
-        if error.kind == DeviceErrorKind::Dead {
-            return self.died(id, &error, now);
-        }
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        let Some(failed) = entry.rules.last().map(|rule| rule.rule.shape()) else { return };
-        if error.kind.is_of_shape() {
-            self.devices.refuse(failed, &error, self.config.max_shapes);
-        }
-        if let (DeviceErrorKind::TableFull, Some(device)) = (error.kind, entry.device) {
-            self.devices.get(device).waiting.push_back(id);
-            entry.found_full = true;
-        }
-        let mut refusals = entry.refusals.clone();
-        crate::plan::add(&mut refusals, Refusal::Device(error.clone()));
-        entry.next = match error.kind {
-            DeviceErrorKind::Busy => Next::Retry(refusals),
-            _ if entry.replan => Next::Replan,
-            DeviceErrorKind::TableFull => Next::Stay(refusals),
-            _ if entry.full => Next::FallBack(refusals),
-            _ => Next::Stay(refusals),
-        };
-        self.pop_rule(id, now);
-    }
-
-    fn taken_out(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
-        if let Some(entry) = self.flows.get_mut(&id) {
-            entry.busy = false;
-        }
-        match result {
-            Ok(done) => {
-                if let Done::Removed { last: Some(last), .. } = done {
-                    self.count(id, last, now);
-                }
-                self.pop_rule(id, now);
-            }
-            Err(error) if error.kind == DeviceErrorKind::NotFound => {
-                self.lost_rules += 1;
-                self.pop_rule(id, now);
-            }
-            Err(error) if error.kind == DeviceErrorKind::Dead => self.died(id, &error, now),
-            Err(error) => {
-                self.mark_stale(id);
-                if let Some(point) = self.flows.get(&id).and_then(|entry| entry.stale) {
-                    self.stale.insert(point, Some(error.to_string()));
-                }
-                self.later.insert((now.after(self.config.retry_interval), id));
-            }
-        }
-    }
-
-    fn queried(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        entry.busy = false;
-        match result {
-            Ok(Done::Counted(counters)) => self.count(id, counters, now),
-            Ok(_) => self.counter_anomalies += 1,
-            Err(error) if error.kind == DeviceErrorKind::Dead => return self.died(id, &error, now),
-            Err(error) if error.kind == DeviceErrorKind::NotFound => {
-                // The device took the rule and lost it. The guards go; software switches the flow.
-                self.lost_rules += 1;
-                if entry.phase == Phase::In {
-                    entry.next = Next::Stay(smallvec![Refusal::Device(error)]);
-                }
-                entry.phase = Phase::Removing;
-                self.query_at(id, None);
-                return self.pop_rule(id, now);
-            }
-            // A failed reading is no reading: the next one tells all.
-            Err(_) => {}
-        }
-        match self.flows.get(&id).map(|entry| entry.phase) {
-            Some(Phase::Removing) => self.take_out(id),
-            Some(Phase::In) => self.query_at(id, Some(now.after(self.config.query_interval))),
-            _ => {}
-        }
-    }
-
-    fn count(&mut self, id: FlowId, counters: Counters, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        match counters::delta(entry.last, counters, now) {
-            Some(hits) if hits.packets > 0 => {
-                entry.hits.add(&hits);
-                self.sink.hardware_hits(&entry.flow, hits);
-            }
-            Some(_) => {}
-            None => self.counter_anomalies += 1,
-        }
-        entry.last = counters;
-    }
-
-    /// A device is gone, and all its rules with it.
-    fn died(&mut self, id: FlowId, error: &DeviceError, now: Time) {
-        let Some(device) = self.flows.get(&id).and_then(|entry| entry.device) else { return };
-        self.devices.get(device).dead = Some(error.clone());
-        let mut victims: Vec<FlowId> =
-            self.flows.iter().filter(|(_, entry)| entry.device == Some(device)).map(|(id, _)| *id).collect();
-        victims.sort_unstable();
-        let dead: HashSet<FlowId> = victims.iter().copied().collect();
-        let gone: HashSet<OpId> = self
-            .in_flight
-            .iter()
-            .filter(|(_, doing)| match doing {
-                Doing::Insert(id) | Doing::Remove(id) | Doing::Query(id) => dead.contains(id),
-                Doing::Orphan => false,
-            })
-            .map(|(op, _)| *op)
-            .collect();
-        let unsent: HashSet<OpId> = self.outbox.iter().map(Op::id).filter(|op| gone.contains(op)).collect();
-        self.outbox.retain(|op| !unsent.contains(&op.id()));
-        self.in_flight.retain(|op, _| !gone.contains(op));
-        self.abandoned.extend(gone.difference(&unsent));
-        for id in victims {
-            self.query_at(id, None);
-            let Some(entry) = self.flows.get_mut(&id) else { continue };
-            entry.rules.clear();
-            entry.busy = false;
-            entry.next = Next::Stay(smallvec![Refusal::Device(error.clone())]);
-            self.out(id, now);
-        }
-    }
-
-    // Questions
-
-    pub fn fenced(&self, bound: u64) -> HardwareFence {
-        let mut waiting = 0;
-        for (_, why) in self.stale.range(..bound) {
-            match why {
-                Some(why) => return HardwareFence::Failed(why.clone()),
-                None => waiting += 1,
-            }
-        }
-        if waiting == 0 { HardwareFence::Fenced } else { HardwareFence::Pending(waiting) }
-    }
-
-    pub fn explain(&self, id: FlowId) -> Option<FlowStatus> {
-        let entry = self.flows.get(&id)?;
-        Some(FlowStatus {
-            placement: entry.placement(),
-            refusals: entry.refusals.clone(),
-            hits: entry.hits,
-            since: entry.since,
-            rules: entry.rules.len(),
-        })
-    }
-
-    pub fn status(&self) -> EngineStatus {
-        use super::report::Placement;
-        let mut status = EngineStatus {
-            refused_shapes: self.devices.refused_shapes(),
-            counter_anomalies: self.counter_anomalies,
-            unknown_completions: self.unknown_completions,
-            lost_rules: self.lost_rules,
-            stuck_rules: self.stale.values().filter(|why| why.is_some()).count(),
-            queued: self.outbox.len() + self.replan.len(),
-            in_flight: self.in_flight.len(),
-            ..EngineStatus::default()
-        };
-        for entry in self.flows.values() {
-            match entry.placement() {
-                Placement::Full => status.full += 1,
-                Placement::Partial => status.partial += 1,
-                Placement::Software => status.software += 1,
-                Placement::Moving => status.moving += 1,
-            }
-            let mut names: Vec<&'static str> = entry.refusals.iter().map(Refusal::name).collect();
-            names.sort_unstable();
-            names.dedup();
-            for name in names {
-                *status.by_reason.entry(name).or_default() += 1;
-            }
-        }
-        for (key, device) in self.devices.iter() {
-            let (name, used, limit) = (device.name.clone(), device.used, device.limit);
-            status.tables.push(TableUse { device: *key, name, used, limit });
-            if let Some(error) = &device.dead {
-                status.dead.push(format!("{key}: {error}"));
-            }
-        }
-        status
     }
 }
 

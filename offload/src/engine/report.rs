@@ -70,6 +70,8 @@ pub struct EngineStatus {
     pub refused_shapes: usize,
     /// Counters that went backwards or told nonsense.
     pub counter_anomalies: u64,
+    /// Rules that went with packets perhaps uncounted, as the device's counters die with their rules.
+    pub inexact_counts: u64,
     /// Completions of no operation under way.
     pub unknown_completions: u64,
     /// Rules that a device took and no longer has.

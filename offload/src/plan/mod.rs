@@ -8,6 +8,8 @@ mod guards;
 mod matching;
 
 #[cfg(test)]
+mod soundness_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::caps::{CounterKind, PartialCaps, TransferCaps};

@@ -1,1 +1,270 @@
+//! What drivers see: bytes of the lowered structures, and the order of calls.
 
+use super::{RteFlowBackend, lower};
+use crate::backend::{Backend, Completion, Counters, DeviceError, DeviceErrorKind, Done, Op, OpId, RuleKey};
+use crate::rule::{HwRule, Plan};
+use crate::testing::{FlowMaker, from, world};
+use flow::dp::DpAction;
+use flow::{FieldId, VlanTag};
+use rte_flow_rs::layout::{self, item_type};
+use rte_flow_rs::*;
+use std::sync::{Arc, Mutex};
+
+fn rules(flow: FlowMaker) -> Vec<HwRule> {
+    match crate::plan(&flow.build(1), &world("connectx")) {
+        Plan::Full(program) | Plan::Partial { program, .. } => program.rules.into_vec(),
+        Plan::Software(refused) => panic!("{refused:?}"),
+    }
+}
+
+fn lowered(rule: &HwRule) -> LoweredFlow {
+    LoweredFlow::new(lower::attributes(rule), &lower::pattern(rule), &lower::actions(rule, None))
+}
+
+#[test]
+fn a_match_becomes_the_bytes_that_drivers_read() {
+    let flow = from(2)
+        .tcp()
+        .field(FieldId::VlanTci, 0u16)
+        .masked(FieldId::Ipv4Dst, 0x0a01_0200, 0xffff_ff00)
+        .masked(FieldId::TcpFlags, 0x112, 0xfff)
+        .field(FieldId::TcpDst, 443u16)
+        .output(3);
+    let flow = lowered(&rules(flow)[0]);
+    assert_eq!(flow.attr(), Attr { priority: 1, transfer: true, ..Attr::default() });
+    let items: Vec<_> = flow.items().collect();
+    let types: Vec<u32> = items.iter().map(|item| item.ty).collect();
+    let want = [item_type::REPRESENTED_PORT, item_type::ETH, item_type::IPV4, item_type::TCP];
+    assert_eq!(types, want);
+    let both = |i: usize, at: usize, len: usize| {
+        (items[i].spec.unwrap()[at..at + len].to_vec(), items[i].mask.unwrap()[at..at + len].to_vec())
+    };
+    assert_eq!(both(0, layout::ETHDEV_PORT_ID, 2), (11u16.to_ne_bytes().to_vec(), vec![0xff; 2]));
+    assert_eq!(both(1, layout::ITEM_ETH_DST, 6).1, [1, 0, 0, 0, 0, 0]);
+    assert_eq!(both(1, layout::ITEM_ETH_TYPE, 2), (vec![8, 0], vec![0xff; 2]));
+    let (at, bit) = layout::ITEM_ETH_HAS_VLAN;
+    assert_eq!((items[1].spec.unwrap()[at] & bit, items[1].mask.unwrap()[at] & bit), (0, bit));
+    assert_eq!(both(2, layout::ITEM_IPV4_DST, 4), (vec![10, 1, 2, 0], vec![255, 255, 255, 0]));
+    assert_eq!(both(2, layout::ITEM_IPV4_PROTO, 1), (vec![6], vec![255]));
+    assert_eq!(both(2, layout::ITEM_IPV4_FRAGMENT_OFFSET, 2), (vec![0, 0], vec![0x3f, 0xff]));
+    assert_eq!(both(3, layout::ITEM_TCP_DST_PORT, 2), (vec![1, 187], vec![0xff; 2]));
+    assert_eq!(both(3, layout::ITEM_TCP_SRC_PORT, 2).1, [0, 0]);
+    assert_eq!(both(3, layout::ITEM_TCP_DATA_OFF, 2), (vec![1, 0x12], vec![0x0f, 0xff]));
+}
+
+#[test]
+fn ipv6_and_vlan_fields_go_to_their_bits() {
+    let flow = from(1)
+        .field(FieldId::EthType, 0x86ddu16)
+        .masked(FieldId::VlanTci, 0x7064, 0xffff)
+        .field(FieldId::Vlan1Tci, 0u16)
+        .field(FieldId::IpTos, 0xb8u8)
+        .field(FieldId::Ipv6Label, 0x12345u32)
+        .field(FieldId::IpFrag, 0u8)
+        .output(3);
+    let pattern = lower::pattern(&rules(flow)[0]);
+    let Item::Vlan(Match::Masked { spec, mask }) = pattern[2] else { panic!("{pattern:?}") };
+    assert_eq!((spec.tci, mask.tci), (0x6064, 0xefff));
+    assert_eq!((spec.inner_type, mask.inner_type), (0x86dd, 0xffff));
+    assert_eq!((spec.has_more_vlan, mask.has_more_vlan), (false, true));
+    let Item::Ipv6(Match::Masked { spec, mask }) = pattern[3] else { panic!("{pattern:?}") };
+    assert_eq!((spec.vtc_flow, mask.vtc_flow), (0x0b81_2345, 0x0fff_ffff));
+    assert_eq!((spec.has_frag_ext, mask.has_frag_ext), (false, true));
+}
+
+#[test]
+fn actions_keep_their_order_and_the_guard_goes_to_the_representor() {
+    let tag = VlanTag { tpid: 0x88a8.into(), tci: 0xb00a.into() };
+    let flow = from(1)
+        .tcp()
+        .field(FieldId::VlanTci, 0u16)
+        .set(FieldId::EthDst, [2, 0, 0, 0, 0, 9])
+        .set(FieldId::TcpSrc, 99u16)
+        .then(DpAction::DecTtl)
+        .then(DpAction::PushVlan(tag))
+        .output(3);
+    let rules = rules(flow);
+    assert_eq!(lower::actions(&rules[0], None), [Action::PortRepresentor(10)]);
+    assert_eq!(
+        lower::actions(&rules[1], Some(Action::Count(0))),
+        [
+            Action::Count(0),
+            Action::SetMacDst([2, 0, 0, 0, 0, 9]),
+            Action::SetTpSrc(99),
+            Action::DecTtl,
+            Action::OfPushVlan(0x88a8),
+            Action::OfSetVlanVid(10),
+            Action::OfSetVlanPcp(5),
+            Action::RepresentedPort(12),
+        ]
+    );
+}
+
+#[test]
+fn a_partial_rule_marks_on_receive() {
+    let rules = rules(from(1).ipv4().output(6));
+    assert_eq!(lower::attributes(&rules[0]), Attr { ingress: true, ..Attr::default() });
+    assert!(matches!(lower::pattern(&rules[0])[0], Item::Eth(_)));
+    assert_eq!(lower::actions(&rules[0], None), [Action::Mark(0x10_0001), Action::Queue(0)]);
+}
+
+/// Writes down what is called, and refuses what it is told to.
+#[derive(Clone, Default)]
+struct Api {
+    calls: Arc<Mutex<Vec<String>>>,
+    refuse: Arc<Mutex<Vec<(&'static str, Errno)>>>,
+}
+
+impl Api {
+    fn call<T>(&self, name: &'static str, value: T) -> Result<T, RteFlowError> {
+        self.calls.lock().unwrap().push(name.into());
+        match self.refuse.lock().unwrap().iter().find(|(refused, _)| *refused == name) {
+            Some((_, errno)) => Err(RteFlowError::new(name, 10, ErrorKind::Unspecified, *errno, "no")),
+            None => Ok(value),
+        }
+    }
+
+    fn refuse(&self, what: &[(&'static str, Errno)]) {
+        *self.refuse.lock().unwrap() = what.to_vec();
+    }
+
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.calls.lock().unwrap())
+    }
+}
+
+const COUNT: CountQuery = CountQuery { packets: Some(3), bytes: Some(180) };
+
+impl RteFlowApi for Api {
+    fn info(&mut self, port: u16) -> Result<FlowInfo, RteFlowError> {
+        Err(RteFlowError::new("info", port, ErrorKind::Unspecified, Errno::ENOTSUP, ""))
+    }
+    fn validate(&mut self, _: u16, _: &LoweredFlow) -> Result<(), RteFlowError> {
+        self.call("validate", ())
+    }
+    fn create(&mut self, _: u16, _: &LoweredFlow) -> Result<RuleHandle, RteFlowError> {
+        self.call("create", RuleHandle(7))
+    }
+    fn destroy(&mut self, _: u16, _: RuleHandle) -> Result<(), RteFlowError> {
+        self.call("destroy", ())
+    }
+    fn query_count(&mut self, _: u16, _: RuleHandle, _: bool) -> Result<CountQuery, RteFlowError> {
+        self.call("query_count", COUNT)
+    }
+    fn flush(&mut self, _: u16) -> Result<(), RteFlowError> {
+        self.call("flush", ())
+    }
+    fn action_create(&mut self, _: u16, attr: Attr, _: &LoweredActions) -> Result<ActionHandle, RteFlowError> {
+        assert!(attr.transfer);
+        self.call("action_create", ActionHandle(8))
+    }
+    fn action_destroy(&mut self, _: u16, _: ActionHandle) -> Result<(), RteFlowError> {
+        self.call("action_destroy", ())
+    }
+    fn action_query_count(&mut self, _: u16, _: ActionHandle, _: bool) -> Result<CountQuery, RteFlowError> {
+        self.call("action_query_count", COUNT)
+    }
+    fn pick_transfer_proxy(&mut self, _: u16) -> Result<u16, RteFlowError> {
+        self.call("pick_transfer_proxy", 10)
+    }
+    fn meter_profile_add(&mut self, _: u16, _: u32, _: &MeterProfile) -> Result<(), RteFlowError> {
+        self.call("meter_profile_add", ())
+    }
+    fn meter_profile_delete(&mut self, _: u16, _: u32) -> Result<(), RteFlowError> {
+        self.call("meter_profile_delete", ())
+    }
+    fn meter_policy_add(&mut self, _: u16, _: u32, _: &MeterPolicy) -> Result<(), RteFlowError> {
+        self.call("meter_policy_add", ())
+    }
+    fn meter_policy_delete(&mut self, _: u16, _: u32) -> Result<(), RteFlowError> {
+        self.call("meter_policy_delete", ())
+    }
+    fn meter_create(&mut self, _: u16, _: u32, _: &MeterParams) -> Result<(), RteFlowError> {
+        self.call("meter_create", ())
+    }
+    fn meter_destroy(&mut self, _: u16, _: u32) -> Result<(), RteFlowError> {
+        self.call("meter_destroy", ())
+    }
+    fn meter_stats(&mut self, port: u16, _: u32, _: bool) -> Result<MeterStats, RteFlowError> {
+        Err(RteFlowError::new("meter_stats", port, ErrorKind::Unspecified, Errno::ENOTSUP, ""))
+    }
+}
+
+struct Bench {
+    api: Api,
+    backend: RteFlowBackend,
+    next: u64,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let api = Api::default();
+        Bench { backend: RteFlowBackend::new(Box::new(api.clone())), api, next: 0 }
+    }
+
+    fn run(&mut self, op: impl Fn(OpId) -> Op) -> Result<Done, DeviceErrorKind> {
+        self.next += 1;
+        assert_eq!(self.backend.submit(&[op(OpId(self.next))]), 1);
+        let mut done = Vec::new();
+        self.backend.poll(&mut done);
+        let [Completion { id: OpId(id), result }] = &done[..] else { panic!("{done:?}") };
+        assert_eq!(*id, self.next);
+        result.clone().map_err(|error: DeviceError| error.kind)
+    }
+
+    fn insert(&mut self) -> Result<Done, DeviceErrorKind> {
+        let rule = Arc::new(rules(from(2).output(3)).remove(0));
+        self.run(|id| Op::Insert { id, key: RuleKey(1), rule: Arc::clone(&rule) })
+    }
+
+    fn remove(&mut self) -> Result<Done, DeviceErrorKind> {
+        self.run(|id| Op::Remove { id, key: RuleKey(1) })
+    }
+}
+
+const LAST: Option<Counters> = Some(Counters { packets: 3, bytes: 180 });
+
+#[test]
+fn a_counter_outlives_its_rule() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.insert(), Ok(Done::Inserted));
+    assert_eq!(bench.api.calls(), ["pick_transfer_proxy", "action_create", "create"]);
+    assert_eq!(bench.remove(), Ok(Done::Removed { last: LAST, exact: true }));
+    assert_eq!(bench.api.calls(), ["destroy", "action_query_count", "action_destroy"]);
+    assert_eq!(bench.remove(), Err(DeviceErrorKind::NotFound));
+}
+
+#[test]
+fn where_counters_cannot_be_shared_rules_count_by_themselves() {
+    let mut bench = Bench::new();
+    bench.api.refuse(&[("action_create", Errno::ENOTSUP)]);
+    assert_eq!(bench.insert(), Ok(Done::Inserted));
+    bench.api.calls();
+    assert_eq!(bench.remove(), Ok(Done::Removed { last: LAST, exact: false }));
+    assert_eq!(bench.api.calls(), ["query_count", "destroy"]);
+    assert_eq!(bench.insert(), Ok(Done::Inserted));
+    assert_eq!(bench.api.calls(), ["create"], "neither proxy nor shared counter is asked for again");
+}
+
+#[test]
+fn a_refused_rule_leaves_no_counter_and_a_busy_counter_is_tried_again() {
+    let mut bench = Bench::new();
+    bench.api.refuse(&[("create", Errno::ENOSPC), ("action_destroy", Errno::EBUSY)]);
+    assert_eq!(bench.insert(), Err(DeviceErrorKind::TableFull));
+    bench.api.refuse(&[]);
+    bench.api.calls();
+    assert_eq!(bench.insert(), Ok(Done::Inserted));
+    assert_eq!(bench.api.calls(), ["action_destroy", "action_create", "create"]);
+}
+
+#[test]
+fn a_rule_that_stays_is_kept_and_a_dead_device_is_forgotten() {
+    let mut bench = Bench::new();
+    bench.insert().unwrap();
+    bench.api.refuse(&[("destroy", Errno::EBUSY)]);
+    assert_eq!(bench.remove(), Err(DeviceErrorKind::Busy));
+    bench.api.refuse(&[("action_query_count", Errno::EIO)]);
+    assert_eq!(bench.run(|id| Op::Query { id, key: RuleKey(1) }), Err(DeviceErrorKind::Dead));
+    bench.api.refuse(&[]);
+    assert_eq!(bench.remove(), Err(DeviceErrorKind::NotFound));
+}

@@ -1,0 +1,66 @@
+//! Answers; nothing changes.
+
+use super::Core;
+use crate::engine::report::{EngineStatus, FlowStatus, Placement, TableUse};
+use crate::refusal::Refusal;
+use flow::dp::{FlowId, HardwareFence};
+
+impl Core {
+    pub fn fenced(&self, bound: u64) -> HardwareFence {
+        let mut waiting = 0;
+        for (_, why) in self.stale.range(..bound) {
+            match why {
+                Some(why) => return HardwareFence::Failed(why.clone()),
+                None => waiting += 1,
+            }
+        }
+        if waiting == 0 { HardwareFence::Fenced } else { HardwareFence::Pending(waiting) }
+    }
+
+    pub fn explain(&self, id: FlowId) -> Option<FlowStatus> {
+        let entry = self.flows.get(&id)?;
+        Some(FlowStatus {
+            placement: entry.placement(),
+            refusals: entry.refusals.clone(),
+            hits: entry.hits,
+            since: entry.since,
+            rules: entry.rules.len(),
+        })
+    }
+
+    pub fn status(&self) -> EngineStatus {
+        let mut status = EngineStatus {
+            refused_shapes: self.devices.refused_shapes(),
+            counter_anomalies: self.counter_anomalies,
+            inexact_counts: self.inexact_counts,
+            unknown_completions: self.unknown_completions,
+            lost_rules: self.lost_rules,
+            stuck_rules: self.stale.values().filter(|why| why.is_some()).count(),
+            queued: self.outbox.len() + self.replan.len(),
+            in_flight: self.in_flight.len(),
+            ..EngineStatus::default()
+        };
+        for entry in self.flows.values() {
+            match entry.placement() {
+                Placement::Full => status.full += 1,
+                Placement::Partial => status.partial += 1,
+                Placement::Software => status.software += 1,
+                Placement::Moving => status.moving += 1,
+            }
+            let mut names: Vec<&'static str> = entry.refusals.iter().map(Refusal::name).collect();
+            names.sort_unstable();
+            names.dedup();
+            for name in names {
+                *status.by_reason.entry(name).or_default() += 1;
+            }
+        }
+        for (key, device) in self.devices.iter() {
+            let (name, used, limit) = (device.name.clone(), device.used, device.limit);
+            status.tables.push(TableUse { device: *key, name, used, limit });
+            if let Some(error) = &device.dead {
+                status.dead.push(format!("{key}: {error}"));
+            }
+        }
+        status
+    }
+}
