@@ -63,3 +63,33 @@ pub struct MockView {
     /// Whether time is virtual and frames go through one by one.
     pub lockstep: bool,
 }
+
+/// Bytes in hexadecimal, lower case.
+#[must_use]
+pub fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |n: u8| char::from(DIGITS[usize::from(n & 15)]);
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(*b)]).collect()
+}
+
+/// The bytes of hexadecimal text; `None` when it is not.
+#[must_use]
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let nibble = |c: u8| char::from(c).to_digit(16).and_then(|n| u8::try_from(n).ok());
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    pairs.iter().map(|[a, b]| Some(nibble(*a)? << 4 | nibble(*b)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_goes_both_ways_and_refuses_the_rest() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        assert_eq!(from_hex(&to_hex(&bytes)).unwrap(), bytes);
+        assert_eq!(from_hex("0g"), None);
+        assert_eq!(from_hex("012"), None);
+        assert_eq!(from_hex("+1"), None);
+    }
+}

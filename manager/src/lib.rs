@@ -1,1 +1,29 @@
-//! manager
+//! `shuntd`: the switch manager.
+//!
+//! This crate wires the others together and decides nothing about packets itself.
+//!
+//! * [`control`]: what the API asks for. Checks, changes the switch, keeps desired state ([`state`]), answers with an Ack.
+//! * [`switch`]: pipeline, datapath and offload engine as one thing, driven by threads or, in lockstep, by the caller.
+//! * [`nic`]: the NIC that the switch works on: kernel (real or fake) and, with `--mock`, the mock SmartNIC.
+//! * [`http`]: the control API on its Unix socket.
+//! * [`daemon`]: from the command line to a running daemon and back.
+//!
+//! # Threads
+//! tokio serves the socket; requests run on its blocking threads and take turns on the control lock. The PMD thread polls
+//! ports, the revalidator and the offload engine have a thread each, the state file has a writer. With `--mock` one thread
+//! moves the mock NIC's packets. In lockstep none of the packet threads exist: injecting a frame runs the whole switch until it is quiet.
+//!
+//! # Invariants
+//! * What was acknowledged is on disk, and is there again after a restart.
+//! * A request that was refused has changed nothing: what was done before the refusal is undone.
+//! * Control never waits on a worker, the disk or hardware without a bound but the disk's own.
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod http;
+pub mod nic;
+pub mod state;
+pub mod switch;

@@ -1,0 +1,108 @@
+//! `shuntctl port`.
+
+use crate::client::{Client, path};
+use crate::error::Result;
+use crate::output::{self, Output, table};
+use api::{Ack, Port, PortType, PortView, paths};
+use clap::{Subcommand, ValueEnum};
+
+/// Port types by their name on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Kind {
+    Dpdk,
+    Representor,
+    Memif,
+    VhostUser,
+    VhostUserClient,
+    Tap,
+    AfPacket,
+    AfXdp,
+    Patch,
+    Internal,
+}
+
+impl From<Kind> for PortType {
+    fn from(kind: Kind) -> PortType {
+        match kind {
+            Kind::Dpdk => PortType::Dpdk,
+            Kind::Representor => PortType::Representor,
+            Kind::Memif => PortType::Memif,
+            Kind::VhostUser => PortType::VhostUser,
+            Kind::VhostUserClient => PortType::VhostUserClient,
+            Kind::Tap => PortType::Tap,
+            Kind::AfPacket => PortType::AfPacket,
+            Kind::AfXdp => PortType::AfXdp,
+            Kind::Patch => PortType::Patch,
+            Kind::Internal => PortType::Internal,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Add a port to a bridge
+    Add {
+        bridge: String,
+        name: String,
+        #[arg(long = "type", value_enum)]
+        kind: Kind,
+        /// DPDK device arguments, or of a representor what it stands for: uplink, pf0vf3
+        #[arg(long)]
+        devargs: Option<String>,
+        /// OpenFlow port number [default: the lowest free one]
+        #[arg(long)]
+        ofport: Option<u16>,
+        /// Access VLAN [default: the port is a trunk]
+        #[arg(long, conflicts_with = "trunks")]
+        tag: Option<u16>,
+        /// VLANs of a trunk [default: all]
+        #[arg(long, value_delimiter = ',')]
+        trunks: Vec<u16>,
+    },
+    /// Remove a port from a bridge
+    Del { bridge: String, name: String },
+    /// List ports
+    List,
+}
+
+pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
+    match verb {
+        Verb::Add { bridge, name, kind, devargs, ofport, tag, trunks } => {
+            let port = Port { name, kind: kind.into(), devargs, ofport, tag, trunks };
+            let ack: Ack = client.post(&path(paths::BRIDGE_PORTS, &[&bridge]), &port)?;
+            out.print(&ack, output::ack)
+        }
+        Verb::Del { bridge, name } => {
+            let ack: Ack = client.delete(&path(paths::BRIDGE_PORT, &[&bridge, &name]), None::<&()>)?;
+            out.print(&ack, output::ack)
+        }
+        Verb::List => {
+            let ports: Vec<PortView> = client.get(paths::PORTS)?;
+            out.print(&ports, |p| list(p))
+        }
+    }
+}
+
+pub fn list(ports: &[PortView]) -> String {
+    table(
+        ["bridge", "port", "ofport", "type", "vlan", "state", "rx", "tx", "tx-dropped"],
+        ports.iter().map(|p| {
+            let vlan = match (p.port.tag, p.port.trunks.as_slice()) {
+                (Some(tag), _) => format!("access {tag}"),
+                (None, []) => "trunk".to_owned(),
+                (None, some) => format!("trunk {}", some.iter().map(u16::to_string).collect::<Vec<_>>().join(",")),
+            };
+            [
+                p.bridge.clone(),
+                p.port.name.clone(),
+                p.port.ofport.map(|n| n.to_string()).unwrap_or_default(),
+                p.port.kind.to_string(),
+                vlan,
+                p.state.clone(),
+                p.rx_packets.to_string(),
+                p.tx_packets.to_string(),
+                p.tx_dropped.to_string(),
+            ]
+        }),
+    )
+}

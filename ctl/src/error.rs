@@ -1,0 +1,25 @@
+//! Why a command failed.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Refused(#[from] api::Error),
+    #[error("socket {}: {why}; is shuntd running? start it, or name its socket with --socket or SHUNT_SOCKET", path.display())]
+    Connect { path: PathBuf, why: String },
+    #[error("socket {}: {why}; the daemon may be of another version: compare shuntctl --version and shuntd --version", path.display())]
+    Protocol { path: PathBuf, why: String },
+    #[error("file {}: {why}", path.display())]
+    File { path: PathBuf, why: String },
+    #[error("{0}")]
+    Input(String),
+    #[error(transparent)]
+    Capture(#[from] api::CaptureError),
+    #[error("demo: {0}")]
+    Demo(String),
+    #[error("output: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;

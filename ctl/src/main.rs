@@ -1,0 +1,90 @@
+//! `shuntctl`: the command line of Shunt.
+//!
+//! Noun, then verb. Each command is one request to `shuntd` (see crate `api`) and a rendering of its answer: a table
+//! for people, or with `--json` the answer itself, one JSON value. `flow parse` and `demo` are the exceptions: the first
+//! needs no daemon, the second starts one of its own. One thread; nothing is kept between runs.
+//!
+//! Exit status: 0 done, 1 refused or failed (one line on stderr, naming the object and the remedy), 2 usage.
+#![forbid(unsafe_code)]
+
+mod client;
+mod commands;
+mod demo;
+mod error;
+mod output;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "shuntctl", version, about = "Manage a Shunt switch", max_term_width = 100)]
+struct Cli {
+    /// Unix socket of shuntd [default: $SHUNT_SOCKET, else /run/shunt/shuntd.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+#[derive(Debug, Subcommand)]
+enum Noun {
+    /// Everything at a glance
+    Show,
+    /// Bridges and learned addresses
+    #[command(subcommand)]
+    Bridge(commands::bridge::Verb),
+    /// Ports of bridges
+    #[command(subcommand)]
+    Port(commands::port::Verb),
+    /// OpenFlow rules
+    #[command(subcommand)]
+    Flow(commands::flow::Verb),
+    /// The datapath: its flows and counters
+    #[command(subcommand)]
+    Dp(commands::dp::Verb),
+    /// Hardware offload
+    #[command(subcommand)]
+    Offload(commands::offload::Verb),
+    /// Mode and VFs of a NIC's eswitch
+    #[command(subcommand)]
+    Eswitch(commands::nic::EswitchVerb),
+    /// VFs
+    #[command(subcommand)]
+    Vf(commands::nic::VfVerb),
+    /// Representors
+    #[command(subcommand)]
+    Rep(commands::nic::RepVerb),
+    /// Replay captures through a mock SmartNIC
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = output::Output { json: cli.json };
+    let client = client::Client::new(api::socket_path(cli.socket));
+    let done = match cli.noun {
+        Noun::Show => commands::show::run(&client, out),
+        Noun::Bridge(verb) => commands::bridge::run(verb, &client, out),
+        Noun::Port(verb) => commands::port::run(verb, &client, out),
+        Noun::Flow(verb) => commands::flow::run(verb, &client, out),
+        Noun::Dp(verb) => commands::dp::run(verb, &client, out),
+        Noun::Offload(verb) => commands::offload::run(verb, &client, out),
+        Noun::Eswitch(verb) => commands::nic::eswitch(verb, &client, out),
+        Noun::Vf(verb) => commands::nic::vf(verb, &client, out),
+        Noun::Rep(verb) => commands::nic::rep(verb, &client, out),
+        Noun::Demo(args) => demo::run(&args, out),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output went away (`shuntctl ... | head`): nothing is wrong.
+        Err(error::Error::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("shuntctl: {e}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Errors of the rooms as errors of the API.
+
+use api::{Error, ErrorKind};
+use pipeline::{ChangeError, FlowError};
+
+/// A request that cannot be right.
+#[must_use]
+pub fn invalid(object: impl Into<String>, message: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Invalid, object, message)
+}
+
+/// What the pipeline says about `object`.
+pub(super) fn pipeline(object: impl Into<String>, error: &FlowError) -> Error {
+    let kind = match error {
+        FlowError::NoBridge(_) | FlowError::NoPort { .. } => ErrorKind::NotFound,
+        FlowError::BridgeExists(_)
+        | FlowError::PortExists { .. }
+        | FlowError::NumberTaken { .. }
+        | FlowError::PortOwned { .. }
+        | FlowError::Change { error: ChangeError::Overlap { .. }, .. } => ErrorKind::Conflict,
+        FlowError::NumbersExhausted(_) => ErrorKind::Full,
+        FlowError::NumberReserved(_) | FlowError::BadVlan(_) | FlowError::Change { .. } => ErrorKind::Invalid,
+    };
+    Error::new(kind, object, error)
+}
+
+/// There is no such bridge.
+pub(super) fn no_bridge(name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("bridge {name}"), "there is no such bridge")
+        .remedy("list them with: shuntctl bridge list")
+}
+
+/// There is no such port.
+pub(super) fn no_port(bridge: &str, name: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("port {name}"), format!("bridge {bridge} has no such port"))
+        .remedy("list them with: shuntctl port list")
+}

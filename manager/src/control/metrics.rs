@@ -1,0 +1,60 @@
+//! The daemon in OpenMetrics text.
+
+use super::Control;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+type Labels = Vec<(&'static str, String)>;
+
+impl Control {
+    /// All metrics, as `/metrics` answers them.
+    pub fn metrics(&self) -> String {
+        let (dp, offload, ports) = (self.dp_counters(), self.offload_status(), self.ports());
+        let mut registry = Registry::with_prefix("shunt");
+        let counter = Family::<Labels, Counter>::default();
+        for (name, n) in [("rx", dp.rx_packets), ("tx", dp.tx_packets), ("copies", dp.copies)] {
+            counter.get_or_create(&vec![("what", name.to_owned())]).inc_by(n);
+        }
+        registry.register("datapath_packets", "Packets of the software datapath", counter);
+        registry.register("datapath_drops", "Packets not forwarded, by reason", family("reason", &dp.drops));
+        registry.register("datapath_lookups", "How packets found their flow", family("how", &dp.lookups));
+        let flows = Family::<Labels, Gauge>::default();
+        for (place, n) in [
+            ("hardware", offload.full),
+            ("partial", offload.partial),
+            ("software", offload.software),
+            ("pending", offload.pending),
+        ] {
+            flows.get_or_create(&vec![("handled", place.to_owned())]).set(i64::try_from(n).unwrap_or(i64::MAX));
+        }
+        registry.register("flows", "Datapath flows by where they are handled", flows);
+        let reasons = Family::<Labels, Gauge>::default();
+        for (reason, n) in &offload.reasons {
+            reasons.get_or_create(&vec![("reason", reason.clone())]).set(i64::try_from(*n).unwrap_or(i64::MAX));
+        }
+        registry.register("flows_refused", "Flows not fully in hardware, by reason", reasons);
+        let port_packets = Family::<Labels, Counter>::default();
+        for port in ports {
+            for (direction, n) in [("rx", port.rx_packets), ("tx", port.tx_packets)] {
+                let labels = vec![("port", port.port.name.clone()), ("direction", direction.to_owned())];
+                port_packets.get_or_create(&labels).inc_by(n);
+            }
+        }
+        registry.register("port_packets", "Packets by port", port_packets);
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+fn family(label: &'static str, values: &std::collections::BTreeMap<String, u64>) -> Family<Labels, Counter> {
+    let family = Family::<Labels, Counter>::default();
+    for (name, n) in values {
+        family.get_or_create(&vec![(label, name.clone())]).inc_by(*n);
+    }
+    family
+}

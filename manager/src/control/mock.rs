@@ -1,0 +1,88 @@
+//! The outside of the mock NIC.
+
+use super::Control;
+use super::errors::invalid;
+use api::{Collected, Error, ErrorKind, Frame, Inject, MockView, Tally, from_hex, to_hex};
+use flow::clock::Time;
+
+impl Control {
+    /// Put frames into outside ends, in order; how many. In lockstep, the switch is run until it is quiet after each.
+    pub fn mock_inject(&self, inject: &Inject) -> Result<usize, Error> {
+        let mut inner = self.lock();
+        let mut expired = Vec::new();
+        let mock = inner.nic.mock().ok_or_else(no_mock)?;
+        let ends = mock.ends();
+        let mut frames = Vec::with_capacity(inject.frames.len());
+        for (i, frame) in inject.frames.iter().enumerate() {
+            let object = || format!("frame {} of {}", i + 1, inject.frames.len());
+            let end = *ends.get(frame.end).ok_or_else(|| {
+                invalid(object(), format!("there is no outside end {}", frame.end))
+                    .remedy(format!("use 0 (the wire) to {}", ends.len() - 1))
+            })?;
+            let data = from_hex(&frame.hex).ok_or_else(|| invalid(object(), "`hex` is not hexadecimal"))?;
+            mock.check(end, &data).map_err(|e| invalid(object(), e))?;
+            frames.push((end, Time(frame.at), data));
+        }
+        let refused = |e| Error::new(ErrorKind::Full, "mock NIC", e);
+        let lockstep = self.switch.lockstep();
+        for (end, at, data) in &frames {
+            if lockstep.is_some_and(|l| l.advance(*at)) {
+                let gone;
+                (inner, gone) = self.expire_locked(inner);
+                expired.extend(gone);
+            }
+            let mock = inner.nic.mock().ok_or_else(no_mock)?;
+            mock.inject(*end, data).map_err(refused)?;
+            if let Some(lockstep) = lockstep {
+                lockstep.settle().map_err(|e| Error::new(ErrorKind::Failed, "lockstep", e))?;
+                mock.gather(lockstep.now());
+            }
+        }
+        if !expired.is_empty() {
+            let count = expired.len();
+            self.commit(inner, expired, count)?;
+        }
+        Ok(frames.len())
+    }
+
+    /// Take what has left the outside ends.
+    pub fn mock_collect(&self) -> Result<Collected, Error> {
+        let now = self.switch.clock().now();
+        let mut inner = self.lock();
+        let mock = inner.nic.mock().ok_or_else(no_mock)?;
+        mock.gather(now);
+        let frame = |(end, at, data): (usize, Time, Vec<u8>)| Frame { end, at: at.0, hex: to_hex(&data) };
+        Ok(Collected { frames: mock.take().into_iter().map(frame).collect() })
+    }
+
+    /// How frames were handled, by the NIC and the datapath behind it.
+    pub fn mock_view(&self) -> Result<MockView, Error> {
+        let mut inner = self.lock();
+        let lockstep = self.switch.lockstep().is_some();
+        let datapath = self.switch.counters();
+        let mock = inner.nic.mock().ok_or_else(no_mock)?;
+        let nic = mock.stats();
+        let software_drops: u64 = datapath.drops.values().sum();
+        let tally = Tally {
+            frames_in: nic.frames_in,
+            copies: nic.copies + datapath.copies,
+            frames_out: nic.frames_out,
+            frames_dropped: nic.hardware_dropped + nic.drops.values().sum::<u64>() + software_drops,
+            hardware: nic.hardware,
+            partial: nic.partial,
+            software: nic.software,
+        };
+        Ok(MockView {
+            profile: mock.profile().to_owned(),
+            ends: mock.ends().iter().map(ToString::to_string).collect(),
+            tally,
+            rules: mock.rules(),
+            rules_peak: mock.rules_peak(),
+            lockstep,
+        })
+    }
+}
+
+fn no_mock() -> Error {
+    Error::new(ErrorKind::Unsupported, "mock NIC", "this daemon has none").remedy("start shuntd with --mock")
+}

@@ -1,0 +1,84 @@
+//! What the API asks for.
+//!
+//! One lock orders all changes. A change goes: check, do it to the switch, hand it to the state writer, let go of the lock, wait
+//! for the disk and the fences, answer. Reading takes the lock for as long as a copy takes.
+
+mod bridges;
+mod errors;
+mod eswitch;
+mod flows;
+mod metrics;
+mod mock;
+mod offload;
+mod ports;
+mod restore;
+mod views;
+
+pub use errors::invalid;
+
+use crate::nic::Nic;
+use crate::state::{Change, Desired, Store, StoreError};
+use crate::switch::Switch;
+use api::{Ack, Error, ErrorKind};
+use flow::DpPort;
+use flow::dp::BridgeId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// The daemon's brain.
+#[derive(Debug)]
+pub struct Control {
+    switch: Arc<Switch>,
+    store: Store,
+    inner: Mutex<Inner>,
+    started: Instant,
+}
+
+#[derive(Debug)]
+struct Inner {
+    desired: Desired,
+    nic: Nic,
+    /// Bridges by name.
+    bridges: BTreeMap<String, BridgeId>,
+    /// Ports by name, as they are: one that could not be attached has the reason instead of a number.
+    ports: BTreeMap<String, Attached>,
+    offload: bool,
+}
+
+/// A desired port and what became of it.
+#[derive(Clone, Debug)]
+struct Attached {
+    bridge: String,
+    port: api::Port,
+    state: Result<DpPort, String>,
+}
+
+impl Control {
+    /// A control over a switch without bridges; [`Control::restore`] brings in what `desired` says.
+    #[must_use]
+    pub fn new(switch: Arc<Switch>, nic: Nic, store: Store) -> Control {
+        let inner =
+            Inner { desired: Desired::default(), nic, bridges: BTreeMap::new(), ports: BTreeMap::new(), offload: true };
+        Control { switch, store, inner: Mutex::new(inner), started: Instant::now() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic under the lock ended one request; the state it left is what there is.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Persist `changes`, fence, and answer. Takes the lock: the order of commits is the order of changes.
+    fn commit(&self, inner: MutexGuard<'_, Inner>, changes: Vec<Change>, changed: usize) -> Result<Ack, Error> {
+        let ticket = self.store.submit(changes);
+        drop(inner);
+        ticket.wait().map_err(|e| store_error(&e))?;
+        let mut ack = Ack::from(self.switch.fence());
+        ack.changed = changed;
+        Ok(ack)
+    }
+}
+
+fn store_error(e: &StoreError) -> Error {
+    Error::new(ErrorKind::Failed, "state", e)
+}

@@ -1,0 +1,164 @@
+//! From the command line to a running daemon and back.
+
+use crate::args::{Args, MockArgs};
+use crate::config::{Config, ConfigError};
+use crate::control::Control;
+use crate::http::{self, ListenError};
+use crate::nic::{self, MockError, MockSide, Nic};
+use crate::state::{Desired, Store, StoreError};
+use crate::switch::{Driver, Lockstep, Parts, Switch, SwitchError};
+use dpdk::{Eal, EalConfig, Mempool, MempoolConfig};
+use flow::clock::{Clock, MonotonicClock, VirtualClock};
+use offload::Backend;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often rules and addresses are looked at for their age.
+const AGEING: Duration = Duration::from_secs(1);
+
+/// Why the daemon ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Eal(#[from] dpdk::EalError),
+    #[error(transparent)]
+    Mempool(#[from] dpdk::MempoolError),
+    #[error(transparent)]
+    Mock(#[from] MockError),
+    #[error(transparent)]
+    Switch(#[from] SwitchError),
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    #[error("{what}: {source}")]
+    Io { what: &'static str, source: std::io::Error },
+}
+
+/// Run until SIGINT or SIGTERM.
+pub fn run(args: &Args) -> Result<(), DaemonError> {
+    let config = Config::load(args.config.as_deref())?;
+    let socket = api::socket_path(args.socket.clone().or_else(|| config.socket.clone()));
+    let io = |what| move |source| DaemonError::Io { what, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(io("tokio runtime"))?;
+    let _entered = runtime.enter();
+    // The socket first: a second daemon ends here, before it touches state or devices.
+    let listener = http::listen(&socket)?;
+    let bound = Bound(socket.clone());
+    let (store, desired) = Store::open(&state_path(args, &config, &socket))?;
+    let control = Arc::new(build(args.mock.as_ref(), args.memory, &config, store, desired)?);
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) = signals().map_err(io("signal handlers"))?;
+        let ageing = tokio::spawn(age(control.clone()));
+        let stop = async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        http::serve(listener, control, stop).await;
+        ageing.abort();
+        Ok::<_, DaemonError>(())
+    })?;
+    drop(bound);
+    Ok(())
+}
+
+type Signals = (tokio::signal::unix::Signal, tokio::signal::unix::Signal);
+
+fn signals() -> std::io::Result<Signals> {
+    use tokio::signal::unix::{SignalKind, signal};
+    Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+}
+
+/// Removes the socket at the end.
+#[derive(Debug)]
+struct Bound(PathBuf);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // Whoever removed it before has done what we wanted.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn state_path(args: &Args, config: &Config, socket: &Path) -> PathBuf {
+    let chosen = args.state.clone().or_else(|| config.state.clone());
+    chosen.unwrap_or_else(|| match args.mock {
+        Some(_) => socket.with_extension("redb"),
+        None => PathBuf::from("/var/lib/shunt/shuntd.redb"),
+    })
+}
+
+async fn age(control: Arc<Control>) {
+    let mut tick = tokio::time::interval(AGEING);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let control = control.clone();
+        if let Ok(Err(e)) = tokio::task::spawn_blocking(move || control.expire()).await {
+            tracing::error!("{e}");
+        }
+    }
+}
+
+/// A switch on a mock NIC or the host's, as `desired`, with its threads running.
+pub fn build(
+    mock: Option<&MockArgs>,
+    memory: Option<u32>,
+    config: &Config,
+    store: Store,
+    desired: Desired,
+) -> Result<Control, DaemonError> {
+    let memory_mib = u64::from(memory.unwrap_or(config.datapath.memory_mib));
+    let eal = Eal::init(EalConfig { memory_mib, ..EalConfig::default() })?;
+    let pool_config = MempoolConfig { size: config.datapath.mbufs, ..MempoolConfig::default() };
+    let pool = Mempool::new(eal, "packets", pool_config)?;
+    let virtual_clock = mock.is_some_and(|m| m.lockstep).then(|| Arc::new(VirtualClock::default()));
+    let clock: Arc<dyn Clock> = match &virtual_clock {
+        Some(clock) => clock.clone(),
+        None => Arc::new(MonotonicClock::default()),
+    };
+    let (nic, mock_nic) = match mock {
+        None => (Nic::host(), None),
+        Some(args) => {
+            let (side, nic) = MockSide::new(eal, &pool, args, nic::mock_buffers(&config.datapath))?;
+            (Nic::mocked(side)?, Some(nic))
+        }
+    };
+    let backend: Option<Box<dyn Backend>> = mock_nic.as_ref().map(|nic| {
+        let backend: Box<dyn Backend> = Box::new(offload::rte_flow::RteFlowBackend::new(Box::new(nic.rte_flow())));
+        backend
+    });
+    let switch = Switch::new(Parts {
+        eal,
+        pool,
+        clock,
+        backend,
+        datapath: datapath::Config {
+            flow_limit: config.datapath.flow_limit,
+            idle: Duration::from_millis(config.datapath.max_idle_ms),
+            ..datapath::Config::default()
+        },
+        pipeline: pipeline::Config::default(),
+        mtu: mock.map(|_| MockSide::mtu()),
+    })?;
+    let cpu = config.datapath.pmd_cpu.map(|n| n as usize);
+    match (virtual_clock, mock_nic) {
+        (Some(clock), Some(nic)) => switch.drive(Driver::Lockstep(Lockstep::new(&switch, nic, clock))),
+        (_, nic) => switch.drive(Driver::threads(&switch, nic, cpu)?),
+    }
+    let control = Control::new(switch, nic, store);
+    control.converge_mock()?;
+    control.restore(desired)?;
+    Ok(control)
+}

@@ -1,0 +1,158 @@
+//! One line a path.
+
+use super::body::{Input, Refused, answer};
+use crate::control::Control;
+use api::{Error, ErrorKind, paths};
+use axum::Router;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{Method, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use serde::Deserialize;
+use std::sync::Arc;
+
+type Daemon = State<Arc<Control>>;
+
+/// All paths of the API.
+pub fn router(control: Arc<Control>) -> Router {
+    Router::new()
+        .route(paths::SHOW, get(async |State(c): Daemon| answer(move || c.show()).await))
+        .route(paths::BRIDGES, get(async |State(c): Daemon| answer(move || Ok(c.bridges())).await).post(bridge_add))
+        .route(paths::BRIDGE, delete(bridge_delete))
+        .route(paths::PORTS, get(async |State(c): Daemon| answer(move || Ok(c.ports())).await))
+        .route(paths::BRIDGE_PORTS, post(port_add))
+        .route(paths::BRIDGE_PORT, delete(port_delete))
+        .route(paths::FLOWS, get(flows_dump).post(flows_add).delete(flows_delete))
+        .route(paths::FDB, get(fdb))
+        .route(paths::DP_FLOWS, get(async |State(c): Daemon| answer(move || Ok(c.dp_flows())).await))
+        .route(paths::DP_COUNTERS, get(async |State(c): Daemon| answer(move || Ok(c.dp_counters())).await))
+        .route(
+            paths::OFFLOAD,
+            get(async |State(c): Daemon| answer(move || Ok(c.offload_status())).await).put(offload_set),
+        )
+        .route(paths::OFFLOAD_EXPLAIN, get(offload_explain))
+        .route(paths::ESWITCH, get(async |State(c): Daemon| answer(move || c.eswitches()).await).put(eswitch_set))
+        .route(paths::VFS, get(async |State(c): Daemon| answer(move || c.vfs()).await))
+        .route(paths::REPRESENTORS, get(async |State(c): Daemon| answer(move || c.representors()).await))
+        .route(paths::MOCK_INJECT, post(mock_inject))
+        .route(paths::MOCK_COLLECT, post(async |State(c): Daemon| answer(move || c.mock_collect()).await))
+        .route(paths::MOCK_COUNTERS, get(async |State(c): Daemon| answer(move || c.mock_view()).await))
+        .route(paths::METRICS, get(metrics))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(control)
+}
+
+/// Path parameters; a wrong encoding is an error of ours, not of axum's.
+type Names<T> = Result<Path<T>, PathRejection>;
+
+fn names<T>(path: Names<T>) -> Result<T, Refused> {
+    path.map(|Path(names)| names).map_err(|e| Refused(Error::new(ErrorKind::Invalid, "path", e.body_text())))
+}
+
+async fn bridge_add(State(c): Daemon, Input(bridge): Input<api::Bridge>) -> Response {
+    answer(move || c.bridge_add(bridge)).await
+}
+
+async fn bridge_delete(State(c): Daemon, path: Names<String>) -> Result<Response, Refused> {
+    let name = names(path)?;
+    Ok(answer(move || c.bridge_delete(&name)).await)
+}
+
+async fn port_add(State(c): Daemon, path: Names<String>, Input(port): Input<api::Port>) -> Result<Response, Refused> {
+    let bridge = names(path)?;
+    Ok(answer(move || c.port_add(&bridge, port)).await)
+}
+
+async fn port_delete(State(c): Daemon, path: Names<(String, String)>) -> Result<Response, Refused> {
+    let (bridge, name) = names(path)?;
+    Ok(answer(move || c.port_delete(&bridge, &name)).await)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DumpQuery {
+    #[serde(default, rename = "match")]
+    matching: String,
+}
+
+fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refused> {
+    query.map(|Query(q)| q).map_err(|e| Refused(Error::new(ErrorKind::Invalid, "query", e.body_text())))
+}
+
+async fn flows_dump(
+    State(c): Daemon,
+    path: Names<String>,
+    q: Result<Query<DumpQuery>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let (bridge, q) = (names(path)?, query(q)?);
+    Ok(answer(move || c.flows_dump(&bridge, &q.matching)).await)
+}
+
+async fn flows_add(
+    State(c): Daemon,
+    path: Names<String>,
+    Input(add): Input<api::FlowsAdd>,
+) -> Result<Response, Refused> {
+    let bridge = names(path)?;
+    Ok(answer(move || c.flows_add(&bridge, &add)).await)
+}
+
+async fn flows_delete(
+    State(c): Daemon,
+    path: Names<String>,
+    Input(del): Input<api::FlowsDelete>,
+) -> Result<Response, Refused> {
+    let bridge = names(path)?;
+    Ok(answer(move || c.flows_delete(&bridge, &del)).await)
+}
+
+async fn fdb(State(c): Daemon, path: Names<String>) -> Result<Response, Refused> {
+    let bridge = names(path)?;
+    Ok(answer(move || c.fdb(&bridge)).await)
+}
+
+async fn offload_set(State(c): Daemon, Input(set): Input<api::OffloadSet>) -> Response {
+    answer(move || c.offload_set(set)).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainQuery {
+    flow: Option<u64>,
+}
+
+async fn offload_explain(
+    State(c): Daemon,
+    q: Result<Query<ExplainQuery>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let q = query(q)?;
+    Ok(answer(move || c.offload_explain(q.flow)).await)
+}
+
+async fn eswitch_set(State(c): Daemon, Input(set): Input<api::EswitchSet>) -> Response {
+    answer(move || c.eswitch_set(set)).await
+}
+
+async fn mock_inject(State(c): Daemon, Input(inject): Input<api::Inject>) -> Response {
+    answer(move || c.mock_inject(&inject)).await
+}
+
+async fn metrics(State(c): Daemon) -> Response {
+    match tokio::task::spawn_blocking(move || c.metrics()).await {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(e) => Refused(Error::new(ErrorKind::Failed, "metrics", e)).into_response(),
+    }
+}
+
+async fn no_such_path(uri: Uri) -> Refused {
+    Refused(Error::new(ErrorKind::NotFound, format!("path {}", uri.path()), "there is no such path"))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Refused {
+    Refused(Error::new(ErrorKind::Unsupported, format!("path {}", uri.path()), format!("it does not take {method}")))
+}

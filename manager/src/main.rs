@@ -1,0 +1,19 @@
+//! `shuntd`, the Shunt switch daemon. See the crate `manager`.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = manager::args::Args::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SHUNT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match manager::daemon::run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("shuntd: {e}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The mock NIC: its outside ends, its representors, its fake kernel.
+
+use crate::args::MockArgs;
+use api::{EswitchMode, EswitchSet};
+use dpdk::{Eal, Mempool, Port, PortConfig};
+use flow::clock::Time;
+use mocks::kernel::{FakeKernel, NicSpec};
+use mocks::nic::{
+    End, InjectError, MockNic, MockNicConfig, NicError, NicHandle, NicStats, Profile, ProfileError, Representor,
+};
+use offload::Capabilities;
+use representors::Kernel;
+use std::sync::Arc;
+
+/// The mock NIC's PF.
+pub const PF: &str = "pci/0000:03:00.0";
+/// MTU of its representors: captures hold frames that a NIC put together (LRO, GRO).
+const MTU: u16 = u16::MAX;
+
+/// Why there is no mock NIC.
+#[derive(Debug, thiserror::Error)]
+pub enum MockError {
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error(transparent)]
+    Nic(#[from] NicError),
+    #[error(transparent)]
+    Port(#[from] dpdk::PortError),
+    #[error("fake kernel: {0}")]
+    Kernel(netlink::Error),
+}
+
+/// The NIC seen from outside, and what left it and was not collected yet.
+#[derive(Debug)]
+pub struct MockSide {
+    args: MockArgs,
+    handle: NicHandle,
+    representors: Vec<Representor>,
+    caps: Arc<Capabilities>,
+    ends: Vec<End>,
+    left: Vec<(usize, Time, Vec<u8>)>,
+    kernel: FakeKernel,
+    peak: usize,
+}
+
+impl MockSide {
+    /// A NIC with its representors configured and started. The [`MockNic`] itself is to be driven by the caller.
+    pub fn new(
+        eal: &'static Eal,
+        pool: &Mempool,
+        args: &MockArgs,
+        buffers: u32,
+    ) -> Result<(MockSide, MockNic), MockError> {
+        let mut config = MockNicConfig::new(Profile::named(&args.profile)?);
+        config.vfs = u16::try_from(args.vfs).unwrap_or(u16::MAX);
+        config.buffers = buffers;
+        let (nic, representors) = MockNic::new(eal, config)?;
+        for representor in &representors {
+            representor.port.configure(&PortConfig::default(), pool)?;
+            representor.port.start()?;
+        }
+        let handle = nic.handle();
+        let vfs = handle.vfs();
+        let kernel = FakeKernel::new();
+        let name = PF.trim_start_matches("pci/");
+        kernel.add_nic(NicSpec::new(mocks::kernel::Profile::Mlx5, name, "ens1f0np0").total_vfs(vfs.max(8)));
+        let caps = Arc::new(handle.capabilities());
+        let ends = End::all(vfs).collect();
+        let side = MockSide { args: args.clone(), handle, representors, caps, ends, left: Vec::new(), kernel, peak: 0 };
+        Ok((side, nic))
+    }
+
+    pub(super) fn kernel(&self) -> Result<Kernel, MockError> {
+        Kernel::new(Box::new(self.kernel.clone())).map_err(MockError::Kernel)
+    }
+
+    pub(super) fn port(&self, vf: Option<u16>) -> Option<Port> {
+        let end = vf.map_or(End::Wire, End::Vf);
+        self.representors.iter().find(|r| r.end == end).map(|r| r.port.clone())
+    }
+
+    pub(super) fn capabilities(&self) -> Arc<Capabilities> {
+        self.caps.clone()
+    }
+
+    /// What `--mock` wants the eswitch to be.
+    #[must_use]
+    pub fn eswitch(&self) -> EswitchSet {
+        EswitchSet { pf: PF.to_owned(), mode: EswitchMode::Switchdev, vfs: Some(self.args.vfs), dry_run: false }
+    }
+
+    /// The profile's name.
+    #[must_use]
+    pub fn profile(&self) -> &str {
+        &self.args.profile
+    }
+
+    /// The outside ends: the wire first.
+    #[must_use]
+    pub fn ends(&self) -> Vec<End> {
+        self.ends.clone()
+    }
+
+    /// Whether a frame can go in at all.
+    pub fn check(&self, end: End, frame: &[u8]) -> Result<(), InjectError> {
+        if frame.is_empty() || frame.len() > mocks::nic::MAX_FRAME {
+            return Err(InjectError::Length { end, len: frame.len() });
+        }
+        Ok(())
+    }
+
+    /// A frame arrives at an end.
+    pub fn inject(&mut self, end: End, frame: &[u8]) -> Result<(), InjectError> {
+        self.handle.inject(end, frame)
+    }
+
+    /// Take what left the ends since the last time, and stamp it.
+    pub fn gather(&mut self, now: Time) {
+        for (place, end) in self.ends.iter().enumerate() {
+            // The ends are the NIC's own.
+            let frames = self.handle.collect(*end).unwrap_or_default();
+            self.left.extend(frames.into_iter().map(|data| (place, now, data)));
+        }
+    }
+
+    /// What was gathered and not taken yet.
+    pub fn take(&mut self) -> Vec<(usize, Time, Vec<u8>)> {
+        std::mem::take(&mut self.left)
+    }
+
+    /// What became of frames so far.
+    #[must_use]
+    pub fn stats(&self) -> NicStats {
+        self.handle.stats()
+    }
+
+    /// Rules in the NIC.
+    pub fn rules(&mut self) -> usize {
+        let rules = self.handle.rule_count();
+        self.peak = self.peak.max(rules);
+        rules
+    }
+
+    /// The most rules that [`MockSide::rules`] has seen.
+    #[must_use]
+    pub fn rules_peak(&self) -> usize {
+        self.peak
+    }
+
+    /// MTU for the datapath's side.
+    #[must_use]
+    pub fn mtu() -> u16 {
+        MTU
+    }
+}

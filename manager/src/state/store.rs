@@ -1,0 +1,288 @@
+//! The desired state in a redb file, written in groups.
+//!
+//! One thread writes. It takes all changes that wait, commits them as one durable transaction and then lets all
+//! their tickets go: a thousand rules a second need a few dozen commits. A change is acknowledged only after
+//! its commit, so none that was acknowledged is lost when the daemon or the machine dies.
+
+use super::Desired;
+use api::{Bridge, EswitchSet, Port};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+const BRIDGES: TableDefinition<&str, &str> = TableDefinition::new("bridges");
+const PORTS: TableDefinition<&str, &str> = TableDefinition::new("ports");
+const RULES: TableDefinition<(&str, &str), &str> = TableDefinition::new("rules");
+const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("settings");
+const ESWITCHES: TableDefinition<&str, &str> = TableDefinition::new("eswitches");
+
+/// Most changes of one transaction.
+const GROUP: usize = 4096;
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("state file {}: another shuntd has it open; stop it, or name another file with --state", path.display())]
+    InUse { path: PathBuf },
+    #[error("state file {}: {why}; check the folder's rights and space, or name another file with --state", path.display())]
+    Open { path: PathBuf, why: String },
+    #[error("state file {}: {what} cannot be understood: {why}; move the file away to start afresh", path.display())]
+    Corrupt { path: PathBuf, what: String, why: String },
+    #[error("state file {}: not written: {why}; free space or mend the file system", path.display())]
+    Write { path: PathBuf, why: String },
+}
+
+/// One change of the desired state.
+#[derive(Clone, Debug)]
+pub enum Change {
+    PutBridge(Bridge),
+    /// With its ports and rules.
+    DeleteBridge(String),
+    PutPort {
+        bridge: String,
+        port: Port,
+    },
+    DeletePort(String),
+    PutRule {
+        bridge: String,
+        key: String,
+        text: String,
+    },
+    DeleteRule {
+        bridge: String,
+        key: String,
+    },
+    Offload(bool),
+    Eswitch(EswitchSet),
+}
+
+type Answer = mpsc::SyncSender<Result<(), String>>;
+
+/// The open state file.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    queue: Option<mpsc::Sender<(Vec<Change>, Answer)>>,
+    writer: Option<std::thread::JoinHandle<()>>,
+}
+
+/// A change that is on its way to disk.
+#[derive(Debug)]
+#[must_use = "a change is not acknowledged before it is on disk"]
+pub struct Ticket {
+    path: PathBuf,
+    answer: mpsc::Receiver<Result<(), String>>,
+}
+
+impl Ticket {
+    /// Wait until the change is on disk.
+    pub fn wait(self) -> Result<(), StoreError> {
+        let answer = self.answer.recv().unwrap_or_else(|_| Err("the writer ended".to_owned()));
+        answer.map_err(|why| StoreError::Write { path: self.path, why })
+    }
+}
+
+impl Store {
+    /// Open or make the file and read what it holds.
+    pub fn open(path: &Path) -> Result<(Store, Desired), StoreError> {
+        let open = |why: String| StoreError::Open { path: path.to_owned(), why };
+        if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
+            std::fs::create_dir_all(dir).map_err(|e| open(e.to_string()))?;
+        }
+        let database = Database::create(path).map_err(|e| match e {
+            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
+            other => open(other.to_string()),
+        })?;
+        let desired = read(path, &database)?;
+        let (queue, waiting) = mpsc::channel();
+        let writer = std::thread::Builder::new()
+            .name("state-writer".to_owned())
+            .spawn(move || write_groups(&database, &waiting))
+            .map_err(|e| open(e.to_string()))?;
+        Ok((Store { path: path.to_owned(), queue: Some(queue), writer: Some(writer) }, desired))
+    }
+
+    /// Hand changes to the writer, in order, all or none of them.
+    pub fn submit(&self, changes: Vec<Change>) -> Ticket {
+        let (answer, wait) = mpsc::sync_channel(1);
+        if let Some(queue) = &self.queue {
+            // A writer that ended drops its end, and the ticket says so.
+            let _ = queue.send((changes, answer));
+        }
+        Ticket { path: self.path.clone(), answer: wait }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn write_groups(database: &Database, waiting: &mpsc::Receiver<(Vec<Change>, Answer)>) {
+    while let Ok((mut changes, answer)) = waiting.recv() {
+        let mut answers = vec![answer];
+        while changes.len() < GROUP {
+            let Ok((more, answer)) = waiting.try_recv() else { break };
+            changes.extend(more);
+            answers.push(answer);
+        }
+        let result = write(database, &changes).map_err(|e| e.to_string());
+        for answer in answers {
+            // Who asked may have gone.
+            let _ = answer.send(result.clone());
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, redb::Error> {
+    serde_json::to_string(value).map_err(|e| redb::Error::Io(e.into()))
+}
+
+fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut bridges = transaction.open_table(BRIDGES)?;
+        let mut ports = transaction.open_table(PORTS)?;
+        let mut rules = transaction.open_table(RULES)?;
+        let mut settings = transaction.open_table(SETTINGS)?;
+        let mut eswitches = transaction.open_table(ESWITCHES)?;
+        for change in changes {
+            match change {
+                Change::PutBridge(bridge) => {
+                    bridges.insert(bridge.name.as_str(), json(bridge)?.as_str())?;
+                }
+                Change::DeleteBridge(name) => {
+                    bridges.remove(name.as_str())?;
+                    ports.retain(|_, value| {
+                        !serde_json::from_str::<(String, Port)>(value).is_ok_and(|(bridge, _)| bridge == *name)
+                    })?;
+                    rules.retain(|(bridge, _), _| bridge != name)?;
+                }
+                Change::PutPort { bridge, port } => {
+                    ports.insert(port.name.as_str(), json(&(bridge, port))?.as_str())?;
+                }
+                Change::DeletePort(name) => {
+                    ports.remove(name.as_str())?;
+                }
+                Change::PutRule { bridge, key, text } => {
+                    rules.insert((bridge.as_str(), key.as_str()), text.as_str())?;
+                }
+                Change::DeleteRule { bridge, key } => {
+                    rules.remove((bridge.as_str(), key.as_str()))?;
+                }
+                Change::Offload(on) => {
+                    settings.insert("offload", if *on { "true" } else { "false" })?;
+                }
+                Change::Eswitch(set) => {
+                    eswitches.insert(set.pf.as_str(), json(set)?.as_str())?;
+                }
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn read(path: &Path, database: &Database) -> Result<Desired, StoreError> {
+    let corrupt = |what: &str, why: String| StoreError::Corrupt { path: path.to_owned(), what: what.to_owned(), why };
+    let db = |e: redb::Error| corrupt("a table", e.to_string());
+    // Makes the tables of a new file, so that reading finds them.
+    write(database, &[]).map_err(|e| StoreError::Write { path: path.to_owned(), why: e.to_string() })?;
+    let transaction = database.begin_read().map_err(|e| db(e.into()))?;
+    let mut desired = Desired::default();
+    let bridges = transaction.open_table(BRIDGES).map_err(|e| db(e.into()))?;
+    for row in bridges.iter().map_err(|e| db(e.into()))? {
+        let (name, value) = row.map_err(|e| db(e.into()))?;
+        let bridge = parse(value.value()).map_err(|e| corrupt(&format!("bridge {}", name.value()), e))?;
+        desired.bridges.insert(name.value().to_owned(), bridge);
+    }
+    let ports = transaction.open_table(PORTS).map_err(|e| db(e.into()))?;
+    for row in ports.iter().map_err(|e| db(e.into()))? {
+        let (name, value) = row.map_err(|e| db(e.into()))?;
+        let port = parse(value.value()).map_err(|e| corrupt(&format!("port {}", name.value()), e))?;
+        desired.ports.insert(name.value().to_owned(), port);
+    }
+    let rules = transaction.open_table(RULES).map_err(|e| db(e.into()))?;
+    for row in rules.iter().map_err(|e| db(e.into()))? {
+        let (key, value) = row.map_err(|e| db(e.into()))?;
+        let (bridge, key) = key.value();
+        desired.rules.insert((bridge.to_owned(), key.to_owned()), value.value().to_owned());
+    }
+    let settings = transaction.open_table(SETTINGS).map_err(|e| db(e.into()))?;
+    desired.offload = settings.get("offload").map_err(|e| db(e.into()))?.map(|v| v.value() == "true");
+    let eswitches = transaction.open_table(ESWITCHES).map_err(|e| db(e.into()))?;
+    for row in eswitches.iter().map_err(|e| db(e.into()))? {
+        let (name, value) = row.map_err(|e| db(e.into()))?;
+        let set = parse(value.value()).map_err(|e| corrupt(&format!("eswitch {}", name.value()), e))?;
+        desired.eswitches.insert(name.value().to_owned(), set);
+    }
+    Ok(desired)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::{FailMode, PortType};
+
+    fn port(name: &str) -> Port {
+        Port {
+            name: name.into(),
+            kind: PortType::Dpdk,
+            devargs: Some("net_null0".into()),
+            ofport: None,
+            tag: None,
+            trunks: vec![],
+        }
+    }
+
+    fn bridge(name: &str) -> Bridge {
+        Bridge { name: name.into(), fail_mode: FailMode::Secure }
+    }
+
+    #[test]
+    fn what_was_committed_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deeper/state.redb");
+        {
+            let (store, desired) = Store::open(&path).unwrap();
+            assert_eq!(desired, Desired::default());
+            let rule = |n: u32| Change::PutRule { bridge: "a".into(), key: n.to_string(), text: format!("t{n}") };
+            store.submit(vec![Change::PutBridge(bridge("a")), Change::PutBridge(bridge("b"))]).wait().unwrap();
+            let port = |name: &str, bridge: &str| Change::PutPort { bridge: bridge.into(), port: port(name) };
+            store.submit(vec![port("p0", "a"), port("p1", "b"), port("p2", "a")]).wait().unwrap();
+            store.submit(vec![rule(1), rule(2), Change::Offload(false)]).wait().unwrap();
+            store.submit(vec![Change::DeleteRule { bridge: "a".into(), key: "1".into() }]).wait().unwrap();
+            store.submit(vec![Change::DeletePort("p2".into())]).wait().unwrap();
+        }
+        let (store, desired) = Store::open(&path).unwrap();
+        assert_eq!(desired.bridges.len(), 2);
+        assert_eq!(desired.ports.keys().collect::<Vec<_>>(), ["p0", "p1"]);
+        assert_eq!(desired.rules.into_iter().collect::<Vec<_>>(), [(("a".into(), "2".into()), "t2".into())]);
+        assert_eq!(desired.offload, Some(false));
+        store.submit(vec![Change::DeleteBridge("a".into())]).wait().unwrap();
+        drop(store);
+        let (_, desired) = Store::open(&path).unwrap();
+        assert_eq!((desired.bridges.len(), desired.ports.len(), desired.rules.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_file_that_is_open_or_no_database_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.redb");
+        let (_store, _) = Store::open(&path).unwrap();
+        assert!(matches!(Store::open(&path), Err(StoreError::InUse { .. })));
+        let other = dir.path().join("text");
+        std::fs::write(&other, "this is no database, but long enough to look at".repeat(100)).unwrap();
+        assert!(matches!(Store::open(&other), Err(StoreError::Open { .. })));
+    }
+}

@@ -1,0 +1,135 @@
+//! Who moves packets: threads, or the caller frame by frame.
+
+use super::{Switch, SwitchError};
+use datapath::{Pmd, PmdConfig, PmdThread, Revalidator, RevalidatorThread};
+use flow::clock::{Time, VirtualClock};
+use mocks::nic::{MockNic, NicThread};
+use offload::{Engine, EngineThread};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What moves a switch.
+#[derive(Debug)]
+pub enum Driver {
+    Threads(Threads),
+    Lockstep(Lockstep),
+}
+
+/// The threads of a running switch. Dropped in this order: packets stop first.
+#[derive(Debug)]
+pub struct Threads {
+    _nic: Option<NicThread>,
+    _pmds: Vec<PmdThread>,
+    _revalidator: RevalidatorThread,
+    _engine: EngineThread,
+}
+
+impl Driver {
+    /// Start all threads.
+    pub fn threads(switch: &Switch, nic: Option<MockNic>, cpu: Option<usize>) -> Result<Driver, SwitchError> {
+        // Without a CPU of its own a PMD that never rests takes the CPU from everybody else.
+        let rest = cpu.is_none().then_some(Duration::from_micros(50));
+        let pmds = switch.datapath.pmds();
+        let pmds = pmds.iter().map(|pmd| pmd.spawn(switch.eal, PmdConfig { cpu, rest })).collect::<Result<_, _>>()?;
+        Ok(Driver::Threads(Threads {
+            _nic: nic.map(MockNic::spawn).transpose()?,
+            _pmds: pmds,
+            _revalidator: switch.datapath.revalidator().spawn()?,
+            _engine: switch.engine.spawn(switch.clock_handle())?,
+        }))
+    }
+}
+
+/// The switch did not become quiet.
+#[derive(Debug, thiserror::Error)]
+#[error("not quiet after {0} rounds: packets or flows go in circles")]
+pub struct LockstepError(usize);
+
+/// Runs the whole switch on the caller's thread, on a virtual clock.
+#[derive(Debug)]
+pub struct Lockstep {
+    clock: Arc<VirtualClock>,
+    engine: Arc<Engine>,
+    moving: Mutex<Moving>,
+}
+
+#[derive(Debug)]
+struct Moving {
+    nic: MockNic,
+    pmds: Vec<Pmd>,
+    revalidator: Revalidator,
+    /// Frames that hardware handled alone, when counters were last read.
+    hardware: u64,
+    /// When rules and addresses were last looked at for their age.
+    aged: Time,
+}
+
+/// How often rules and addresses are looked at for their age.
+const AGEING: Duration = Duration::from_secs(1);
+/// Rounds after which the switch must be quiet.
+const ROUNDS: usize = 10_000;
+
+impl Lockstep {
+    /// A driver for a switch on this clock.
+    #[must_use]
+    pub fn new(switch: &Switch, nic: MockNic, clock: Arc<VirtualClock>) -> Lockstep {
+        let moving = Moving {
+            nic,
+            pmds: switch.datapath.pmds(),
+            revalidator: switch.datapath.revalidator(),
+            hardware: 0,
+            aged: Time(0),
+        };
+        Lockstep { clock, engine: switch.engine.clone(), moving: Mutex::new(moving) }
+    }
+
+    /// The virtual present.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        use flow::clock::Clock;
+        self.clock.now()
+    }
+
+    /// Move the clock. Whether it is time to look for what is too old, which is once a second.
+    pub fn advance(&self, to: Time) -> bool {
+        self.clock.advance_to(to);
+        let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = self.now().since(moving.aged) >= AGEING;
+        if due {
+            moving.aged = self.now();
+        }
+        due
+    }
+
+    /// Run until nothing moves any more: no packet, no change, no operation of hardware.
+    pub fn settle(&self) -> Result<(), LockstepError> {
+        let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now();
+        for _ in 0..ROUNDS {
+            if !moving.round(&self.engine, now) {
+                return Ok(());
+            }
+        }
+        Err(LockstepError(ROUNDS))
+    }
+}
+
+impl Moving {
+    /// One round of everything; whether anything moved.
+    fn round(&mut self, engine: &Engine, now: Time) -> bool {
+        let mut packets = self.nic.step();
+        for pmd in &self.pmds {
+            packets += pmd.poll_once(now);
+        }
+        packets += self.nic.step();
+        let hardware = self.nic.handle().stats().hardware;
+        if hardware != self.hardware {
+            self.hardware = hardware;
+            engine.refresh();
+        }
+        let done = self.revalidator.run(now);
+        let engine_moved = engine.step(now);
+        let again = self.revalidator.run_changes();
+        packets > 0 || engine_moved || !engine.is_quiet() || done.removed > 0 || again.removed > 0 || done.changes > 0
+    }
+}

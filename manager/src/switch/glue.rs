@@ -1,0 +1,52 @@
+//! What passes between engine and datapath.
+
+use datapath::Datapath;
+use flow::dp::{self, DpFlow};
+use offload::{Backend, Completion, HitSink, Op};
+use std::sync::{Arc, OnceLock, Weak};
+
+/// The engine's reports, handed to the datapath.
+#[derive(Debug, Default)]
+pub struct Hits(OnceLock<Weak<Datapath>>);
+
+impl Hits {
+    /// Say where reports go; the engine exists before the datapath does.
+    pub fn connect(&self, datapath: &Arc<Datapath>) {
+        // Only the first connection counts; there is but one.
+        let _ = self.0.set(Arc::downgrade(datapath));
+    }
+
+    fn datapath(&self) -> Option<Arc<Datapath>> {
+        self.0.get().and_then(Weak::upgrade)
+    }
+}
+
+impl HitSink for Hits {
+    fn hardware_hits(&self, flow: &Arc<DpFlow>, hits: dp::Hits) {
+        if let Some(datapath) = self.datapath() {
+            datapath.hardware_hits(flow, &hits);
+        }
+    }
+
+    fn hardware_gone(&self, flow: &Arc<DpFlow>) {
+        if let Some(datapath) = self.datapath() {
+            datapath.hardware_gone(flow);
+        }
+    }
+}
+
+/// The backend of a switch without hardware rules. The planner refuses every flow before it comes here.
+#[derive(Debug)]
+pub struct NoDevice;
+
+impl Backend for NoDevice {
+    fn submit(&mut self, _: &[Op]) -> usize {
+        0
+    }
+
+    fn poll(&mut self, _: &mut Vec<Completion>) {}
+
+    fn adopt(&mut self) -> Vec<offload::backend::Adopted> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,255 @@
+//! Pipeline, datapath and offload engine as one switch.
+//!
+//! The three do not know each other (docs/adr/0001); here is the glue: the engine hears of the datapath's flows
+//! ([`flow::dp::FlowListener`]), the datapath of the engine's hits ([`glue::Hits`]), and a [`Driver`] moves all of them.
+
+mod driver;
+mod glue;
+
+pub use driver::{Driver, Lockstep, LockstepError};
+
+use api::DpCounters;
+use datapath::{Datapath, PortCounters, PortOptions};
+use dpdk::{Eal, Mempool, Port};
+use flow::DpPort;
+use flow::clock::Clock;
+use flow::dp::{Ack, DpFlow, DropReason, FlowId, HardwareFence, Slowpath, WorkerFence};
+use offload::{Backend, Engine, EngineConfig, World};
+use pipeline::Pipeline;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long control waits for workers.
+const WORKER_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long control waits for hardware.
+const HARDWARE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a port may take to be drained.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a switch cannot be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    #[error(transparent)]
+    Port(#[from] datapath::PortError),
+    #[error(transparent)]
+    Pmd(#[from] datapath::PmdError),
+    #[error("thread: {0}; look at the limit of threads (ulimit -u)")]
+    Thread(#[from] std::io::Error),
+    #[error(transparent)]
+    Nic(#[from] mocks::nic::NicError),
+}
+
+/// How a switch is made.
+#[expect(missing_debug_implementations, reason = "a backend is a foreign device")]
+pub struct Parts {
+    pub eal: &'static Eal,
+    pub pool: Mempool,
+    pub clock: Arc<dyn Clock>,
+    /// Where hardware rules go.
+    pub backend: Option<Box<dyn Backend>>,
+    pub datapath: datapath::Config,
+    pub pipeline: pipeline::Config,
+    /// MTU of ports; `None`: as the device says.
+    pub mtu: Option<u16>,
+}
+
+/// What is to be shown of a datapath flow.
+#[derive(Clone, Debug)]
+pub struct FlowInfo {
+    pub flow: Arc<DpFlow>,
+    pub software: flow::dp::Hits,
+    pub hardware: flow::dp::Hits,
+    pub used: flow::clock::Time,
+    pub age: Duration,
+}
+
+/// A switch without its threads.
+#[derive(Debug)]
+pub struct Switch {
+    eal: &'static Eal,
+    pool: Mempool,
+    clock: Arc<dyn Clock>,
+    pipeline: Arc<Pipeline>,
+    datapath: Arc<Datapath>,
+    engine: Arc<Engine>,
+    mtu: Option<u16>,
+    driver: std::sync::OnceLock<Driver>,
+}
+
+impl Switch {
+    /// A switch without bridges and ports, with one PMD; nothing moves until it has a driver.
+    pub fn new(parts: Parts) -> Result<Arc<Switch>, SwitchError> {
+        let Parts { eal, pool, clock, backend, datapath: config, pipeline: pipeline_config, mtu } = parts;
+        let pipeline = Arc::new(Pipeline::new(clock.clone(), pipeline_config));
+        let hits = Arc::new(glue::Hits::default());
+        let backend = backend.unwrap_or_else(|| Box::new(glue::NoDevice));
+        let engine_config = EngineConfig { query_interval: Duration::from_millis(100), ..EngineConfig::default() };
+        let engine = Engine::new(engine_config, World::new(), backend, hits.clone());
+        let config = datapath::Config { offload: true, ..config };
+        let slowpath: Arc<dyn Slowpath> = pipeline.clone();
+        let datapath = Arc::new(Datapath::new(slowpath, engine.clone(), clock.clone(), Arc::new(pool.clone()), config));
+        hits.connect(&datapath);
+        datapath.add_pmd()?;
+        Ok(Arc::new(Switch { eal, pool, clock, pipeline, datapath, engine, mtu, driver: std::sync::OnceLock::new() }))
+    }
+
+    /// Let the switch be driven; once.
+    pub fn drive(&self, driver: Driver) {
+        // A second driver has nothing to drive: it is dropped, and its threads end.
+        let _ = self.driver.set(driver);
+    }
+
+    pub fn eal(&self) -> &'static Eal {
+        self.eal
+    }
+
+    pub fn pool(&self) -> &Mempool {
+        &self.pool
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn clock_handle(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    pub fn datapath(&self) -> &Datapath {
+        &self.datapath
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The lockstep driver, when there is one.
+    pub fn lockstep(&self) -> Option<&Lockstep> {
+        match self.driver.get() {
+            Some(Driver::Lockstep(lockstep)) => Some(lockstep),
+            _ => None,
+        }
+    }
+
+    /// Poll a port's packets from now on.
+    pub fn add_port(&self, port: DpPort, name: &str, device: Port) -> Result<(), SwitchError> {
+        let options = PortOptions { name: name.to_owned(), mtu: self.mtu, down: false };
+        Ok(self.datapath.add_port(port, device, options)?)
+    }
+
+    /// Poll a port no longer; its flows are gone when this returns. `false`: a worker still holds it and gives it back later.
+    pub fn remove_port(&self, port: DpPort) -> bool {
+        let removed = self.datapath.remove_port(port, DRAIN_TIMEOUT);
+        if let Err(e) = &removed {
+            tracing::error!("{e}");
+        }
+        removed.is_ok()
+    }
+
+    /// Tell the planner of ports and admission.
+    pub fn set_world(&self, world: World) {
+        self.engine.set_world(world);
+        if let Some(lockstep) = self.lockstep()
+            && let Err(e) = lockstep.settle()
+        {
+            tracing::error!("{e}");
+        }
+    }
+
+    /// Wait, within bounds, until all changes so far are in force everywhere.
+    pub fn fence(&self) -> Ack {
+        let epoch = self.pipeline.epoch();
+        let workers = match self.lockstep() {
+            Some(lockstep) => match lockstep.settle() {
+                Ok(()) => WorkerFence::Fenced,
+                Err(e) => {
+                    tracing::error!("{e}");
+                    WorkerFence::TimedOut { pmd: 0 }
+                }
+            },
+            None => self.datapath.barrier(WORKER_TIMEOUT),
+        };
+        Ack { epoch, workers, hardware: self.hardware_fence() }
+    }
+
+    fn hardware_fence(&self) -> HardwareFence {
+        let start = Instant::now();
+        let ticket = self.engine.fence();
+        if let Some(lockstep) = self.lockstep()
+            && let Err(e) = lockstep.settle()
+        {
+            return HardwareFence::Failed(e.to_string());
+        }
+        loop {
+            let state = self.engine.pending(&ticket);
+            if !matches!(state, HardwareFence::Pending(_)) || start.elapsed() > HARDWARE_TIMEOUT {
+                return state;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Bring the hits of all flows into the rules' counters.
+    pub fn fold(&self) {
+        let now = self.clock.now();
+        match self.lockstep() {
+            Some(lockstep) => {
+                if let Err(e) = lockstep.settle() {
+                    tracing::error!("{e}");
+                }
+            }
+            None => {
+                self.datapath.revalidator().run(now);
+            }
+        }
+    }
+
+    /// All datapath flows.
+    pub fn flows(&self) -> Vec<FlowInfo> {
+        let info = |v: datapath::FlowView| FlowInfo {
+            flow: v.flow,
+            software: v.software,
+            hardware: v.hardware,
+            used: v.used,
+            age: v.age,
+        };
+        self.datapath.dump().into_iter().map(info).collect()
+    }
+
+    /// The hardware rules of a flow, as text.
+    pub fn hardware_rules(&self, flow: FlowId) -> Vec<String> {
+        let rules = self.engine.explain(flow).map(|s| s.rules).unwrap_or_default();
+        if rules == 0 { Vec::new() } else { vec![format!("{rules} in the device")] }
+    }
+
+    /// What the datapath counted on each port.
+    pub fn port_counters(&self) -> HashMap<DpPort, PortCounters> {
+        self.datapath.ports().into_iter().map(|p| (p.port, p.counters)).collect()
+    }
+
+    /// What all workers counted.
+    pub fn counters(&self) -> DpCounters {
+        let all = self.datapath.counters();
+        let drops = DropReason::ALL.iter().map(|r| (r.name().to_owned(), all.drops_by(*r))).filter(|(_, n)| *n > 0);
+        let base = ["rx", "tx", "copies"];
+        let lookups: BTreeMap<_, _> = all
+            .named()
+            .filter(|(name, n)| !base.contains(name) && *n > 0)
+            .map(|(name, n)| (name.to_owned(), n))
+            .collect();
+        DpCounters {
+            rx_packets: all.rx,
+            tx_packets: all.tx,
+            copies: all.copies,
+            drops: drops.collect(),
+            lookups,
+            flows: self.datapath.flow_count(),
+            masks: self.datapath.pmd_views().iter().map(|p| usize::try_from(p.subtables).unwrap_or(usize::MAX)).sum(),
+        }
+    }
+}
