@@ -1,1 +1,77 @@
-//! datapath
+//! The software datapath: packets in, the flow of each found, its actions executed, packets out.
+//!
+//! It knows nothing of OpenFlow. A [`Slowpath`](flow::dp::Slowpath) translates what it does not know; a
+//! [`FlowListener`](flow::dp::FlowListener) hears of flows, to put them into hardware.
+//!
+//! # The way of a packet
+//! A burst of up to 32 is received. A packet with a hardware *mark* has its flow at once. Others are parsed, looked up in the
+//! exact-match cache, then in the megaflow table (tuple space: a hash table for each mask on that input port). A miss is
+//! translated inline, its effects are replayed for this packet before the next packet is looked at (so what it taught is
+//! known), and the flow is installed. Packets of a burst that hit the same flow run its actions together. They wait for that
+//! until the burst ends or a packet misses; so packets of a flow leave in the order in which they came.
+//!
+//! # Threads
+//! - A [`Pmd`] owns its queues, caches and table: one thread polls it at a time, the caller's ([`Pmd::poll_once`]) or a pinned
+//!   one of its own ([`Pmd::spawn`]). Per-packet code takes no lock and allocates nothing; a miss does both.
+//! - The [`Revalidator`] follows changes, replays hits and removes flows: inline, or on a thread.
+//! - Control (ports, dumps, barriers) calls from any thread; workers get mail, which they read at the start of a poll.
+//!
+//! # One registry, a table for each worker
+//! Each flow exists once, in a registry behind a lock that only misses and revalidation take; so it has one mark and one
+//! hardware rule, however many workers use it. Each worker has its own table and cache of the flows that it met: no sharing,
+//! no atomics, and safe code. A worker that meets another's flow misses once and joins it. What workers and registry share is a
+//! *shard* for each pair of flow and worker: the counters, with one writer, and the `dead` flag.
+//!
+//! # Changes
+//! The slow path publishes its new state first and then tells of the change. For a fence after which no packet meets a stale
+//! flow, three things are needed:
+//! - Flows that exist: revalidation takes the changes, finds flows by dependency, translates them again, and sets the dead flag
+//!   of those that differ. Every lookup checks the flag; marks and cache entries need no clean-up.
+//! - Flows that are being made: a miss notes the change *epoch*, then translates, then installs under the registry's lock.
+//!   Revalidation raises the epoch under the same lock when it takes up changes, and remembers them. An install whose
+//!   dependencies are among the changes since its epoch is refused (the packet itself goes out by the old state: it came before
+//!   the fence). So a translation of the old state is either in the registry when the change looks there, or refused.
+//! - Packets under way: after that a fence number is raised, and each worker announces it at the start of its next poll
+//!   ([`Revalidator::barrier`]).
+//!
+//! # Invariants
+//! - `rx + copies == tx + drops` exactly, in total, whenever no worker is inside a poll ([`Counters`]). A *copy* is each end of
+//!   a packet (sent or dropped) beyond its first.
+//! - Every packet's effects are replayed exactly once: a miss's at once, others from counter deltas. A removed flow is
+//!   settled once more when its workers have passed the fence.
+//! - Live flows that match the same packet do the same with it: masks cover all that a translation looked at.
+//! - A mark (generation and index) is used again only after its flow was removed, hardware reported
+//!   [`Datapath::hardware_gone`], and every receive queue was found drained since; then under the next generation. A mark of no
+//!   live flow of the port is a hint that failed: the packet is looked up by its bytes.
+//! - The bytes of two outputs are shared only if nothing changes them after ([`dpdk::Mbuf`] gives out no shared bytes for
+//!   writing, so a mistake would lose a change, not corrupt a packet).
+#![forbid(unsafe_code)]
+
+mod cache;
+mod config;
+mod counters;
+mod datapath;
+mod egress;
+mod fence;
+mod flows;
+mod hash;
+mod mask;
+mod packet;
+mod pmd;
+mod ports;
+mod program;
+mod revalidate;
+mod shared;
+mod table;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::Config;
+pub use counters::{Counters, PortCounters};
+pub use datapath::{Datapath, FlowView, NoHardware};
+pub use flows::MAX_FLOWS;
+pub use pmd::{Pmd, PmdConfig, PmdError, PmdThread, PmdView};
+pub use ports::{MAX_PORT, PortError, PortOptions, PortState, PortView, attach};
+pub use revalidate::{RevalidationReport, Revalidator, RevalidatorThread};

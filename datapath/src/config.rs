@@ -1,0 +1,37 @@
+//! What can be chosen about a datapath.
+
+use std::time::Duration;
+
+/// Settings of a datapath.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Most flows at a time; at most [`crate::MAX_FLOWS`]. Packets beyond are translated one by one.
+    pub flow_limit: usize,
+    /// A flow without a packet for this long, in software and in hardware, is removed.
+    pub idle: Duration,
+    /// The same while the flow limit is reached.
+    pub idle_at_limit: Duration,
+    /// Entries of the exact-match cache of each PMD.
+    pub cache_entries: usize,
+    /// Whether somebody reports [`crate::Datapath::hardware_gone`] for every removed flow. If not, marks are free again as
+    /// soon as the receive queues have drained.
+    pub offload: bool,
+    /// How often the revalidator thread looks for changes.
+    pub change_interval: Duration,
+    /// How often it reads all flows' hits and removes idle flows.
+    pub sweep_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            flow_limit: 200_000,
+            idle: Duration::from_secs(10),
+            idle_at_limit: Duration::from_millis(100),
+            cache_entries: 8192,
+            offload: false,
+            change_interval: Duration::from_millis(1),
+            sweep_interval: Duration::from_millis(500),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! PMDs: a worker that the caller polls, or that a pinned thread of its own polls.
+
+use crate::cache::FlowCache;
+use crate::counters::{Counter, Counters, PortWorkerCounters, WorkerCounters};
+use crate::fence::Quiescence;
+use crate::shared::Shared;
+use crate::table::FlowTable;
+use crate::worker::Worker;
+use crossbeam::channel;
+use crossbeam::queue::SegQueue;
+use dpdk::{Eal, RxQueue, ThreadError, TxQueue};
+use flow::DpPort;
+use flow::clock::Time;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A port's queues for one worker.
+#[derive(Debug)]
+pub(crate) struct PortSetup {
+    pub(crate) port: DpPort,
+    pub(crate) rx: Vec<RxQueue>,
+    pub(crate) tx: Option<TxQueue>,
+    pub(crate) up: bool,
+    pub(crate) max_frame: usize,
+    pub(crate) counters: Arc<PortWorkerCounters>,
+}
+
+/// What others ask of a worker. Served at the start of a poll.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    FlowRemoved(u32),
+    AddPort(Box<PortSetup>),
+    RemovePort {
+        port: DpPort,
+        /// Workers that still hold queues.
+        left: Arc<AtomicUsize>,
+    },
+    PortChanged {
+        port: DpPort,
+        up: bool,
+        max_frame: usize,
+    },
+}
+
+/// The side of a worker that others see.
+#[derive(Debug)]
+pub(crate) struct PmdShared {
+    pub(crate) id: u32,
+    pub(crate) mailbox: SegQueue<Mail>,
+    pub(crate) quiescence: Quiescence,
+    pub(crate) counters: Arc<WorkerCounters>,
+    flows: Counter,
+    subtables: Counter,
+    cache_used: Counter,
+    cache_capacity: Counter,
+    notes: AtomicUsize,
+}
+
+impl PmdShared {
+    pub(crate) fn new(id: u32) -> PmdShared {
+        PmdShared {
+            id,
+            mailbox: SegQueue::new(),
+            quiescence: Quiescence::default(),
+            counters: Arc::default(),
+            flows: Counter::default(),
+            subtables: Counter::default(),
+            cache_used: Counter::default(),
+            cache_capacity: Counter::default(),
+            notes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Show table sizes; the cache's use is counted now and then only, since that walks it.
+    pub(crate) fn note_table(&self, table: &FlowTable, cache: &FlowCache) {
+        self.flows.set(table.live() as u64);
+        self.subtables.set(table.subtables() as u64);
+        if self.notes.fetch_add(1, Ordering::Relaxed) & 0xffff == 0 {
+            self.cache_used.set(cache.used() as u64);
+            self.cache_capacity.set(cache.capacity() as u64);
+        }
+    }
+
+    pub(crate) fn view(&self) -> PmdView {
+        PmdView {
+            pmd: self.id,
+            counters: self.counters.read(),
+            flows: self.flows.get(),
+            subtables: self.subtables.get(),
+            cache_used: self.cache_used.get(),
+            cache_capacity: self.cache_capacity.get(),
+        }
+    }
+}
+
+/// What is to be shown of a PMD. Table and cache sizes are those of its last idle moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PmdView {
+    pub pmd: u32,
+    pub counters: Counters,
+    /// Flows in its table.
+    pub flows: u64,
+    /// Masks in its table, counted for each input port.
+    pub subtables: u64,
+    /// Entries of its exact-match cache in use.
+    pub cache_used: u64,
+    pub cache_capacity: u64,
+}
+
+/// A PMD. Whoever polls it owns it for that time; a second one waits.
+#[derive(Clone, Debug)]
+pub struct Pmd {
+    shared: Arc<Shared>,
+    me: Arc<PmdShared>,
+    worker: Arc<Mutex<Worker>>,
+}
+
+impl Pmd {
+    pub(crate) fn new(shared: Arc<Shared>, me: Arc<PmdShared>, worker: Worker) -> Pmd {
+        Pmd { shared, me, worker: Arc::new(Mutex::new(worker)) }
+    }
+
+    /// The PMD's number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.me.id
+    }
+
+    /// Poll every queue once on the caller's thread; returns the number of packets received. All of them were sent or dropped
+    /// when it returns.
+    pub fn poll_once(&self, now: Time) -> usize {
+        let mut worker = self.worker.lock();
+        self.me.quiescence.online(&self.shared.fences);
+        let received = worker.poll(now);
+        self.me.quiescence.offline();
+        received
+    }
+
+    /// Serve the mailbox here and now when nobody polls.
+    pub(crate) fn serve_if_idle(&self) {
+        if let Some(mut worker) = self.worker.try_lock() {
+            worker.serve_mail(usize::MAX);
+        }
+    }
+
+    pub(crate) fn shared_part(&self) -> &Arc<PmdShared> {
+        &self.me
+    }
+
+    /// Poll on a thread of its own until the handle is dropped.
+    ///
+    /// # Errors
+    /// [`PmdError`]: the thread could not be made, pinned or registered with DPDK.
+    pub fn spawn(&self, eal: &'static Eal, config: PmdConfig) -> Result<PmdThread, PmdError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (ready, started) = channel::bounded(1);
+        let (pmd, stopping) = (self.clone(), Arc::clone(&stop));
+        let thread = std::thread::Builder::new()
+            .name(format!("pmd{}", self.me.id))
+            .spawn(move || match prepare(eal, &config) {
+                Ok(_registration) => {
+                    let _ = ready.send(Ok(()));
+                    pmd.run(&stopping, config.rest);
+                }
+                Err(e) => {
+                    let _ = ready.send(Err(e));
+                }
+            })
+            .map_err(|source| PmdError::Spawn { pmd: self.me.id, source })?;
+        let thread = PmdThread { stop, thread: Some(thread) };
+        match started.recv() {
+            Ok(Ok(())) => Ok(thread),
+            Ok(Err(source)) => Err(PmdError::Prepare { pmd: self.me.id, source }),
+            Err(_) => Err(PmdError::Died { pmd: self.me.id }),
+        }
+    }
+
+    fn run(&self, stop: &AtomicBool, rest: Option<Duration>) {
+        const IDLE_POLLS: u32 = 1024;
+        let mut worker = self.worker.lock();
+        self.me.quiescence.online(&self.shared.fences);
+        let mut idle = 0;
+        while !stop.load(Ordering::Relaxed) {
+            if worker.poll(self.shared.clock.now()) > 0 {
+                idle = 0;
+            } else if let Some(rest) = rest {
+                idle += 1;
+                if idle >= IDLE_POLLS {
+                    // Offline while asleep, so that no fence waits for it.
+                    self.me.quiescence.offline();
+                    std::thread::sleep(rest);
+                    self.me.quiescence.online(&self.shared.fences);
+                }
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        self.me.quiescence.offline();
+    }
+}
+
+fn prepare(eal: &'static Eal, config: &PmdConfig) -> Result<dpdk::RegisteredThread, ThreadError> {
+    if let Some(cpu) = config.cpu {
+        dpdk::pin_to_cpu(cpu)?;
+    }
+    eal.register_thread()
+}
+
+/// How a PMD thread runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PmdConfig {
+    /// The CPU that it is pinned to; `None` leaves it to the scheduler.
+    pub cpu: Option<usize>,
+    /// Sleep this long after many polls without a packet: for machines without a CPU to spare. `None`: never.
+    pub rest: Option<Duration>,
+}
+
+/// Why a PMD thread does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum PmdError {
+    #[error("PMD {pmd}: cannot make its thread: {source}; look at the limit of threads (ulimit -u)")]
+    Spawn { pmd: u32, source: std::io::Error },
+    #[error("PMD {pmd}: {source}")]
+    Prepare { pmd: u32, source: ThreadError },
+    #[error("PMD {pmd}: its thread ended before it was ready; look at the log")]
+    Died { pmd: u32 },
+}
+
+/// A running PMD thread; dropping it stops the thread and waits for it.
+#[derive(Debug)]
+pub struct PmdThread {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for PmdThread {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What workers, revalidation and control share.
+
+use crate::config::Config;
+use crate::fence::Fences;
+use crate::flows::{Candidate, Granted, Refusal, Registry};
+use crate::hash::Seed;
+use crate::pmd::PmdShared;
+use crate::revalidate::Revalidation;
+use crossbeam::queue::SegQueue;
+use dpdk::Mempool;
+use flow::clock::Clock;
+use flow::dp::{FlowId, FlowListener, Slowpath};
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) struct Shared {
+    pub(crate) slowpath: Arc<dyn Slowpath>,
+    pub(crate) listener: Arc<dyn FlowListener>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Config,
+    pub(crate) pool: Arc<Mempool>,
+    pub(crate) seed: Seed,
+    pub(crate) fences: Fences,
+    pub(crate) registry: Mutex<Registry>,
+    pub(crate) revalidation: Mutex<Revalidation>,
+    pub(crate) pmds: RwLock<Vec<Arc<PmdShared>>>,
+    /// Removed flows that hardware is done with.
+    pub(crate) gone: SegQueue<FlowId>,
+    epoch: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        slowpath: Arc<dyn Slowpath>,
+        listener: Arc<dyn FlowListener>,
+        clock: Arc<dyn Clock>,
+        pool: Arc<Mempool>,
+        config: Config,
+    ) -> Shared {
+        let seed = Seed::random();
+        Shared {
+            slowpath,
+            listener,
+            clock,
+            pool,
+            seed,
+            fences: Fences::default(),
+            registry: Mutex::new(Registry::new(seed, config.flow_limit)),
+            revalidation: Mutex::default(),
+            pmds: RwLock::default(),
+            gone: SegQueue::new(),
+            epoch: AtomicU64::new(0),
+            config,
+        }
+    }
+
+    /// The number of the last change that revalidation took up.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Called with the registry locked.
+    pub(crate) fn set_epoch(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::SeqCst);
+    }
+
+    /// Keep a translation.
+    pub(crate) fn install(&self, candidate: Candidate<'_>) -> Result<Granted, Refusal> {
+        let mut registry = self.registry.lock();
+        let granted = registry.install(candidate)?;
+        if granted.new {
+            // Under the lock, so that nobody can tell of the flow's end before its beginning.
+            self.listener.flow_added(&granted.entry.flow);
+        }
+        Ok(granted)
+    }
+
+    pub(crate) fn all_pmds(&self, mut yes: impl FnMut(&PmdShared) -> bool) -> bool {
+        self.pmds.read().iter().all(|pmd| yes(pmd))
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).field("epoch", &self.epoch()).finish_non_exhaustive()
+    }
+}
