@@ -1,5 +1,6 @@
 //! Tests of the model: frames are built with etherparse, rules come through the real lowering.
 
+mod against_software;
 mod faults;
 mod matching;
 mod parsing;
