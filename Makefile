@@ -33,7 +33,7 @@ test: deps-test lint
 	$(CARGO) test --locked --workspace
 
 bench: deps
-	$(CARGO) bench --locked --workspace
+	bench/all.sh
 
 docs: deps
 	$(CARGO) doc --locked --workspace --no-deps

@@ -67,8 +67,14 @@ pub struct DpCounters {
     pub copies: u64,
     /// Drops by reason; reasons that never happened are left out.
     pub drops: BTreeMap<String, u64>,
-    /// How packets found their flow: `mark`, `unknown_mark`, `cache`, `megaflow`, `miss`.
+    /// How packets found their flow: `mark_hit`, `emc_hit`, `megaflow_hit`, `miss` and more.
     pub lookups: BTreeMap<String, u64>,
     pub flows: usize,
     pub masks: usize,
+    /// The CPU's time stamp counter when this was read.
+    #[serde(default)]
+    pub cycles: u64,
+    /// How many of them a second has.
+    #[serde(default)]
+    pub cycles_per_second: u64,
 }

@@ -249,6 +249,8 @@ impl Switch {
             drops: drops.collect(),
             lookups,
             flows: self.datapath.flow_count(),
+            cycles: dpdk::cycles(),
+            cycles_per_second: dpdk::tsc_hz(self.eal),
             masks: self.datapath.pmd_views().iter().map(|p| usize::try_from(p.subtables).unwrap_or(usize::MAX)).sum(),
         }
     }
