@@ -159,7 +159,7 @@ impl Refusal {
             Refusal::NoMark => "none: the flow waits for a free mark".into(),
             Refusal::NoSpread { .. } => "give the port one receive queue, or use a NIC with the RSS action".into(),
             Refusal::NotOffloadCapable { .. } => "use a representor of a NIC in switchdev mode as input port".into(),
-            Refusal::Disabled => "turn offload on: shuntctl offload enable".into(),
+            Refusal::Disabled => "turn offload on: shuntctl offload on".into(),
             Refusal::PortDisabled { port } => format!("turn offload on for datapath port {port}"),
             Refusal::RecircNotZero => "only first passes are offloaded".into(),
             Refusal::NotCacheable => "none: each such packet is decided on its own".into(),
