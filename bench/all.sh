@@ -19,7 +19,9 @@ for scenario in port acl l3 l2 pipeline; do
     else
         echo "skipped: Open vSwitch with DPDK: not installed, not root, or fewer than 1,024 free huge pages" >&2
     fi
-    if command -v dpdk-testpmd >/dev/null; then
+    if command -v dpdk-testpmd >/dev/null && [ "$pages" -ge 512 ]; then
         "$here/limit_testpmd.sh" "$dir/t.pcap" io "$seconds" | tag
+    else
+        echo "skipped: testpmd: not installed, or fewer than 512 free huge pages" >&2
     fi
 done
