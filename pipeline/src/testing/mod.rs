@@ -1,4 +1,4 @@
-//! Random rule sets, and packets that meet them: material for tests of this and other crates.
+//! Random rule sets, packets that meet them, and an independent reading of both: material for tests of this and other crates.
 //!
 //! Everything comes from a seed and nothing else, so a failure can be told by its seed. Rules draw their values from
 //! small pools, so that they overlap, and packets are made to satisfy a rule chosen at random: a test whose packets
@@ -14,11 +14,13 @@
 //! ```
 
 mod frame;
+mod model;
 mod packets;
 mod rng;
 mod rules;
 
 pub use frame::{complete, frame};
+pub use model::{Model, Outcome, TestPort, dp};
 pub use packets::{PacketGen, TestPacket};
 pub use rng::Rng;
 pub use rules::{RuleGen, RuleOptions};
