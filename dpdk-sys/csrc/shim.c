@@ -157,3 +157,18 @@ unsigned int dpdk_shim_bit_ipv6_has_frag_ext(void)
 	item.has_frag_ext = 1;
 	return first_bit(&item, sizeof(item));
 }
+
+/* rte_pktmbuf_copy answers NULL for a packet without bytes, as if the pool were empty. */
+struct rte_mbuf *dpdk_shim_pktmbuf_copy(const struct rte_mbuf *m, struct rte_mempool *pool)
+{
+	struct rte_mbuf *copy;
+
+	if (m->pkt_len > 0)
+		return rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+	copy = rte_pktmbuf_alloc(pool);
+	if (copy != NULL) {
+		__rte_pktmbuf_copy_hdr(copy, m);
+		copy->ol_flags = m->ol_flags & ~(RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL);
+	}
+	return copy;
+}

@@ -204,6 +204,7 @@ static const uint64_t MTR_STATS_DROPPED = RTE_MTR_STATS_N_PKTS_DROPPED | RTE_MTR
 uint16_t dpdk_shim_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
 uint16_t dpdk_shim_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
 unsigned int dpdk_shim_ring_enqueue_burst(struct rte_ring *r, struct rte_mbuf **pkts, unsigned int n);
+struct rte_mbuf *dpdk_shim_pktmbuf_copy(const struct rte_mbuf *m, struct rte_mempool *pool);
 unsigned int dpdk_shim_ring_dequeue_burst(struct rte_ring *r, struct rte_mbuf **pkts, unsigned int n);
 unsigned int dpdk_shim_ring_count(const struct rte_ring *r);
 unsigned int dpdk_shim_ring_capacity(const struct rte_ring *r);

@@ -403,7 +403,7 @@ impl Mbuf {
     /// [`MbufError::PoolEmpty`].
     pub fn deep_copy(&self, pool: &Mempool) -> Result<Mbuf, MbufError> {
         // SAFETY: the packet is live and only read.
-        let raw = unsafe { dpdk_sys::rte_pktmbuf_copy(self.0.as_ptr(), pool.as_ptr(), 0, u32::MAX) };
+        let raw = unsafe { dpdk_sys::dpdk_shim_pktmbuf_copy(self.0.as_ptr(), pool.as_ptr()) };
         NonNull::new(raw).map(Mbuf).ok_or_else(|| pool.empty())
     }
 

@@ -39,7 +39,7 @@ proptest! {
     #[test]
     fn edits_match_a_vector(start in proptest::collection::vec(any::<u8>(), 0..5000), edits in edits()) {
         // 24 edits can leave a dozen clones of three segments each, and what they were cloned from.
-        let pool = testing::mempool(1023);
+        let pool = testing::mempool(255);
         {
             let mut packet = Mbuf::from_bytes(&pool, &start).unwrap();
             packet.set_mark(Some(7));
