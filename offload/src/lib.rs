@@ -34,6 +34,7 @@ pub mod plan;
 pub mod refusal;
 pub mod rte_flow;
 pub mod rule;
+mod text;
 pub mod world;
 
 #[cfg(test)]
@@ -44,7 +45,7 @@ pub use caps::{
     Capabilities, CounterKind, DecTtl, FieldCaps, FieldSet, MaskCap, PartialCaps, TransferCaps, VlanAbsent,
 };
 pub use engine::{
-    Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowStatus, HitSink, Placement, TableUse,
+    Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowStatus, HitSink, Placement, RuleStatus, TableUse,
 };
 pub use plan::{fall_back, plan};
 pub use refusal::{PortRefusal, Refusal, Refusals};

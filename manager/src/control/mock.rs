@@ -77,7 +77,7 @@ impl Control {
             ends: mock.ends().iter().map(ToString::to_string).collect(),
             tally,
             rules: mock.rules(),
-            rules_peak: mock.rules_peak(),
+            rules_peak: nic.rules_peak,
             lockstep,
         })
     }

@@ -40,7 +40,6 @@ pub struct MockSide {
     ends: Vec<End>,
     left: Vec<(usize, Time, Vec<u8>)>,
     kernel: FakeKernel,
-    peak: usize,
 }
 
 impl MockSide {
@@ -66,7 +65,7 @@ impl MockSide {
         kernel.add_nic(NicSpec::new(mocks::kernel::Profile::Mlx5, name, "ens1f0np0").total_vfs(vfs.max(8)));
         let caps = Arc::new(handle.capabilities());
         let ends = End::all(vfs).collect();
-        let side = MockSide { args: args.clone(), handle, representors, caps, ends, left: Vec::new(), kernel, peak: 0 };
+        let side = MockSide { args: args.clone(), handle, representors, caps, ends, left: Vec::new(), kernel };
         Ok((side, nic))
     }
 
@@ -135,16 +134,9 @@ impl MockSide {
     }
 
     /// Rules in the NIC.
-    pub fn rules(&mut self) -> usize {
-        let rules = self.handle.rule_count();
-        self.peak = self.peak.max(rules);
-        rules
-    }
-
-    /// The most rules that [`MockSide::rules`] has seen.
     #[must_use]
-    pub fn rules_peak(&self) -> usize {
-        self.peak
+    pub fn rules(&self) -> usize {
+        self.handle.rule_count()
     }
 
     /// MTU for the datapath's side.

@@ -221,10 +221,13 @@ impl Switch {
         self.datapath.dump().into_iter().map(info).collect()
     }
 
-    /// The hardware rules of a flow, as text.
+    /// The hardware rules of a flow in testpmd's syntax, with what each that counts had counted when it was last read.
     pub fn hardware_rules(&self, flow: FlowId) -> Vec<String> {
-        let rules = self.engine.explain(flow).map(|s| s.rules).unwrap_or_default();
-        if rules == 0 { Vec::new() } else { vec![format!("{rules} in the device")] }
+        let text = |r: offload::RuleStatus| match r.counters {
+            Some(c) => format!("{} (packets {}, bytes {})", r.rule, c.packets, c.bytes),
+            None => r.rule.to_string(),
+        };
+        self.engine.rules(flow).into_iter().map(text).collect()
     }
 
     /// What the datapath counted on each port.

@@ -40,6 +40,8 @@ pub struct NicStats {
     pub from_representors: u64,
     /// Frames that left at the outside ends, whoever sent them.
     pub frames_out: u64,
+    /// The most rules that were in at a time.
+    pub rules_peak: usize,
     /// Frames lost, by name: full queues, no buffer, too long.
     pub drops: BTreeMap<&'static str, u64>,
 }
@@ -84,6 +86,8 @@ pub struct Eswitch {
     ethdevs: Vec<u16>,
     tables: Tables,
     rules: HashMap<RuleNo, Installed>,
+    /// Rules of them that the driver has handles of.
+    live: usize,
     /// Indirect counters, and by how many rules they are used.
     counters: HashMap<u64, (Count, usize)>,
     next: u64,
@@ -118,6 +122,7 @@ impl Eswitch {
             ethdevs,
             tables: Tables::default(),
             rules: HashMap::new(),
+            live: 0,
             counters: HashMap::new(),
             next: 1,
             operations: 0,
@@ -154,7 +159,7 @@ impl Eswitch {
     /// Rules that the driver has handles of.
     #[must_use]
     pub fn rule_count(&self) -> usize {
-        self.rules.values().filter(|r| r.handle).count()
+        self.live
     }
 
     /// Whether the device has died.
@@ -166,6 +171,7 @@ impl Eswitch {
     /// Let the device die now.
     pub fn kill(&mut self) {
         self.dead = true;
+        self.live = 0;
         self.tables.clear();
         self.rules.clear();
         self.counters.clear();
@@ -239,6 +245,8 @@ impl Eswitch {
             }
         }
         self.next += 1;
+        self.live += 1;
+        self.stats.rules_peak = self.stats.rules_peak.max(self.live);
         self.rules.insert(no, Installed { ethdev: raw.port, rule, in_tables, count: Count::default(), handle: true });
         Ok(no)
     }
@@ -252,6 +260,7 @@ impl Eswitch {
         let unknown = || Refusal::new(RefusalKind::Handle, errno::ENOENT, "no such rule");
         let installed = self.rules.get_mut(&no).filter(|r| r.handle).ok_or_else(unknown)?;
         installed.handle = false;
+        self.live -= 1;
         for act in &installed.rule.acts {
             if let Act::CountIndirect(handle) = act
                 && let Some((_, users)) = self.counters.get_mut(handle)

@@ -16,7 +16,7 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
-pub use report::{EngineStatus, FlowStatus, HitSink, Placement, TableUse};
+pub use report::{EngineStatus, FlowStatus, HitSink, Placement, RuleStatus, TableUse};
 
 use crate::backend::Backend;
 use crate::world::World;
@@ -170,6 +170,12 @@ impl Engine {
     #[must_use]
     pub fn explain(&self, flow: FlowId) -> Option<FlowStatus> {
         self.lock().explain(flow)
+    }
+
+    /// The rules of a flow that are in hardware, in the order in which they were put in. Empty: there are none.
+    #[must_use]
+    pub fn rules(&self, flow: FlowId) -> Vec<RuleStatus> {
+        self.lock().rules(flow)
     }
 
     /// The engine at a glance. Looks at every flow.

@@ -1,6 +1,8 @@
 //! What the engine tells, and what it is asked.
 
+use crate::backend::Counters;
 use crate::refusal::Refusals;
+use crate::rule::HwRule;
 use flow::clock::Time;
 use flow::dp::{DpFlow, Hits};
 use std::collections::BTreeMap;
@@ -53,6 +55,14 @@ pub struct FlowStatus {
     pub since: Time,
     /// Rules in hardware.
     pub rules: usize,
+}
+
+/// A rule that is in hardware, or on its way out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleStatus {
+    pub rule: Arc<HwRule>,
+    /// Its counter when it was last read; `None` for a rule that does not count.
+    pub counters: Option<Counters>,
 }
 
 /// The engine at a glance.

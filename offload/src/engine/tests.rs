@@ -227,7 +227,7 @@ fn partial_flows_say_what_keeps_them_from_full() {
     engine.settle(Time(0), 10);
     let status = engine.explain(flow.id).unwrap();
     assert_eq!((status.placement, status.rules), (Placement::Partial, 1));
-    assert_eq!(engine.status().by_reason.into_iter().collect::<Vec<_>>(), [("output_port", 1)]);
+    assert_eq!(engine.status().by_reason.into_iter().collect::<Vec<_>>(), [("OutputPort", 1)]);
 }
 
 #[test]

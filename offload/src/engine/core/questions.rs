@@ -1,9 +1,11 @@
 //! Answers; nothing changes.
 
 use super::Core;
-use crate::engine::report::{EngineStatus, FlowStatus, Placement, TableUse};
+use crate::engine::entry::Installed;
+use crate::engine::report::{EngineStatus, FlowStatus, Placement, RuleStatus, TableUse};
 use crate::refusal::Refusal;
 use flow::dp::{FlowId, HardwareFence};
+use std::sync::Arc;
 
 impl Core {
     pub fn fenced(&self, bound: u64) -> HardwareFence {
@@ -26,6 +28,15 @@ impl Core {
             since: entry.since,
             rules: entry.rules.len(),
         })
+    }
+
+    pub fn rules(&self, id: FlowId) -> Vec<RuleStatus> {
+        let Some(entry) = self.flows.get(&id) else { return Vec::new() };
+        let status = |installed: &Installed| RuleStatus {
+            rule: Arc::clone(&installed.rule),
+            counters: installed.rule.count.then_some(entry.last),
+        };
+        entry.rules.iter().map(status).collect()
     }
 
     pub fn status(&self) -> EngineStatus {
