@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * DPDK's static inlines behind symbols that Rust can call. Nothing here decides anything. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "wrapper.h"
@@ -156,6 +157,15 @@ unsigned int dpdk_shim_bit_ipv6_has_frag_ext(void)
 	memset(&item, 0, sizeof(item));
 	item.has_frag_ext = 1;
 	return first_bit(&item, sizeof(item));
+}
+
+int dpdk_shim_log_to_fd(int fd)
+{
+	FILE *stream = fdopen(fd, "w");
+
+	if (stream == NULL)
+		return -errno;
+	return rte_openlog_stream(stream);
 }
 
 /* rte_pktmbuf_copy answers NULL for a packet without bytes, as if the pool were empty. */

@@ -223,6 +223,8 @@ uint16_t dpdk_shim_mbuf_data_room(struct rte_mempool *mp);
 void dpdk_shim_mempool_flush_caches(void);
 
 int dpdk_shim_errno(void);
+/* DPDK's log goes to `fd`, which is DPDK's from now on. 0, or a negative errno and `fd` stays the caller's. */
+int dpdk_shim_log_to_fd(int fd);
 unsigned int dpdk_shim_lcore_id(void);
 uint64_t dpdk_shim_rdtsc(void);
 

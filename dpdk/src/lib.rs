@@ -23,6 +23,7 @@ mod clock;
 mod eal;
 mod errno;
 mod hugepages;
+pub mod log;
 mod mbuf;
 mod mempool;
 mod port;
