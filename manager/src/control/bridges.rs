@@ -34,7 +34,7 @@ impl Control {
     pub fn bridge_add(&self, bridge: Bridge) -> Result<Ack, Error> {
         let object = format!("bridge {}", bridge.name);
         check_name(&object, &bridge.name)?;
-        let mut inner = self.lock();
+        let mut inner = self.change()?;
         if inner.bridges.contains_key(&bridge.name) {
             return Err(Error::new(ErrorKind::Conflict, object, "exists already").remedy("choose another name"));
         }
@@ -67,7 +67,7 @@ impl Control {
 
     /// Remove a bridge with its ports and rules.
     pub fn bridge_delete(&self, name: &str) -> Result<Ack, Error> {
-        let mut inner = self.lock();
+        let mut inner = self.change()?;
         let id = inner.bridge(name)?;
         let ports: Vec<_> = inner.ports.values().filter(|p| p.bridge == name).map(|p| p.port.name.clone()).collect();
         for port in &ports {

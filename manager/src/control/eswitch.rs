@@ -30,7 +30,7 @@ impl Control {
     ///
     /// Ports on its representors must be removed first when a mode change or fewer VFs would take them away.
     pub fn eswitch_set(&self, set: EswitchSet) -> Result<EswitchPlan, Error> {
-        let mut inner = self.lock();
+        let mut inner = self.change()?;
         let steps = inner.nic.plan(&set)?;
         if set.dry_run || steps.is_empty() {
             return Ok(EswitchPlan { steps, applied: false });

@@ -36,7 +36,7 @@ impl Control {
 
     /// Add rules: all or none.
     pub fn flows_add(&self, bridge: &str, add: &FlowsAdd) -> Result<Ack, Error> {
-        let mut inner = self.lock();
+        let mut inner = self.change()?;
         let id = inner.bridge(bridge)?;
         let number = |i: usize| format!("flow {} of {}", i + 1, add.flows.len());
         let names = inner.names(self, bridge);
@@ -64,7 +64,7 @@ impl Control {
 
     /// Remove rules.
     pub fn flows_delete(&self, bridge: &str, del: &FlowsDelete) -> Result<Ack, Error> {
-        let mut inner = self.lock();
+        let mut inner = self.change()?;
         let id = inner.bridge(bridge)?;
         let select = self.select(&inner, bridge, &del.matching, del.strict)?;
         let applied = self

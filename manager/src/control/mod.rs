@@ -68,17 +68,30 @@ impl Control {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The lock, for a change: refused while the state file cannot be written.
+    fn change(&self) -> Result<MutexGuard<'_, Inner>, Error> {
+        self.store.ready().map_err(|e| self.store_error(&e, "nothing was changed"))?;
+        Ok(self.lock())
+    }
+
     /// Persist `changes`, fence, and answer. Takes the lock: the order of commits is the order of changes.
     fn commit(&self, inner: MutexGuard<'_, Inner>, changes: Vec<Change>, changed: usize) -> Result<Ack, Error> {
         let ticket = self.store.submit(changes);
         drop(inner);
-        ticket.wait().map_err(|e| store_error(&e))?;
+        ticket
+            .wait()
+            .map_err(|e| self.store_error(&e, "the change is in force, and is written as soon as the file can be"))?;
         let mut ack = Ack::from(self.switch.fence());
         ack.changed = changed;
         Ok(ack)
     }
-}
 
-fn store_error(e: &StoreError) -> Error {
-    Error::new(ErrorKind::Failed, "state", e)
+    fn store_error(&self, e: &StoreError, then: &str) -> Error {
+        let why = match e {
+            StoreError::Write { why, .. } => format!("cannot be written: {why}"),
+            other => other.to_string(),
+        };
+        let object = format!("state file {}", self.store.path().display());
+        Error::new(ErrorKind::Failed, object, format!("{why}; {then}")).remedy("free space or mend the file system")
+    }
 }

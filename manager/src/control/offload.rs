@@ -32,7 +32,7 @@ impl Control {
 
     /// Turn offload on or off. Off takes all rules out of hardware.
     pub fn offload_set(&self, set: OffloadSet) -> Result<Ack, Error> {
-        let mut inner = self.lock();
+        let mut inner = self.change()?;
         inner.offload = set.enabled;
         inner.desired.offload = Some(set.enabled);
         self.switch.set_world(inner.world());

@@ -38,7 +38,7 @@ impl Control {
     pub fn port_add(&self, bridge: &str, mut port: Port) -> Result<Ack, Error> {
         let object = format!("port {}", port.name);
         check(&object, &port)?;
-        let mut inner = self.lock();
+        let mut inner = self.change()?;
         inner.bridge(bridge)?;
         inner.check_free(&object, bridge, &port)?;
         let number = self.attach(&mut inner, bridge, &port)?;
@@ -53,7 +53,7 @@ impl Control {
 
     /// Remove a port from a bridge.
     pub fn port_delete(&self, bridge: &str, name: &str) -> Result<Ack, Error> {
-        let mut inner = self.lock();
+        let mut inner = self.change()?;
         inner.bridge(bridge)?;
         if inner.ports.get(name).is_none_or(|p| p.bridge != bridge) {
             return Err(no_port(bridge, name));

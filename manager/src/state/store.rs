@@ -3,6 +3,9 @@
 //! One thread writes. It takes all changes that wait, commits them as one durable transaction and then lets all
 //! their tickets go: a thousand rules a second need a few dozen commits. A change is acknowledged only after
 //! its commit, so none that was acknowledged is lost when the daemon or the machine dies.
+//!
+//! When the disk is full or broken, what could not be written waits and goes with the next transaction that succeeds, in
+//! order; [`Store::ready`] keeps further changes out until then.
 
 use super::Desired;
 use api::{Bridge, EswitchSet, Port};
@@ -10,7 +13,8 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 const BRIDGES: TableDefinition<&str, &str> = TableDefinition::new("bridges");
 const PORTS: TableDefinition<&str, &str> = TableDefinition::new("ports");
@@ -30,7 +34,7 @@ pub enum StoreError {
     Open { path: PathBuf, why: String },
     #[error("state file {}: {what} cannot be understood: {why}; move the file away to start afresh", path.display())]
     Corrupt { path: PathBuf, what: String, why: String },
-    #[error("state file {}: not written: {why}; free space or mend the file system", path.display())]
+    #[error("state file {}: cannot be written: {why}; free space or mend the file system", path.display())]
     Write { path: PathBuf, why: String },
 }
 
@@ -66,6 +70,8 @@ pub struct Store {
     path: PathBuf,
     queue: Option<mpsc::Sender<(Vec<Change>, Answer)>>,
     writer: Option<std::thread::JoinHandle<()>>,
+    /// The last transaction failed, and its changes wait.
+    failing: Arc<AtomicBool>,
 }
 
 /// A change that is on its way to disk.
@@ -91,17 +97,36 @@ impl Store {
         if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
             std::fs::create_dir_all(dir).map_err(|e| open(e.to_string()))?;
         }
-        let database = Database::create(path).map_err(|e| match e {
+        let file = path.to_owned();
+        Store::open_with(path, Box::new(move || Database::create(&file)))
+    }
+
+    fn open_with(path: &Path, opener: Opener) -> Result<(Store, Desired), StoreError> {
+        let open = |why: String| StoreError::Open { path: path.to_owned(), why };
+        let database = opener().map_err(|e| match e {
             redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
             other => open(other.to_string()),
         })?;
         let desired = read(path, &database)?;
         let (queue, waiting) = mpsc::channel();
+        let failing = Arc::new(AtomicBool::new(false));
+        let mut writer = Writer { opener, database: Some(database), waits: Vec::new(), failing: failing.clone() };
         let writer = std::thread::Builder::new()
             .name("state-writer".to_owned())
-            .spawn(move || write_groups(&database, &waiting))
+            .spawn(move || writer.run(&waiting))
             .map_err(|e| open(e.to_string()))?;
-        Ok((Store { path: path.to_owned(), queue: Some(queue), writer: Some(writer) }, desired))
+        Ok((Store { path: path.to_owned(), queue: Some(queue), writer: Some(writer), failing }, desired))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether changes can be written. After a failure, what waits is tried again.
+    pub fn ready(&self) -> Result<(), StoreError> {
+        if self.failing.load(Ordering::Acquire) { self.submit(Vec::new()).wait() } else { Ok(()) }
     }
 
     /// Hand changes to the writer, in order, all or none of them.
@@ -124,19 +149,48 @@ impl Drop for Store {
     }
 }
 
-fn write_groups(database: &Database, waiting: &mpsc::Receiver<(Vec<Change>, Answer)>) {
-    while let Ok((mut changes, answer)) = waiting.recv() {
-        let mut answers = vec![answer];
-        while changes.len() < GROUP {
-            let Ok((more, answer)) = waiting.try_recv() else { break };
-            changes.extend(more);
-            answers.push(answer);
+type Opener = Box<dyn Fn() -> Result<Database, redb::DatabaseError> + Send>;
+
+/// The thread that writes.
+struct Writer {
+    opener: Opener,
+    /// `None` after a failure: a database that failed once refuses all that follows, and has to be opened again.
+    database: Option<Database>,
+    /// Changes that are not on disk, in order.
+    waits: Vec<Change>,
+    failing: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn run(&mut self, waiting: &mpsc::Receiver<(Vec<Change>, Answer)>) {
+        while let Ok((changes, answer)) = waiting.recv() {
+            self.waits.extend(changes);
+            let mut answers = vec![answer];
+            while self.waits.len() < GROUP {
+                let Ok((more, answer)) = waiting.try_recv() else { break };
+                self.waits.extend(more);
+                answers.push(answer);
+            }
+            let result = self.write().map_err(|e| e.to_string());
+            self.failing.store(result.is_err(), Ordering::Release);
+            for answer in answers {
+                // Who asked may have gone.
+                let _ = answer.send(result.clone());
+            }
         }
-        let result = write(database, &changes).map_err(|e| e.to_string());
-        for answer in answers {
-            // Who asked may have gone.
-            let _ = answer.send(result.clone());
-        }
+    }
+
+    /// Write what waits. Changes that a failed transaction did write after all are written again: each says what is, not
+    /// what is different.
+    fn write(&mut self) -> Result<(), redb::Error> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => (self.opener)()?,
+        };
+        write(&database, &self.waits)?;
+        self.waits.clear();
+        self.database = Some(database);
+        Ok(())
     }
 }
 
@@ -273,6 +327,71 @@ mod tests {
         drop(store);
         let (_, desired) = Store::open(&path).unwrap();
         assert_eq!((desired.bridges.len(), desired.ports.len(), desired.rules.len()), (1, 1, 0));
+    }
+
+    /// A disk that can be full.
+    #[derive(Clone, Debug, Default)]
+    struct Disk {
+        bytes: Arc<std::sync::Mutex<Vec<u8>>>,
+        full: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn check(&self) -> std::io::Result<()> {
+            if self.full.load(Ordering::SeqCst) { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+
+    impl redb::StorageBackend for Disk {
+        fn len(&self) -> std::io::Result<u64> {
+            Ok(self.bytes.lock().unwrap().len() as u64)
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+            let at = offset as usize;
+            out.copy_from_slice(&self.bytes.lock().unwrap()[at..at + out.len()]);
+            Ok(())
+        }
+
+        fn set_len(&self, len: u64) -> std::io::Result<()> {
+            self.check()?;
+            self.bytes.lock().unwrap().resize(len as usize, 0);
+            Ok(())
+        }
+
+        fn sync_data(&self) -> std::io::Result<()> {
+            self.check()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+            self.check()?;
+            let at = offset as usize;
+            self.bytes.lock().unwrap()[at..at + data.len()].copy_from_slice(data);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_written_when_there_is_room() {
+        let disk = Disk::default();
+        let open = |disk: &Disk| {
+            let disk = disk.clone();
+            let opener: Opener = Box::new(move || Database::builder().create_with_backend(disk.clone()));
+            Store::open_with(Path::new("disk"), opener).unwrap()
+        };
+        let (store, _) = open(&disk);
+        store.submit(vec![Change::PutBridge(bridge("a"))]).wait().unwrap();
+        disk.full.store(true, Ordering::SeqCst);
+        for name in ["b", "c"] {
+            let error = store.submit(vec![Change::PutBridge(bridge(name))]).wait().unwrap_err();
+            assert!(error.to_string().starts_with("state file disk: cannot be written: "), "{error}");
+            assert!(matches!(store.ready(), Err(StoreError::Write { .. })));
+        }
+        disk.full.store(false, Ordering::SeqCst);
+        store.ready().unwrap();
+        store.submit(vec![Change::DeleteBridge("b".into())]).wait().unwrap();
+        drop(store);
+        assert_eq!(open(&disk).1.bridges.into_keys().collect::<Vec<_>>(), ["a", "c"]);
     }
 
     #[test]
