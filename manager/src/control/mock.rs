@@ -24,17 +24,22 @@ impl Control {
             frames.push((end, Time(frame.at), data));
         }
         let refused = |e| Error::new(ErrorKind::Full, "mock NIC", e);
+        let restless = |e| Error::new(ErrorKind::Failed, "lockstep", e);
         let lockstep = self.switch.lockstep();
         for (end, at, data) in &frames {
             if lockstep.is_some_and(|l| l.advance(*at)) {
                 let gone;
                 (inner, gone) = self.expire_locked(inner);
                 expired.extend(gone);
+                // With threads the switch would have followed long before the next frame.
+                if let Some(lockstep) = lockstep {
+                    lockstep.settle().map_err(restless)?;
+                }
             }
             let mock = inner.nic.mock().ok_or_else(no_mock)?;
             mock.inject(*end, data).map_err(refused)?;
             if let Some(lockstep) = lockstep {
-                lockstep.settle().map_err(|e| Error::new(ErrorKind::Failed, "lockstep", e))?;
+                lockstep.settle().map_err(restless)?;
                 mock.gather(lockstep.now());
             }
         }

@@ -1,0 +1,260 @@
+//! Random cases: rules, packets that meet them, and changes in the middle of the traffic. All from one seed.
+
+use crate::rig::{Count, PORTS, Rig, Run, plain_ports};
+use flow::clock::Time;
+use flow::extract::{RxMeta, extract};
+use flow::rule::{RuleFlags, RuleSpec};
+use flow::{Action, DpPort, FlowKey, OfPort};
+use mocks::nic::Faults;
+use pipeline::testing::{Model, PacketGen, Rng, RuleGen, RuleOptions, TestPacket, TestPort, dp};
+use pipeline::{PortUpdate, RuleChange, Select, VlanMode};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Packets and changes in a case.
+const EVENTS: usize = 200;
+/// Packets that come again and again, so that their flows are met by more than one.
+const HOT: usize = 20;
+/// How long an address that is silent is remembered (the pipeline's default).
+const AGEING: Duration = Duration::from_secs(300);
+
+/// What happens to the switch.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Packet {
+        end: usize,
+        packet: Box<TestPacket>,
+    },
+    Add(RuleSpec),
+    Delete(RuleSpec),
+    Modify(RuleSpec, Vec<Action>),
+    Port {
+        place: usize,
+        up: bool,
+    },
+    /// Not for a switch that runs without offload.
+    Offload(bool),
+    Wait(Duration),
+}
+
+/// What a linear reading of the rules says of a case.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// By cookie.
+    pub rules: HashMap<u64, Count>,
+    /// Last counts of the rules that were deleted, in order.
+    pub removed: Vec<Count>,
+    /// What each packet sends: port and key.
+    pub sent: Vec<Vec<(DpPort, FlowKey)>>,
+    /// Packets that hit a rule of table 0 that is not the last resort.
+    pub hit: usize,
+    pub forwarded: usize,
+}
+
+/// One case.
+pub struct Case {
+    pub seed: u64,
+    pub ports: Vec<TestPort>,
+    pub rules: Vec<RuleSpec>,
+    pub events: Vec<Event>,
+}
+
+fn varied_ports() -> Vec<TestPort> {
+    let modes = [
+        VlanMode::default(),
+        VlanMode::Access(10),
+        VlanMode::Trunk([10, 20].into_iter().collect()),
+        VlanMode::NativeUntagged { native: 20, trunks: [30].into_iter().collect() },
+        VlanMode::NativeTagged { native: 10, trunks: [20, 30].into_iter().collect() },
+    ];
+    let port = |(number, vlan): (&OfPort, _)| TestPort { number: *number, vlan, flood: *number != OfPort(4), up: true };
+    PORTS.iter().zip(modes).map(port).collect()
+}
+
+impl Case {
+    /// The case of this seed.
+    pub fn new(seed: u64) -> Case {
+        let mut rng = Rng::new(seed ^ 0xca5e);
+        let options = RuleOptions {
+            tables: 1 + rng.below(4) as u8,
+            normal: rng.percent(85),
+            controller: rng.percent(15),
+            unchecked_sets: rng.percent(15),
+        };
+        let all = RuleGen::with_options(seed, options).rules(10 + rng.below(50), &PORTS);
+        let (mut later, rules): (Vec<_>, Vec<_>) =
+            all.iter().cloned().partition(|rule| rule.cookie != 0 && rng.percent(20));
+        let mut generator = PacketGen::new(seed, &all, &PORTS);
+        let hot: Vec<TestPacket> = (0..HOT).map(|_| generator.next_packet()).collect();
+        let mut live = rules.clone();
+        let (mut up, mut offload) = ([true; PORTS.len()], true);
+        let mut events = Vec::new();
+        while events.len() < EVENTS {
+            let changeable = live.iter().position(|r| r.cookie != 0);
+            events.push(match rng.below(300) {
+                // Off for a few packets only.
+                _ if !offload && rng.percent(15) => {
+                    offload = true;
+                    Event::Offload(true)
+                }
+                0..8 if !later.is_empty() => {
+                    let rule = later.swap_remove(rng.below(later.len()));
+                    live.push(rule.clone());
+                    Event::Add(rule)
+                }
+                8..13 if changeable.is_some() => {
+                    let rule = live.swap_remove(rng.below(live.len()));
+                    if rule.cookie == 0 {
+                        live.push(rule);
+                        continue;
+                    }
+                    later.push(rule.clone());
+                    Event::Delete(rule)
+                }
+                13..20 if changeable.is_some() => {
+                    let of = live[rng.below(live.len())].clone();
+                    let same: Vec<_> = all.iter().filter(|r| r.table == of.table && r.cookie != 0).collect();
+                    if of.cookie == 0 || same.is_empty() {
+                        continue;
+                    }
+                    let actions = same[rng.below(same.len())].actions.clone();
+                    Event::Modify(of, actions)
+                }
+                20..22 => {
+                    let place = rng.below(PORTS.len());
+                    up[place] = !up[place];
+                    Event::Port { place, up: up[place] }
+                }
+                22..24 if offload => {
+                    offload = false;
+                    Event::Offload(false)
+                }
+                24..27 => Event::Wait(Duration::from_millis([50, 1500, 12_000, 301_000][rng.below(4)])),
+                27..40 => packet(generator.next_packet()),
+                // Some of them more often than others.
+                _ => packet(hot[rng.below(HOT).min(rng.below(HOT))].clone()),
+            });
+        }
+        Case { seed, ports: if rng.percent(50) { plain_ports() } else { varied_ports() }, rules, events }
+    }
+
+    /// Run it.
+    pub fn run(&self, profile: &str, faults: Faults, offload: bool) -> Run {
+        let mut rig = Rig::new(profile, faults, offload, &self.ports, &self.rules);
+        let mut now = Time(0);
+        for event in &self.events {
+            match event {
+                Event::Packet { end, packet } => {
+                    now = now.after(Duration::from_millis(1));
+                    rig.advance(now);
+                    rig.inject_watched(*end, &packet.key, &packet.frame);
+                }
+                Event::Wait(time) => {
+                    now = now.after(*time);
+                    rig.advance(now);
+                }
+                change => rig.event(change, offload),
+            }
+        }
+        rig.finish()
+    }
+
+    /// What must come of it, by an independent reading.
+    pub fn expected(&self) -> Expected {
+        let mut out = Expected::default();
+        let mut model = Model { ports: self.ports.clone(), rules: self.rules.clone(), ..Model::default() };
+        let (mut now, mut seen) = (Time(0), HashMap::new());
+        for event in &self.events {
+            match event {
+                Event::Packet { packet, .. } => {
+                    now = now.after(Duration::from_millis(1));
+                    let outcome = model.run(packet.in_port, &packet.key);
+                    for cookie in outcome.hits.iter().filter_map(|hit| hit.1) {
+                        let count = out.rules.entry(cookie).or_default();
+                        *count = (count.0 + 1, count.1 + packet.frame.len() as u64);
+                    }
+                    for (vlan, mac, port) in outcome.learned {
+                        model.fdb.insert((vlan, mac), port);
+                        seen.insert((vlan, mac), now);
+                    }
+                    out.hit += usize::from(matches!(outcome.hits.first(), Some((0, Some(1..)))));
+                    let sent: Vec<_> = outcome.sent.into_iter().filter(|(port, _)| port.0 != u32::MAX).collect();
+                    out.forwarded += usize::from(!sent.is_empty());
+                    out.sent.push(sent);
+                }
+                Event::Add(rule) => model.rules.push(rule.clone()),
+                Event::Delete(rule) => {
+                    model.rules.retain(|r| r.cookie != rule.cookie);
+                    out.removed.push(out.rules.remove(&rule.cookie).unwrap_or_default());
+                }
+                Event::Modify(rule, actions) => {
+                    let rule = model.rules.iter_mut().find(|r| r.cookie == rule.cookie).unwrap();
+                    rule.actions.clone_from(actions);
+                }
+                Event::Port { place, up } => model.ports[*place].up = *up,
+                Event::Offload(_) => {}
+                Event::Wait(time) => {
+                    now = now.after(*time);
+                    model.fdb.retain(|station, _| now.since(seen[station]) < AGEING);
+                }
+            }
+        }
+        out
+    }
+}
+
+fn packet(packet: TestPacket) -> Event {
+    let end = PORTS.iter().position(|port| *port == packet.in_port).unwrap();
+    Event::Packet { end, packet: Box::new(packet) }
+}
+
+impl Expected {
+    /// How a run is not what a linear reading says; `None`: all is well.
+    pub fn fault(&self, run: &Run) -> Option<String> {
+        let want = |cookie: u64| self.rules.get(&cookie).copied().unwrap_or_default();
+        if let Some((rule, count)) = run.rules.iter().find(|((.., cookie), count)| *count != want(*cookie)) {
+            return Some(format!("rule {rule:?} counted {count:?}, not {:?}", want(rule.2)));
+        }
+        if run.removed != self.removed {
+            return Some(format!("removed rules counted {:?}, not {:?}", run.removed, self.removed));
+        }
+        let mut got: Vec<Vec<(DpPort, FlowKey)>> = vec![Vec::new(); self.sent.len()];
+        for (port, left) in PORTS.iter().zip(&run.left) {
+            for (step, frame) in left {
+                let mut key = extract(frame, frame.len(), &RxMeta::from_port(dp(*port)));
+                key.in_port = 0.into();
+                got[*step].push((dp(*port), key));
+            }
+        }
+        for (step, (got, want)) in got.iter_mut().zip(&self.sent).enumerate() {
+            got.sort_by_key(|(port, key)| (*port, *key.words()));
+            if got != want {
+                return Some(format!("packet {step}: {got:?} left, not {want:?}"));
+            }
+        }
+        None
+    }
+}
+
+impl Rig {
+    /// A change of rules, ports or offload; the last one only where `offload` may be.
+    pub fn event(&mut self, event: &Event, offload: bool) {
+        let bridge = self.bridge;
+        match event {
+            Event::Packet { .. } | Event::Wait(_) => {}
+            Event::Add(rule) => self.change(RuleChange::Add { bridge, rule: rule.clone() }),
+            Event::Delete(rule) => self.change(RuleChange::Delete { bridge, select: Select::exactly(rule) }),
+            Event::Modify(rule, actions) => {
+                let (select, actions) = (Select::exactly(rule), actions.clone());
+                self.change(RuleChange::Modify { bridge, select, actions, cookie: None, flags: RuleFlags::empty() });
+            }
+            Event::Port { place, up } => {
+                let update = PortUpdate { up: Some(*up), ..PortUpdate::default() };
+                self.switch.pipeline().update_port(bridge, PORTS[*place], update).unwrap();
+                self.fence();
+            }
+            Event::Offload(on) if offload => self.offload(*on),
+            Event::Offload(_) => {}
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Hardware and software do the same: one switch with offload and one without see the same frames, frame by frame, and must
+//! write the same frames in the same order at each outside end, count the same for each rule, and learn the same.
+//!
+//! * [`rig`]: a switch on a mock NIC in lockstep, as the daemon makes it, without the daemon; what came of a run, and comparing two.
+//! * [`case`]: random cases from a seed: rules, packets that meet them, and changes in the middle of the traffic.
+//! * `captures`: real traffic. `random`: the cases on every profile. `faults`: each bug that can be planted in the NIC is caught by
+//!   the same cases. `fresh`: what the caches do is what a fresh translation says. `cut`: frames that end early.
+//!
+//! The NIC executes lowered rules with code of its own (crate `mocks`), and rule counters are held against a linear reading of
+//! the rules (`pipeline::testing::Model`), so neither side is judged by itself.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod captures;
+mod case;
+mod cut;
+mod faults;
+mod fresh;
+mod random;
+mod rig;
+mod traffic;

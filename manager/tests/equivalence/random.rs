@@ -1,0 +1,81 @@
+//! Random cases on every profile: with offload and without, the same; and both as a linear reading says.
+
+use crate::case::{Case, Event};
+use crate::rig::PROFILES;
+use mocks::nic::Faults;
+use offload::Placement;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Seeds of the cases.
+const CASES: std::ops::Range<u64> = 0..600;
+
+/// Flows by where they were placed.
+type Placed = BTreeMap<Placement, usize>;
+
+#[test]
+fn offload_changes_nothing_that_can_be_seen() {
+    let start = Instant::now();
+    let (mut packets, mut hit, mut forwarded) = (0, 0, 0);
+    let mut handled: BTreeMap<&str, (api::Tally, Placed, (u64, u64))> = BTreeMap::new();
+    let mut changes = 0;
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in CASES {
+        let case = Case::new(seed);
+        let expected = case.expected();
+        let off = case.run("none", Faults::none(), false);
+        assert_eq!(off.troubles, [""; 0], "seed {seed} without offload");
+        if let Some(fault) = expected.fault(&off) {
+            panic!("seed {seed} without offload: {fault}");
+        }
+        for profile in PROFILES {
+            let on = case.run(profile, Faults::none(), true);
+            if let Some(fault) = on.fault(&off).or_else(|| expected.fault(&on)) {
+                panic!("seed {seed}, {profile}: {fault}");
+            }
+            let (tally, placed, promised) = handled.entry(profile).or_default();
+            tally.hardware += on.tally.hardware;
+            tally.partial += on.tally.partial;
+            tally.software += on.tally.software;
+            *promised = (promised.0 + on.promised.0, promised.1 + on.promised.1);
+            if profile == "connectx" {
+                for (reason, n) in &on.engine.by_reason {
+                    *reasons.entry(*reason).or_default() += n;
+                }
+            }
+            for placement in on.placements.values() {
+                *placed.entry(*placement).or_default() += 1;
+            }
+        }
+        packets += expected.sent.len();
+        hit += expected.hit;
+        forwarded += expected.forwarded;
+        changes += case.events.iter().filter(|event| !matches!(event, Event::Packet { .. })).count();
+    }
+    let percent = |n: usize, of: usize| n as f64 * 100.0 / of.max(1) as f64;
+    println!("{} cases, {packets} packets and {changes} changes each profile, {:?}", CASES.end, start.elapsed());
+    println!("{:.1} % of packets hit a rule that is not the default", percent(hit, packets));
+    println!("{:.1} % of packets were forwarded", percent(forwarded, packets));
+    for (profile, (tally, placed, promised)) in &handled {
+        let flows: usize = placed.values().sum();
+        let share = |placement| percent(placed.get(&placement).copied().unwrap_or_default(), flows);
+        println!(
+            "{profile:<10} {flows} flows: {:.1} % full, {:.1} % partial; packets: {} hardware, {} partial, {} software; \
+             hardware kept {} of {} promises",
+            share(Placement::Full),
+            share(Placement::Partial),
+            tally.hardware,
+            tally.partial,
+            tally.software,
+            promised.0,
+            promised.1,
+        );
+    }
+    println!("why not wholly in hardware under connectx, of the flows at the end: {reasons:?}");
+    assert!(percent(hit, packets) >= 60.0);
+    assert!(percent(forwarded, packets) >= 40.0);
+    let (_, placed, promised) = &handled["connectx"];
+    let full = placed.get(&Placement::Full).copied().unwrap_or_default();
+    assert!(percent(full, placed.values().sum()) >= 50.0);
+    assert_eq!(promised.0, promised.1);
+}

@@ -1,0 +1,373 @@
+//! A switch on a mock NIC in lockstep, and what came of a run.
+
+use dpdk::{Mempool, MempoolConfig, PortConfig};
+use flow::clock::{Time, VirtualClock};
+use flow::dp::{BridgeId, DpAction, FlowId, HardwareFence, WorkerFence};
+use flow::rule::RuleSpec;
+use flow::{DpPort, FlowKey, OfPort};
+use manager::switch::{Driver, FlowInfo, Lockstep, Parts, Switch};
+use mocks::nic::{End, Faults, MockNic, MockNicConfig, NicHandle, Profile};
+use offload::rte_flow::RteFlowBackend;
+use offload::{Admission, EngineStatus, EthdevId, Placement, PortInfo, PortKind, World};
+use pipeline::testing::{TestPort, dp};
+use pipeline::{FailMode, PortSpec, RuleChange, Select};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// All profiles that are compared with a switch without offload.
+pub const PROFILES: [&str; 5] = ["connectx", "e810", "mark-only", "tiny", "none"];
+/// Outside ends: the wire and four VFs.
+pub const ENDS: usize = 5;
+/// OpenFlow port of each end.
+pub const PORTS: [OfPort; ENDS] = [OfPort(1), OfPort(2), OfPort(3), OfPort(4), OfPort(5)];
+
+/// Ports that carry all VLANs.
+pub fn plain_ports() -> Vec<TestPort> {
+    let port = |number: &OfPort| TestPort { number: *number, vlan: Default::default(), flood: true, up: true };
+    PORTS.iter().map(port).collect()
+}
+
+/// A switch to be tested.
+pub struct Rig {
+    profile: String,
+    pub switch: Arc<Switch>,
+    pub nic: NicHandle,
+    pub bridge: BridgeId,
+    ends: Vec<End>,
+    world: World,
+    /// By end.
+    left: Vec<Left>,
+    step: usize,
+    /// The most rules that were in the NIC after a step.
+    rules_peak: usize,
+    /// Where each flow that ever was has been placed last.
+    pub placements: HashMap<FlowId, Placement>,
+    /// Packets of flows that were wholly in hardware when they came: those that hardware handled, and all.
+    pub promised: (u64, u64),
+    /// Last counts of rules that were deleted, in order.
+    removed: Vec<Count>,
+    troubles: Vec<String>,
+}
+
+/// Packets and bytes.
+pub type Count = (u64, u64);
+/// Table, priority and cookie of a rule.
+pub type RuleName = (u8, u16, u64);
+/// What left an end: the step in which it left, and the bytes.
+pub type Left = Vec<(usize, Vec<u8>)>;
+
+/// What came of a run: all that must not depend on offload, and what must hold for each run by itself.
+#[derive(Debug)]
+pub struct Run {
+    /// By end.
+    pub left: Vec<Left>,
+    pub rules: Vec<(RuleName, Count)>,
+    /// Last counts of rules that were deleted, in order.
+    pub removed: Vec<Count>,
+    pub misses: Vec<u64>,
+    /// With when each was last seen.
+    pub fdb: Vec<(u16, [u8; 6], DpPort, Time)>,
+    pub tally: api::Tally,
+    pub engine: EngineStatus,
+    pub rules_peak: usize,
+    pub placements: HashMap<FlowId, Placement>,
+    pub promised: (u64, u64),
+    /// What was wrong on the way.
+    pub troubles: Vec<String>,
+}
+
+impl Rig {
+    /// A switch on a NIC of this profile.
+    pub fn new(profile: &str, faults: Faults, offload: bool, ports: &[TestPort], rules: &[RuleSpec]) -> Rig {
+        // Names and domains are unique in the process; tests run side by side.
+        static SERIAL: AtomicU16 = AtomicU16::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let eal = dpdk::testing::eal();
+        let pool_config = MempoolConfig { size: 2047, ..MempoolConfig::default() };
+        let pool = Mempool::new(eal, "packets", pool_config).unwrap();
+        let (nic, representors) = MockNic::new(
+            eal,
+            MockNicConfig {
+                name: format!("eq{serial}"),
+                faults,
+                buffers: 2047,
+                domain: serial,
+                ..MockNicConfig::new(Profile::named(profile).unwrap())
+            },
+        )
+        .unwrap();
+        let clock = Arc::new(VirtualClock::default());
+        let switch = Switch::new(Parts {
+            eal,
+            pool: pool.clone(),
+            clock: clock.clone(),
+            backend: Some(Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())))),
+            datapath: datapath::Config::default(),
+            pipeline: pipeline::Config::default(),
+            mtu: Some(u16::MAX),
+        })
+        .unwrap();
+        let handle = nic.handle();
+        let caps = Arc::new(handle.capabilities());
+        let domain = Some(handle.domain());
+        switch.drive(Driver::Lockstep(Lockstep::new(&switch, nic, clock)));
+
+        let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
+        let mut world = World::new();
+        for (port, representor) in ports.iter().zip(&representors) {
+            representor.port.configure(&PortConfig::default(), &pool).unwrap();
+            representor.port.start().unwrap();
+            let name = representor.end.to_string();
+            switch.add_port(port.dp(), &name, representor.port.clone()).unwrap();
+            let spec = PortSpec {
+                number: Some(port.number),
+                vlan: port.vlan.clone(),
+                flood: port.flood,
+                up: port.up,
+                ..PortSpec::new(&name, port.dp())
+            };
+            switch.pipeline().add_port(bridge, spec).unwrap();
+            let kind = match representor.end {
+                End::Wire => PortKind::Uplink,
+                End::Vf(vf) => PortKind::VfRepresentor(vf),
+            };
+            let ethdev = EthdevId(representor.port.id());
+            world =
+                world.with_port(port.dp(), PortInfo { name, kind, ethdev, domain, rx_queues: 1, caps: caps.clone() });
+        }
+        let adds: Vec<_> = rules.iter().map(|rule| RuleChange::Add { bridge, rule: rule.clone() }).collect();
+        switch.pipeline().apply(&adds).unwrap();
+        let ends: Vec<End> = representors.iter().map(|r| r.end).collect();
+        let left = vec![Vec::new(); ends.len()];
+        let mut rig = Rig {
+            profile: profile.to_owned(),
+            switch,
+            nic: handle,
+            bridge,
+            ends,
+            world,
+            left,
+            step: 0,
+            rules_peak: 0,
+            placements: HashMap::new(),
+            promised: (0, 0),
+            removed: Vec::new(),
+            troubles: Vec::new(),
+        };
+        rig.offload(offload);
+        rig
+    }
+
+    /// Turn offload on or off.
+    pub fn offload(&mut self, on: bool) {
+        self.world.admission = if on { Admission::All } else { Admission::Off };
+        self.switch.set_world(self.world.clone());
+        self.switch.fence();
+    }
+
+    fn lockstep(&self) -> &Lockstep {
+        self.switch.lockstep().unwrap()
+    }
+
+    /// Move the clock, and let go of what is too old.
+    pub fn advance(&self, to: Time) {
+        if self.lockstep().advance(to) {
+            self.switch.pipeline().expire(self.switch.clock().now());
+            self.lockstep().settle().unwrap();
+        }
+    }
+
+    /// A frame comes in at an end; the switch is run until it is quiet.
+    pub fn inject(&mut self, end: usize, frame: &[u8]) {
+        self.nic.inject(self.ends[end], frame).unwrap();
+        self.settle();
+    }
+
+    /// Frames come in at ends, together.
+    pub fn inject_all<'f>(&mut self, frames: impl Iterator<Item = (usize, &'f [u8])>) {
+        for (end, frame) in frames {
+            self.nic.inject(self.ends[end], frame).unwrap();
+        }
+        self.settle();
+    }
+
+    /// Do not keep what has left so far.
+    pub fn forget_left(&mut self) {
+        self.left.iter_mut().for_each(Vec::clear);
+    }
+
+    fn settle(&mut self) {
+        self.lockstep().settle().unwrap();
+        for (end, left) in self.ends.iter().zip(&mut self.left) {
+            left.extend(self.nic.collect(*end).unwrap().into_iter().map(|frame| (self.step, frame)));
+        }
+        self.step += 1;
+        self.rules_peak = self.rules_peak.max(self.nic.rule_count());
+    }
+
+    /// As [`Rig::inject`], and look whether a flow that is in hardware is handled there.
+    pub fn inject_watched(&mut self, end: usize, key: &FlowKey, frame: &[u8]) {
+        let mut key = *key;
+        key.in_port = dp(PORTS[end]).0.into();
+        let engine = self.switch.engine().clone();
+        let flows = self.switch.flows();
+        // Of two flows that match (both right, one made before a change of rules) one may be too much for hardware.
+        let full = |f: &&FlowInfo| engine.explain(f.flow.id).is_some_and(|s| s.placement == Placement::Full);
+        let meant = flows.iter().filter(|f| key.masked(&f.flow.mask) == f.flow.key).find(full);
+        // Hardware has a guard for packets whose TTL runs out: they are software's.
+        let expires = |f: &FlowInfo| key.nw_ttl <= 1 && f.flow.actions.contains(&DpAction::DecTtl);
+        let before = self.nic.stats().hardware;
+        self.inject(end, frame);
+        let kept = self.nic.stats().hardware - before;
+        match meant {
+            Some(flow) if expires(flow) => {}
+            Some(_) => self.promised = (self.promised.0 + kept, self.promised.1 + 1),
+            None if kept > 0 => self.troubles.push("hardware handled a packet of no flow that it has".to_owned()),
+            None => {}
+        }
+        self.note_placements();
+    }
+
+    fn note_placements(&mut self) {
+        if self.world.admission != Admission::All {
+            return;
+        }
+        for info in self.switch.flows() {
+            let placement = self.switch.engine().explain(info.flow.id).map(|s| s.placement);
+            self.placements.insert(info.flow.id, placement.unwrap_or(Placement::Moving));
+        }
+    }
+
+    /// What left in the last step, by end.
+    pub fn last_left(&self) -> Vec<Vec<&[u8]>> {
+        let last = self.step - 1;
+        let of = |left: &'_ [(usize, Vec<u8>)]| left.iter().rev().take_while(|(step, _)| *step == last).count();
+        self.left.iter().map(|l| l[l.len() - of(l)..].iter().map(|(_, frame)| &frame[..]).collect()).collect()
+    }
+
+    /// Change rules and wait for the fence, as the control API does.
+    pub fn change(&mut self, change: RuleChange) {
+        let applied = self.switch.pipeline().apply(&[change]).unwrap();
+        self.removed.extend(applied.removed.iter().map(|r| (r.entry.stats.packets, r.entry.stats.bytes)));
+        self.fence();
+    }
+
+    /// Wait until all changes are in force.
+    pub fn fence(&mut self) {
+        let ack = self.switch.fence();
+        if (ack.workers, &ack.hardware) != (WorkerFence::Fenced, &HardwareFence::Fenced) {
+            self.troubles.push(format!("a change is not in force: {:?}, {:?}", ack.workers, ack.hardware));
+        }
+    }
+
+    /// Packets and bytes of each rule.
+    fn rules(&self) -> Vec<(RuleName, Count)> {
+        let all = self.switch.pipeline().dump(self.bridge, &Select::default()).unwrap();
+        all.iter().map(|r| ((r.spec.table, r.spec.priority, r.spec.cookie), (r.stats.packets, r.stats.bytes))).collect()
+    }
+
+    /// As `shuntctl demo` reports it.
+    pub fn tally(&self) -> api::Tally {
+        let (nic, datapath) = (self.nic.stats(), self.switch.counters());
+        api::Tally {
+            frames_in: nic.frames_in,
+            copies: nic.copies + datapath.copies,
+            frames_out: nic.frames_out,
+            frames_dropped: nic.hardware_dropped
+                + nic.drops.values().sum::<u64>()
+                + datapath.drops.values().sum::<u64>(),
+            hardware: nic.hardware,
+            partial: nic.partial,
+            software: nic.software,
+        }
+    }
+
+    /// The end of the run.
+    pub fn finish(mut self) -> Run {
+        self.switch.fold();
+        let engine = self.switch.engine().status();
+        let tally = self.tally();
+        let mut troubles = std::mem::take(&mut self.troubles);
+        if tally.frames_in + tally.copies != tally.frames_out + tally.frames_dropped {
+            troubles.push(format!("frames do not add up: {tally:?}"));
+        }
+        if tally.hardware + tally.partial + tally.software != tally.frames_in {
+            troubles.push(format!("handlings do not add up: {tally:?}"));
+        }
+        let lost = self.nic.stats().drops;
+        if !lost.is_empty() {
+            troubles.push(format!("the NIC lost frames: {lost:?}"));
+        }
+        let anomalies = [
+            ("counter anomalies", engine.counter_anomalies),
+            ("unknown completions", engine.unknown_completions),
+            ("lost rules", engine.lost_rules),
+            ("stuck rules", engine.stuck_rules as u64),
+            ("dead devices", engine.dead.len() as u64),
+        ];
+        troubles.extend(anomalies.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{n} {what}")));
+        // Others, such as e810, take tagged packets only by rules that name tags: their rules may match less than their flows do.
+        let (kept, promised) = self.promised;
+        if self.profile == "connectx" && kept != promised {
+            troubles.push(format!("hardware handled {kept} of {promised} packets of flows that it has"));
+        }
+        let pipeline = self.switch.pipeline();
+        Run {
+            rules: self.rules(),
+            removed: self.removed,
+            misses: (0..8).map(|table| pipeline.table_misses(self.bridge, table)).collect(),
+            fdb: pipeline.fdb(self.bridge).iter().map(|e| (e.vlan, e.mac, e.port, e.used)).collect(),
+            left: self.left,
+            rules_peak: self.rules_peak,
+            tally,
+            engine,
+            placements: self.placements,
+            promised: self.promised,
+            troubles,
+        }
+    }
+}
+
+impl Run {
+    /// How this run differs from one without offload, or what is wrong with it; `None`: all is well.
+    pub fn fault(&self, off: &Run) -> Option<String> {
+        for (end, (got, want)) in self.left.iter().zip(&off.left).enumerate() {
+            if got == want {
+                continue;
+            }
+            let at = got.iter().zip(want).take_while(|(g, w)| g == w).count();
+            return Some(format!(
+                "end {end}, frame {at} of {}: {} instead of {}",
+                want.len(),
+                show(got.get(at)),
+                show(want.get(at))
+            ));
+        }
+        if self.rules != off.rules {
+            let differ = self.rules.iter().zip(&off.rules).find(|(g, w)| g != w);
+            return Some(format!("rule counters (with, without): {differ:?}"));
+        }
+        if self.removed != off.removed {
+            return Some(format!("counters of removed rules: {:?} instead of {:?}", self.removed, off.removed));
+        }
+        if self.misses != off.misses {
+            return Some(format!("table misses: {:?} instead of {:?}", self.misses, off.misses));
+        }
+        if self.fdb != off.fdb {
+            return Some(format!("learned addresses: {:?} instead of {:?}", self.fdb, off.fdb));
+        }
+        let sums = |t: &api::Tally| (t.frames_in, t.copies, t.frames_out, t.frames_dropped);
+        if sums(&self.tally) != sums(&off.tally) {
+            return Some(format!("tally: {:?} instead of {:?}", self.tally, off.tally));
+        }
+        self.troubles.first().cloned()
+    }
+}
+
+fn show(frame: Option<&(usize, Vec<u8>)>) -> String {
+    match frame {
+        None => "nothing".to_owned(),
+        Some((step, bytes)) => format!("[step {step}] {}", api::to_hex(&bytes[..bytes.len().min(160)])),
+    }
+}
