@@ -67,8 +67,12 @@ pub struct DpCounters {
     pub copies: u64,
     /// Drops by reason; reasons that never happened are left out.
     pub drops: BTreeMap<String, u64>,
-    /// How packets found their flow: `mark_hit`, `emc_hit`, `megaflow_hit`, `miss` and more.
+    /// How packets found their flow: `mark_hit`, `mark_unknown`, `emc_hit`, `megaflow_hit`, `miss`; those that never
+    /// happened are left out.
     pub lookups: BTreeMap<String, u64>,
+    /// What else workers counted: flows installed or refused, polls.
+    #[serde(default)]
+    pub events: BTreeMap<String, u64>,
     pub flows: usize,
     pub masks: usize,
     /// The CPU's time stamp counter when this was read.

@@ -39,7 +39,7 @@ fn commands_are_refused_in_one_line_that_names_the_object_and_change_nothing() {
         (add("ip,nw_dst=10.0.0.300,actions=drop"), &["10.0.0.300"]),
         (add("actions=frobnicate"), &["frobnicate"]),
         (add("actions=group:1"), &["group"]),
-        (add("table=255,actions=drop"), &["255"]),
+        (add("table=256,actions=drop"), &["256"]),
         (add("in_port=nosuch,actions=drop"), &["nosuch"]),
         (add("actions=output:nosuch"), &["nosuch"]),
         (vec!["flow", "add", "br9", "actions=drop"], &["br9"]),
@@ -56,7 +56,7 @@ fn commands_are_refused_in_one_line_that_names_the_object_and_change_nothing() {
         (vec!["port", "add", "br0", "x", "--type", "dpdk", "--devargs", "net_nosuch0"], &["net_nosuch0"]),
         (
             vec!["port", "add", "br0", "x", "--type", "dpdk", "--devargs", "net_pcap0,rx_pcap=/nosuch.pcap"],
-            &["net_pcap0"],
+            &["/nosuch.pcap"],
         ),
         (vec!["port", "add", "br0", "x", "--type", "dpdk", "--devargs", "net_null0", "--ofport", "1"], &["1", "wire"]),
         (vec!["port", "add", "br0", "x", "--type", "dpdk", "--devargs", "net_null0", "--ofport", "65530"], &["65530"]),

@@ -26,10 +26,15 @@ pub enum DaemonError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("{source}{}", said.as_ref().map(|s| format!(" ({s})")).unwrap_or_default())]
+    Eal { source: dpdk::EalError, said: Option<String> },
+    #[error(
+        "datapath: {mbufs} packet buffers need {need} MiB, and have {have} MiB of the {memory} MiB of memory; raise memory_mib in \
+         the section [datapath] of the configuration (or --memory), or lower mbufs"
+    )]
+    Memory { mbufs: u32, need: u64, have: u64, memory: u64 },
     #[error(transparent)]
-    Eal(#[from] dpdk::EalError),
-    #[error(transparent)]
-    Mempool(#[from] dpdk::MempoolError),
+    Mempool(dpdk::MempoolError),
     #[error(transparent)]
     Mock(#[from] MockError),
     #[error(transparent)]
@@ -104,6 +109,7 @@ async fn age(control: Arc<Control>) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        dpdk::log::take().iter().for_each(|line| tracing::warn!("DPDK: {line}"));
         let control = control.clone();
         if let Ok(Err(e)) = tokio::task::spawn_blocking(move || control.expire()).await {
             tracing::error!("{e}");
@@ -120,9 +126,18 @@ pub fn build(
     desired: Desired,
 ) -> Result<Control, DaemonError> {
     let memory_mib = u64::from(memory.unwrap_or(config.datapath.memory_mib));
-    let eal = Eal::init(EalConfig { memory_mib, ..EalConfig::default() })?;
+    if let Err(e) = dpdk::log::redirect() {
+        tracing::warn!("DPDK's log goes to standard error: {e}");
+    }
+    let eal = Eal::init(EalConfig { memory_mib, ..EalConfig::default() })
+        .map_err(|source| DaemonError::Eal { source, said: dpdk::log::take().pop() })?;
     let pool_config = MempoolConfig { size: config.datapath.mbufs, ..MempoolConfig::default() };
-    let pool = Mempool::new(eal, "packets", pool_config)?;
+    let pool = Mempool::new(eal, "packets", pool_config).map_err(|e| match e {
+        dpdk::MempoolError::NoMemory { size, need, have, .. } => {
+            DaemonError::Memory { mbufs: size, need: need.div_ceil(1 << 20), have: have >> 20, memory: memory_mib }
+        }
+        other => DaemonError::Mempool(other),
+    })?;
     let virtual_clock = mock.is_some_and(|m| m.lockstep).then(|| Arc::new(VirtualClock::default()));
     let clock: Arc<dyn Clock> = match &virtual_clock {
         Some(clock) => clock.clone(),

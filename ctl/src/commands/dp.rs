@@ -55,5 +55,6 @@ fn text(c: &DpCounters) -> String {
     let rows = fixed.iter().map(|(name, n)| [(*name).to_owned(), n.to_string()]);
     let lookups = c.lookups.iter().map(|(name, n)| [format!("lookup {name}"), n.to_string()]);
     let drops = c.drops.iter().map(|(name, n)| [format!("drop {name}"), n.to_string()]);
-    table(["counter", "value"], rows.chain(lookups).chain(drops))
+    let events = c.events.iter().map(|(name, n)| [name.clone(), n.to_string()]);
+    table(["counter", "value"], rows.chain(lookups).chain(drops).chain(events))
 }

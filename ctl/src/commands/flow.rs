@@ -39,7 +39,7 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
         out.print(&ack, output::ack)
     };
     match verb {
-        Verb::Add { bridge, flow } => add(&bridge, vec![flow]),
+        Verb::Add { bridge, flow } => add(&bridge, vec![flow.clone()]).map_err(|e| name_flow(e, &flow)),
         Verb::AddFile { bridge, file } => {
             let text = read(&file)?;
             // Comments and blank lines go, numbers of lines stay: errors name them.
@@ -67,6 +67,20 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.is_empty())
 }
 
+/// The one flow that was given, instead of its number.
+fn name_flow(error: Error, flow: &str) -> Error {
+    const LONGEST: usize = 60;
+    match error {
+        Error::Refused(mut e) if e.object == "flow 1 of 1" => {
+            let shown: String = flow.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let more = if flow.chars().nth(LONGEST).is_some() { "..." } else { "" };
+            e.object = format!("flow `{shown}{more}`");
+            Error::Refused(e)
+        }
+        other => other,
+    }
+}
+
 /// The daemon counts flows; a person counts lines of the file.
 fn name_line(error: Error, file: &Path, text: &str) -> Error {
     match error {
@@ -85,8 +99,10 @@ fn parse(file: &Path, out: Output) -> Result<()> {
     let text = read(file)?;
     let mut parsed = Vec::new();
     for (line, flow) in lines(&text) {
-        let rule = ::flow::text::parse_flow(flow, &::flow::text::NoPorts)
+        let mut notes = Vec::new();
+        let rule = ::flow::text::parse_flow_noting(flow, &::flow::text::NoPorts, &mut notes)
             .map_err(|e| Error::Input(format!("{}:{line}: {e}", file.display())))?;
+        notes.iter().for_each(|note| eprintln!("shuntctl: warning: {}:{line}: {note}", file.display()));
         parsed.push(::flow::text::format_rule(&rule));
     }
     out.print(&parsed, |p| p.join("\n"))

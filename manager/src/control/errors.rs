@@ -21,7 +21,14 @@ pub(super) fn pipeline(object: impl Into<String>, error: &FlowError) -> Error {
         FlowError::NumbersExhausted(_) => ErrorKind::Full,
         FlowError::NumberReserved(_) | FlowError::BadVlan(_) | FlowError::Change { .. } => ErrorKind::Invalid,
     };
-    Error::new(kind, object, error)
+    about(kind, object, error)
+}
+
+/// An error about `object`. Rooms name the object in their messages; it is named once.
+pub fn about(kind: ErrorKind, object: impl Into<String>, message: impl std::fmt::Display) -> Error {
+    let (object, message) = (object.into(), message.to_string());
+    let rest = message.strip_prefix(&object).map(|rest| rest.trim_start_matches(':').trim_start().to_owned());
+    Error::new(kind, object, rest.unwrap_or(message))
 }
 
 /// There is no such bridge.

@@ -8,8 +8,9 @@ use api::{Ack, Error, FlowView, FlowsAdd, FlowsDelete};
 use flow::OfPort;
 use flow::clock::Time;
 use flow::rule::RuleSpec;
-use flow::text;
+use flow::text::{self, Note};
 use std::sync::MutexGuard;
+use std::time::Duration;
 
 impl Inner {
     /// The port names of a bridge, as text may use them.
@@ -132,9 +133,26 @@ fn parse(text: &str, names: &dyn text::PortNames) -> Result<RuleSpec, String> {
     let mut notes = Vec::new();
     let rule = text::parse_flow_noting(text, names, &mut notes).map_err(|e| e.to_string())?;
     match notes.first() {
-        Some(note) => Err(note.to_string()),
         None => Ok(rule),
+        Some(Note::LeftOut { field, needs }) => {
+            let field = written(text, field);
+            Err(format!("`{field}` needs {needs} in the match too; without it the flow would match more than it says"))
+        }
+        Some(Note::Cut { key, value, bits }) => Err(format!("`{value}` for `{key}` does not fit its {bits} bits")),
+        Some(other) => Err(format!("{other}; leave that end away")),
     }
+}
+
+/// The field as the flow's author wrote it: `tcp_dst` is another name of `tp_dst`.
+fn written<'a>(text: &'a str, field: &'a str) -> &'a str {
+    let end = field.rsplit('_').next().unwrap_or(field);
+    let matching = text.split("actions").next().unwrap_or(text);
+    let mut keys = matching.split([',', ' ', '\t']).map(|part| part.split('=').next().unwrap_or(part));
+    let same = |key: &&str| {
+        *key == field
+            || field.starts_with("tp_") && key.strip_suffix(end).is_some_and(|k| ["tcp_", "udp_", "sctp_"].contains(&k))
+    };
+    keys.find(same).unwrap_or(field)
 }
 
 fn delete(bridge: &str, rule: &RuleSpec) -> Change {
@@ -150,7 +168,9 @@ fn forget(inner: &mut Inner, changes: &[Change]) {
 }
 
 fn view(rule: &RuleEntry, now: Time) -> FlowView {
+    // In milliseconds, as Open vSwitch keeps it.
     let duration = now.since(rule.created);
+    let duration = duration - Duration::from_nanos(u64::from(duration.subsec_nanos()) % 1_000_000);
     let (packets, bytes) = (rule.stats.packets, rule.stats.bytes);
     let stats = text::RuleStats { packets, bytes, duration, idle_age: None };
     FlowView {

@@ -14,7 +14,7 @@ mod ports;
 mod restore;
 mod views;
 
-pub use errors::invalid;
+pub use errors::{about, invalid};
 
 use crate::nic::Nic;
 use crate::state::{Change, Desired, Store, StoreError};

@@ -3,7 +3,9 @@
 use super::Control;
 use super::offload::{handled, reason};
 use api::{DpCounters, DpFlowView, Error, Show};
-use flow::dp::ActionList;
+use flow::dp::{ActionList, DpAction, DpFlow};
+use flow::{DpPort, FieldId};
+use std::collections::HashMap;
 
 impl Control {
     /// Everything at a glance.
@@ -24,6 +26,7 @@ impl Control {
     /// All datapath flows.
     pub fn dp_flows(&self) -> Vec<DpFlowView> {
         let now = self.switch.clock().now();
+        let names = self.port_names();
         let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let mut views: Vec<_> = self
             .switch
@@ -33,8 +36,8 @@ impl Control {
                 let status = self.switch.engine().explain(f.flow.id);
                 DpFlowView {
                     id: f.flow.id.0,
-                    flow: flow::text::format_dp_flow(&f.flow.key, &f.flow.mask),
-                    actions: ActionList(&f.flow.actions).to_string(),
+                    flow: named_flow(&f.flow, &names),
+                    actions: named_actions(&f.flow.actions, &names),
                     handled: handled(status.as_ref()),
                     reasons: status.iter().flat_map(|s| &s.refusals).map(reason).collect(),
                     software_packets: f.software.packets,
@@ -50,8 +53,36 @@ impl Control {
         views
     }
 
+    fn port_names(&self) -> HashMap<DpPort, String> {
+        let inner = self.lock();
+        inner.ports.values().filter_map(|p| Some((p.state.clone().ok()?, p.port.name.clone()))).collect()
+    }
+
     /// Counters of all workers.
     pub fn dp_counters(&self) -> DpCounters {
         self.switch.counters()
+    }
+}
+
+/// Key and mask in OVS's form, with the input port's name for its number.
+fn named_flow(flow: &DpFlow, names: &HashMap<DpPort, String>) -> String {
+    let text = flow::text::format_dp_flow(&flow.key, &flow.mask);
+    let number = flow.key.get(FieldId::InPort).and_then(|v| u32::try_from(v.0).ok());
+    match number.and_then(|n| Some((n, names.get(&DpPort(n))?))) {
+        Some((n, name)) => text.replacen(&format!("in_port({n})"), &format!("in_port({name})"), 1),
+        None => text,
+    }
+}
+
+/// Actions in OVS's form, with ports' names for their numbers.
+fn named_actions(actions: &[DpAction], names: &HashMap<DpPort, String>) -> String {
+    let text = |action: &DpAction| match action {
+        DpAction::Output(port) => names.get(port).cloned().unwrap_or_else(|| port.to_string()),
+        other => ActionList(std::slice::from_ref(other)).to_string(),
+    };
+    if actions.is_empty() {
+        ActionList(actions).to_string()
+    } else {
+        actions.iter().map(text).collect::<Vec<_>>().join(",")
     }
 }

@@ -94,7 +94,7 @@ impl Nic {
         let report = representors::converge(&desired, self.kernel()?).map_err(|e| match &e {
             ConvergeError::Observe(e) => observe_error(&object, e),
             ConvergeError::Plan(e) => plan_error(&object, e),
-            other => Error::new(ErrorKind::Failed, object, other),
+            other => about(ErrorKind::Failed, &object, other),
         })?;
         Ok(report.steps.iter().map(|s| s.step.to_string()).collect())
     }
@@ -131,7 +131,7 @@ fn steps(plan: &Plan) -> Vec<String> {
 
 fn observe_error(object: &str, e: &ObserveError) -> Error {
     let kind = if matches!(e, ObserveError::NoSuchNic(_)) { ErrorKind::NotFound } else { ErrorKind::Failed };
-    Error::new(kind, object, e)
+    about(kind, object, e)
 }
 
 fn plan_error(object: &str, e: &PlanError) -> Error {
@@ -140,5 +140,13 @@ fn plan_error(object: &str, e: &PlanError) -> Error {
         PlanError::VfsInUse { .. } => ErrorKind::Conflict,
         _ => ErrorKind::Invalid,
     };
-    Error::new(kind, object, e)
+    about(kind, object, e)
+}
+
+/// The rooms below name the PF first; `object` has it already.
+fn about(kind: ErrorKind, object: &str, message: impl std::fmt::Display) -> Error {
+    let message = message.to_string();
+    let pf = object.trim_start_matches("eswitch ");
+    let rest = message.strip_prefix(pf).map(|rest| rest.trim_start_matches(':').trim_start().to_owned());
+    Error::new(kind, object, rest.unwrap_or(message))
 }

@@ -62,7 +62,7 @@ impl MockSide {
         let vfs = handle.vfs();
         let kernel = FakeKernel::new();
         let name = PF.trim_start_matches("pci/");
-        kernel.add_nic(NicSpec::new(mocks::kernel::Profile::Mlx5, name, "ens1f0np0").total_vfs(vfs.max(8)));
+        kernel.add_nic(NicSpec::new(mocks::kernel::Profile::Mlx5, name, "ens1f0np0").total_vfs(vfs));
         let caps = Arc::new(handle.capabilities());
         let ends = End::all(vfs).collect();
         let side = MockSide { args: args.clone(), handle, representors, caps, ends, left: Vec::new(), kernel };

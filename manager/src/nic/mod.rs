@@ -7,7 +7,7 @@ pub use mock::{MockError, MockSide};
 
 use crate::config::DatapathConfig;
 use api::{Error, ErrorKind};
-use dpdk::{Eal, Mempool, Port, PortConfig};
+use dpdk::{Eal, Mempool, Port, PortConfig, PortError};
 use offload::{Capabilities, EswitchDomain, EthdevId, PortInfo, PortKind};
 use representors::{Kernel, RepName};
 use std::str::FromStr;
@@ -44,7 +44,54 @@ impl DeviceError {
 
 /// Make a DPDK port of devargs, ready to be polled.
 pub fn attach(eal: &'static Eal, pool: &Mempool, devargs: &str) -> Result<Port, DeviceError> {
-    datapath::attach(eal, devargs, &PortConfig::default(), pool).map_err(|e| DeviceError::new(ErrorKind::Failed, e))
+    check_captures(devargs)?;
+    // What DPDK has said so far is about something else.
+    dpdk::log::take().iter().for_each(|line| tracing::warn!("DPDK: {line}"));
+    datapath::attach(eal, devargs, &PortConfig::default(), pool).map_err(|e| {
+        // The driver's own words come first; after them EAL says at every layer that it failed.
+        let said = dpdk::log::take().into_iter().next();
+        let said = said.map(|line| line.trim_start_matches("EAL: ").to_owned());
+        match e {
+            PortError::Attach { errno, .. } => {
+                let why = said.unwrap_or_else(|| errno.to_string());
+                DeviceError::new(ErrorKind::Invalid, format!("DPDK does not take devargs `{devargs}`: {why}")).remedy(
+                    "look at the driver's name, its arguments and its package (librte-net-*), and whether the device is there",
+                )
+            }
+            PortError::TooManyPorts { limit, .. } => {
+                DeviceError::new(ErrorKind::Full, format!("DPDK has {limit} ports, and no more (RTE_MAX_ETHPORTS)"))
+                    .remedy("remove another port first; each representor of a mock NIC is one")
+            }
+            PortError::BadName { reason, .. } => DeviceError::new(ErrorKind::Invalid, format!("devargs: {reason}")),
+            other => DeviceError::new(
+                ErrorKind::Failed,
+                said.map_or_else(|| other.to_string(), |said| format!("{other} ({said})")),
+            ),
+        }
+    })
+}
+
+/// Largest capture that is read through before DPDK gets it, in bytes.
+const CHECKED: u64 = 1 << 28;
+
+/// Whether the files that net_pcap is to read are captures, as far as their last frame: the driver would stop at a bad
+/// frame without a word.
+fn check_captures(devargs: &str) -> Result<(), DeviceError> {
+    if !devargs.starts_with("net_pcap") {
+        return Ok(());
+    }
+    for path in devargs.split(',').filter_map(|part| part.strip_prefix("rx_pcap=")) {
+        let unreadable = |e: std::io::Error| {
+            DeviceError::new(ErrorKind::Invalid, format!("rx_pcap {path}: {e}"))
+                .remedy("name a capture that shuntd can read")
+        };
+        if std::fs::metadata(path).map_err(unreadable)?.len() > CHECKED {
+            continue;
+        }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        api::read_capture(path, &bytes).map_err(|e| DeviceError::new(ErrorKind::Invalid, format!("rx_pcap {e}")))?;
+    }
+    Ok(())
 }
 
 /// What a representor stands for: `uplink`, or a VF of PF 0 of this host (`pf0vf3`).

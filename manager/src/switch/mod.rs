@@ -240,17 +240,17 @@ impl Switch {
         let all = self.datapath.counters();
         let drops = DropReason::ALL.iter().map(|r| (r.name().to_owned(), all.drops_by(*r))).filter(|(_, n)| *n > 0);
         let base = ["rx", "tx", "copies"];
-        let lookups: BTreeMap<_, _> = all
-            .named()
-            .filter(|(name, n)| !base.contains(name) && *n > 0)
-            .map(|(name, n)| (name.to_owned(), n))
-            .collect();
+        let ways = ["mark_hit", "mark_unknown", "emc_hit", "megaflow_hit", "miss"];
+        let others = all.named().filter(|(name, n)| !base.contains(name) && *n > 0);
+        let (lookups, events): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            others.map(|(name, n)| (name.to_owned(), n)).partition(|(name, _)| ways.contains(&name.as_str()));
         DpCounters {
             rx_packets: all.rx,
             tx_packets: all.tx,
             copies: all.copies,
             drops: drops.collect(),
             lookups,
+            events,
             flows: self.datapath.flow_count(),
             cycles: dpdk::cycles(),
             cycles_per_second: dpdk::tsc_hz(self.eal),
