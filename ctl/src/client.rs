@@ -43,11 +43,6 @@ impl Client {
         self.request(Method::DELETE, path, body)
     }
 
-    /// Whether somebody listens on the socket.
-    pub fn is_up(&self) -> bool {
-        std::os::unix::net::UnixStream::connect(&self.socket).is_ok()
-    }
-
     fn request<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T> {
         let body = match body {
             Some(body) => serde_json::to_vec(body).map_err(|e| self.protocol(e))?,

@@ -102,7 +102,7 @@ impl Revalidation {
                 let again = translate_again(shared, &entry.flow);
                 if !still_right(&entry.flow, &again) {
                     wrong.push(entry);
-                } else if again.deps != entry.flow.deps {
+                } else {
                     shared.registry.lock().set_deps(&entry, &again.deps);
                 }
             }

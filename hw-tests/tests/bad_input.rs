@@ -44,6 +44,8 @@ fn commands_are_refused_in_one_line_that_names_the_object_and_change_nothing() {
         (add("actions=output:nosuch"), &["nosuch"]),
         (vec!["flow", "add", "br9", "actions=drop"], &["br9"]),
         (vec!["flow", "dump", "br9"], &["br9"]),
+        (vec!["flow", "del", "br0", "tcp_dst=80"], &["tcp_dst", "tcp"]),
+        (vec!["flow", "dump", "br0", "tcp_dst=80"], &["tcp_dst", "tcp"]),
         (vec!["bridge", "add", "br0"], &["br0"]),
         (vec!["bridge", "add", "a/b"], &["a/b"]),
         (vec!["bridge", "add", "much-too-long-a-name"], &["much-too-long-a-name"]),

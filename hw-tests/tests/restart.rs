@@ -75,3 +75,23 @@ fn no_acknowledged_rule_is_lost_in_twenty_crashes_at_random_moments() {
     println!("{} rules acknowledged in 20 rounds, none lost", acknowledged.len());
     assert!(acknowledged.len() >= 40, "only {} rules were acknowledged: the test saw too little", acknowledged.len());
 }
+
+#[test]
+fn flags_that_say_how_to_add_a_rule_do_not_stand_in_the_way_of_a_restart() {
+    let mut rig = Rig::start("tiny,vfs=1").unwrap();
+    rig.ok(&["bridge", "add", "br0", "--fail-mode", "secure"]).unwrap();
+    rig.ok(&["flow", "add", "br0", "check_overlap,priority=5,tcp,nw_src=10.0.0.1,actions=drop"]).unwrap();
+    rig.ok(&["flow", "add", "br0", "priority=5,ip,actions=drop"]).unwrap();
+    let before = matches(&rig);
+    rig.restart().unwrap();
+    assert_eq!(matches(&rig), before);
+}
+
+#[test]
+fn a_standalone_bridge_whose_first_rule_was_removed_comes_back_without_it() {
+    let mut rig = Rig::start("tiny,vfs=1").unwrap();
+    rig.ok(&["bridge", "add", "br0"]).unwrap();
+    rig.ok(&["flow", "del", "br0"]).unwrap();
+    rig.restart().unwrap();
+    assert_eq!(matches(&rig), BTreeSet::new());
+}

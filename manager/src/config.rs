@@ -20,6 +20,8 @@ pub struct Config {
 pub struct DatapathConfig {
     /// Memory that DPDK takes, in MiB. Used when there are no huge pages.
     pub memory_mib: u32,
+    /// PCI devices that ports may be made of (`0000:03:00.0`), with devargs where needed; no other is touched.
+    pub pci: Vec<String>,
     /// Packet buffers.
     pub mbufs: u32,
     /// CPU that the PMD thread runs on; any when absent.
@@ -32,7 +34,14 @@ pub struct DatapathConfig {
 
 impl Default for DatapathConfig {
     fn default() -> Self {
-        DatapathConfig { memory_mib: 256, mbufs: 32_767, pmd_cpu: None, flow_limit: 200_000, max_idle_ms: 10_000 }
+        DatapathConfig {
+            memory_mib: 256,
+            pci: Vec::new(),
+            mbufs: 32_767,
+            pmd_cpu: None,
+            flow_limit: 200_000,
+            max_idle_ms: 10_000,
+        }
     }
 }
 

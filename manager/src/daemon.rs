@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How often rules and addresses are looked at for their age.
 const AGEING: Duration = Duration::from_secs(1);
 
+/// How long requests under way may take at the end.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
 /// Why the daemon ended.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
@@ -55,7 +58,7 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(io("tokio runtime"))?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     // The socket first: a second daemon ends here, before it touches state or devices.
     let listener = http::listen(&socket)?;
     let bound = Bound(socket.clone());
@@ -74,6 +77,9 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
         ageing.abort();
         Ok::<_, DaemonError>(())
     })?;
+    // The state file is let go before the socket is: whoever sees the socket gone can start another daemon.
+    drop(entered);
+    runtime.shutdown_timeout(SHUTDOWN);
     drop(bound);
     Ok(())
 }
@@ -129,7 +135,7 @@ pub fn build(
     if let Err(e) = dpdk::log::redirect() {
         tracing::warn!("DPDK's log goes to standard error: {e}");
     }
-    let eal = Eal::init(EalConfig { memory_mib, ..EalConfig::default() })
+    let eal = Eal::init(EalConfig { memory_mib, pci_allow: config.datapath.pci.clone(), ..EalConfig::default() })
         .map_err(|source| DaemonError::Eal { source, said: dpdk::log::take().pop() })?;
     let pool_config = MempoolConfig { size: config.datapath.mbufs, ..MempoolConfig::default() };
     let pool = Mempool::new(eal, "packets", pool_config).map_err(|e| match e {

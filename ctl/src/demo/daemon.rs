@@ -40,11 +40,13 @@ impl Daemon {
             .map_err(|e| failed(&format!("cannot start {}", program.display()), e))?;
         let mut daemon = Daemon { child, client: Client::new(socket), _dir: dir };
         let start = Instant::now();
-        while !daemon.client.is_up() {
+        // It listens before it is ready: devices come after the socket.
+        while daemon.client.get::<api::Show>(api::paths::SHOW).is_err() {
             let ended = daemon.child.try_wait().map_err(|e| failed("shuntd", e))?;
             if ended.is_some() || start.elapsed() > START {
                 let said = std::fs::read_to_string(&log).unwrap_or_default();
-                let line = said.lines().last().unwrap_or("it said nothing").trim_start_matches("shuntd: ");
+                let line = said.lines().find(|l| !l.trim().is_empty()).unwrap_or("it said nothing");
+                let line = line.trim_start_matches("shuntd: ").trim_start_matches("error: ");
                 return Err(Error::Demo(format!("shuntd did not start: {line}")));
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const ENDS: usize = 5;
 /// Frames of one request.
 const CHUNK: usize = 256;
+/// Frames after which what left is collected.
+const COLLECT_AFTER: usize = 4096;
 /// How long a replay that is not in lockstep takes, at least as fast as this allows.
 const REPLAY: Duration = Duration::from_secs(3);
 /// How long the switch may take to become quiet.
@@ -60,10 +62,10 @@ pub fn run(args: &Args, out: Output) -> Result<()> {
     let daemon = daemon::Daemon::start(&args.profile, ENDS - 1, args.lockstep)?;
     let client = &daemon.client;
     set_up(client, rules, args.offload == Switch::On)?;
-    inject(client, &frames, args.lockstep)?;
-    let mock = quiet(client)?;
+    let mut left = inject(client, &frames, args.lockstep)?;
+    let mock = quiet(client, frames.len())?;
     let flows: Vec<DpFlowView> = client.get(paths::DP_FLOWS)?;
-    let left: Collected = client.post(paths::MOCK_COLLECT, &())?;
+    collect(client, &mut left)?;
     if let Some(dir) = &args.out {
         traffic::write(dir, &mock.ends, &left)?;
     }
@@ -92,8 +94,9 @@ fn set_up(client: &Client, flows: Vec<String>, offload: bool) -> Result<()> {
 }
 
 /// Send the frames in. In lockstep the daemon takes its time; otherwise the pace is set here, so that flows
-/// are learned and put into hardware while traffic runs.
-fn inject(client: &Client, frames: &[api::Frame], lockstep: bool) -> Result<()> {
+/// are learned and put into hardware while traffic runs. What left meanwhile is collected, so that no end overflows.
+fn inject(client: &Client, frames: &[api::Frame], lockstep: bool) -> Result<Collected> {
+    let mut left = Collected::default();
     let chunk = if lockstep { CHUNK } else { frames.len().div_ceil(1500).clamp(1, CHUNK) };
     let start = Instant::now();
     let chunks = frames.len().div_ceil(chunk).max(1);
@@ -103,17 +106,28 @@ fn inject(client: &Client, frames: &[api::Frame], lockstep: bool) -> Result<()> 
             let due = REPLAY.mul_f64((i + 1) as f64 / chunks as f64);
             std::thread::sleep(due.saturating_sub(start.elapsed()));
         }
+        if (i + 1) % COLLECT_AFTER.div_ceil(chunk) == 0 {
+            collect(client, &mut left)?;
+        }
     }
+    Ok(left)
+}
+
+/// Take what has left the outside ends.
+fn collect(client: &Client, left: &mut Collected) -> Result<()> {
+    let more: Collected = client.post(paths::MOCK_COLLECT, &())?;
+    left.frames.extend(more.frames);
     Ok(())
 }
 
-/// Wait until nothing is under way: the books balance and stay as they are.
-fn quiet(client: &Client) -> Result<MockView> {
+/// Wait until nothing is under way: all frames have moved, the books balance and stay as they are.
+fn quiet(client: &Client, injected: usize) -> Result<MockView> {
     let start = Instant::now();
     let mut last: Option<MockView> = None;
     loop {
         let now: MockView = client.get(paths::MOCK_COUNTERS)?;
-        if now.tally.balances() && last.as_ref().is_some_and(|l| l.tally == now.tally) {
+        let all = now.tally.frames_in == injected as u64;
+        if all && now.tally.balances() && last.as_ref().is_some_and(|l| l.tally == now.tally) {
             return Ok(now);
         }
         if start.elapsed() > QUIET {

@@ -30,7 +30,8 @@ pub use error::{FileError, Note, ParseError};
 pub use format::field_value;
 pub use megaflow::format_dp_flow;
 pub use parse::{
-    FlowFilter, parse_filter, parse_flow, parse_flow_noting, parse_flows, parse_flows_noting, parse_match,
+    FlowFilter, parse_filter, parse_filter_noting, parse_flow, parse_flow_noting, parse_flows, parse_flows_noting,
+    parse_match,
 };
 pub use ports::{NoPorts, PortNames};
 pub use print::{RuleStats, format_actions, format_dump, format_match, format_rule};

@@ -132,12 +132,25 @@ impl FlowFilter {
 /// # Errors
 /// As [`parse_flow`]; and keys that a filter does not have.
 pub fn parse_filter(text: &str, strict: bool, ports: &dyn PortNames) -> Result<FlowFilter, ParseError> {
-    let (mut filter, mut notes) = (FlowFilter::default(), Vec::new());
+    parse_filter_noting(text, strict, ports, &mut Vec::new())
+}
+
+/// As [`parse_filter`], and tells what was changed in silence: a field that was left out makes a filter select more.
+///
+/// # Errors
+/// As [`parse_filter`].
+pub fn parse_filter_noting(
+    text: &str,
+    strict: bool,
+    ports: &dyn PortNames,
+    notes: &mut Vec<Note>,
+) -> Result<FlowFilter, ParseError> {
+    let mut filter = FlowFilter::default();
     if strict {
         filter.priority = Some(crate::rule::DEFAULT_PRIORITY);
     }
     for (key, value) in Pairs(text) {
-        if match_key(&mut filter.matching, key, value, ports, &mut notes)? {
+        if match_key(&mut filter.matching, key, value, ports, notes)? {
             continue;
         }
         match key {
@@ -164,7 +177,7 @@ pub fn parse_filter(text: &str, strict: bool, ports: &dyn PortNames) -> Result<F
             _ => return Err(out_of_place(key, "a filter has a match, `table`, `cookie=VALUE/MASK` and `out_port`")),
         }
     }
-    normalise(&mut filter.matching, &mut notes)?;
+    normalise(&mut filter.matching, notes)?;
     Ok(filter)
 }
 

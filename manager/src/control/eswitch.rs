@@ -32,7 +32,15 @@ impl Control {
     pub fn eswitch_set(&self, set: EswitchSet) -> Result<EswitchPlan, Error> {
         let mut inner = self.change()?;
         let steps = inner.nic.plan(&set)?;
-        if set.dry_run || steps.is_empty() {
+        if set.dry_run {
+            return Ok(EswitchPlan { steps, applied: false });
+        }
+        // What is desired stays desired until something else is: a set without VFs leaves their number.
+        let kept = inner.desired.eswitches.get(&set.pf).and_then(|before| before.vfs);
+        let wish = EswitchSet { vfs: set.vfs.or(kept), ..set.clone() };
+        if steps.is_empty() {
+            inner.desired.eswitches.insert(wish.pf.clone(), wish.clone());
+            self.commit(inner, vec![Change::Eswitch(wish)], 0)?;
             return Ok(EswitchPlan { steps, applied: false });
         }
         let used: Vec<_> = inner
@@ -50,8 +58,8 @@ impl Control {
             .remedy("remove these ports first; --dry-run shows the plan"));
         }
         let steps = inner.nic.converge(&set)?;
-        inner.desired.eswitches.insert(set.pf.clone(), set.clone());
-        self.commit(inner, vec![Change::Eswitch(set)], 1)?;
+        inner.desired.eswitches.insert(wish.pf.clone(), wish.clone());
+        self.commit(inner, vec![Change::Eswitch(wish)], 1)?;
         Ok(EswitchPlan { steps, applied: true })
     }
 }

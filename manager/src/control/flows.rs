@@ -7,7 +7,7 @@ use ::pipeline::{FlowError, RuleChange, RuleEntry, Select};
 use api::{Ack, Error, FlowView, FlowsAdd, FlowsDelete};
 use flow::OfPort;
 use flow::clock::Time;
-use flow::rule::RuleSpec;
+use flow::rule::{RuleFlags, RuleSpec};
 use flow::text::{self, Note};
 use std::sync::MutexGuard;
 use std::time::Duration;
@@ -81,7 +81,10 @@ impl Control {
 
     /// Take rules whose time is over out of the switch and the state. Called every second or so.
     pub fn expire(&self) -> Result<(), Error> {
-        let inner = self.lock();
+        // Hits that were not counted yet keep a rule from idling out.
+        self.switch.fold();
+        let mut inner = self.lock();
+        self.finish_removals(&mut inner);
         let (inner, changes) = self.expire_locked(inner);
         if changes.is_empty() {
             return Ok(());
@@ -105,8 +108,13 @@ impl Control {
     }
 
     fn select(&self, inner: &Inner, bridge: &str, matching: &str, strict: bool) -> Result<Select, Error> {
-        let filter = text::parse_filter(matching, strict, &inner.names(self, bridge))
-            .map_err(|e| invalid(format!("match `{matching}`"), e))?;
+        let object = || format!("match `{matching}`");
+        let mut notes = Vec::new();
+        let filter = text::parse_filter_noting(matching, strict, &inner.names(self, bridge), &mut notes)
+            .map_err(|e| invalid(object(), e))?;
+        if let Some(note) = notes.first() {
+            return Err(invalid(object(), said(matching, note)));
+        }
         Ok(Select {
             table: filter.table,
             matching: filter.matching,
@@ -119,11 +127,14 @@ impl Control {
 
 /// A rule as the state file keeps it.
 pub(super) fn put(bridge: &str, rule: &RuleSpec) -> Change {
+    // These say how to add it, not what it is: added again after a restart, in another order, it must not be refused.
+    let mut rule = rule.clone();
+    rule.flags.remove(RuleFlags::CHECK_OVERLAP | RuleFlags::RESET_COUNTS);
     Change::PutRule {
         bridge: bridge.to_owned(),
         key: rule_key(rule.table, rule.priority, &rule.matching),
         // The form of a dump: the only one that reads back as the very same rule.
-        text: text::format_dump(rule, &text::RuleStats::default()),
+        text: text::format_dump(&rule, &text::RuleStats::default()),
     }
 }
 
@@ -132,14 +143,18 @@ pub(super) fn put(bridge: &str, rule: &RuleSpec) -> Change {
 fn parse(text: &str, names: &dyn text::PortNames) -> Result<RuleSpec, String> {
     let mut notes = Vec::new();
     let rule = text::parse_flow_noting(text, names, &mut notes).map_err(|e| e.to_string())?;
-    match notes.first() {
-        None => Ok(rule),
-        Some(Note::LeftOut { field, needs }) => {
+    notes.first().map_or(Ok(rule), |note| Err(said(text, note)))
+}
+
+/// What ovs-ofctl would have changed in silence, as an error.
+fn said(text: &str, note: &Note) -> String {
+    match note {
+        Note::LeftOut { field, needs } => {
             let field = written(text, field);
-            Err(format!("`{field}` needs {needs} in the match too; without it the flow would match more than it says"))
+            format!("`{field}` needs {needs} in the match too; without it the flow would match more than it says")
         }
-        Some(Note::Cut { key, value, bits }) => Err(format!("`{value}` for `{key}` does not fit its {bits} bits")),
-        Some(other) => Err(format!("{other}; leave that end away")),
+        Note::Cut { key, value, bits } => format!("`{value}` for `{key}` does not fit its {bits} bits"),
+        other => format!("{other}; leave that end away"),
     }
 }
 

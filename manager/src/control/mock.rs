@@ -2,6 +2,7 @@
 
 use super::Control;
 use super::errors::invalid;
+use crate::switch::Lockstep;
 use api::{Collected, Error, ErrorKind, Frame, Inject, MockView, Tally, from_hex, to_hex};
 use flow::clock::Time;
 
@@ -26,28 +27,31 @@ impl Control {
         let refused = |e| Error::new(ErrorKind::Full, "mock NIC", e);
         let restless = |e| Error::new(ErrorKind::Failed, "lockstep", e);
         let lockstep = self.switch.lockstep();
+        let mut outcome = Ok(frames.len());
         for (end, at, data) in &frames {
             if lockstep.is_some_and(|l| l.advance(*at)) {
                 let gone;
                 (inner, gone) = self.expire_locked(inner);
                 expired.extend(gone);
                 // With threads the switch would have followed long before the next frame.
-                if let Some(lockstep) = lockstep {
-                    lockstep.settle().map_err(restless)?;
-                }
+                outcome = lockstep.map_or(Ok(()), Lockstep::settle).map_err(restless).and(outcome);
             }
             let mock = inner.nic.mock().ok_or_else(no_mock)?;
-            mock.inject(*end, data).map_err(refused)?;
+            outcome = mock.inject(*end, data).map_err(refused).and(outcome);
             if let Some(lockstep) = lockstep {
-                lockstep.settle().map_err(restless)?;
+                outcome = lockstep.settle().map_err(restless).and(outcome);
                 mock.gather(lockstep.now());
             }
+            if outcome.is_err() {
+                break;
+            }
         }
+        // What has expired is gone, whatever became of the frames.
         if !expired.is_empty() {
             let count = expired.len();
             self.commit(inner, expired, count)?;
         }
-        Ok(frames.len())
+        outcome
     }
 
     /// Take what has left the outside ends.

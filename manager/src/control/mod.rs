@@ -44,6 +44,8 @@ struct Inner {
     /// Ports by name, as they are: one that could not be attached has the reason instead of a number.
     ports: BTreeMap<String, Attached>,
     offload: bool,
+    /// Ports that are removed but for a worker that has not given them back.
+    draining: Vec<DpPort>,
 }
 
 /// A desired port and what became of it.
@@ -58,8 +60,14 @@ impl Control {
     /// A control over a switch without bridges; [`Control::restore`] brings in what `desired` says.
     #[must_use]
     pub fn new(switch: Arc<Switch>, nic: Nic, store: Store) -> Control {
-        let inner =
-            Inner { desired: Desired::default(), nic, bridges: BTreeMap::new(), ports: BTreeMap::new(), offload: true };
+        let inner = Inner {
+            desired: Desired::default(),
+            nic,
+            bridges: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            offload: true,
+            draining: Vec::new(),
+        };
         Control { switch, store, inner: Mutex::new(inner), started: Instant::now() }
     }
 

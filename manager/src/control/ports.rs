@@ -41,6 +41,8 @@ impl Control {
         let mut inner = self.change()?;
         inner.bridge(bridge)?;
         inner.check_free(&object, bridge, &port)?;
+        // Ports whose device is gone keep their numbers: rules name them.
+        port.ofport = port.ofport.or_else(|| inner.free_ofport(bridge));
         let number = self.attach(&mut inner, bridge, &port)?;
         port.ofport = Some(number.0);
         if let Some(attached) = inner.ports.get_mut(&port.name) {
@@ -103,15 +105,29 @@ impl Control {
             let _ = self.switch.pipeline().remove_port(bridge, number);
         }
         self.switch.set_world(inner.world());
-        self.switch.remove_port(dp);
+        if !self.switch.remove_port(dp) {
+            inner.draining.push(dp);
+        }
+    }
+
+    /// End the removal of ports whose worker was late.
+    pub(super) fn finish_removals(&self, inner: &mut Inner) {
+        inner.draining.retain(|dp| !self.switch.finish_removal(*dp));
     }
 }
 
 impl Inner {
-    /// The lowest datapath port number that no port has.
+    /// The lowest datapath port number that no port has, nor one that is still being drained.
     fn free_number(&self) -> DpPort {
-        let taken = |n: u32| self.ports.values().any(|p| p.state == Ok(DpPort(n)));
+        let taken =
+            |n: u32| self.draining.contains(&DpPort(n)) || self.ports.values().any(|p| p.state == Ok(DpPort(n)));
         DpPort((1..).find(|n| !taken(*n)).unwrap_or(u32::MAX - 1))
+    }
+
+    /// The lowest OpenFlow number that no port of the bridge has, whether its device is there or not.
+    fn free_ofport(&self, bridge: &str) -> Option<u16> {
+        let taken = |n: u16| self.ports.values().any(|p| p.bridge == bridge && p.port.ofport == Some(n));
+        (1..OfPort::MAX.0).find(|n| !taken(*n))
     }
 
     fn check_free(&self, object: &str, bridge: &str, port: &Port) -> Result<(), Error> {

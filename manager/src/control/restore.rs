@@ -23,8 +23,9 @@ impl Control {
         for bridge in desired.bridges.values() {
             self.make_bridge(&mut inner, bridge)?;
         }
-        self.restore_ports(&mut inner, &desired);
+        // Rules first: a port that is attached has its packets switched at once.
         self.restore_rules(&inner, &desired)?;
+        self.restore_ports(&mut inner, &desired);
         inner.desired = desired;
         self.switch.set_world(inner.world());
         drop(inner);

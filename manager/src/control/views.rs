@@ -25,6 +25,7 @@ impl Control {
 
     /// All datapath flows.
     pub fn dp_flows(&self) -> Vec<DpFlowView> {
+        self.switch.fold();
         let now = self.switch.clock().now();
         let names = self.port_names();
         let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);

@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 const WORKER_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long control waits for hardware.
 const HARDWARE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a reading of all hardware counters may take.
+const READ_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long a port may take to be drained.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -151,6 +153,11 @@ impl Switch {
         removed.is_ok()
     }
 
+    /// Go on with a removal that [`Switch::remove_port`] could not end; whether it has ended.
+    pub fn finish_removal(&self, port: DpPort) -> bool {
+        !matches!(self.datapath.finish_removal(port), Err(datapath::PortError::Draining { .. }))
+    }
+
     /// Tell the planner of ports and admission.
     pub fn set_world(&self, world: World) {
         self.engine.set_world(world);
@@ -204,6 +211,12 @@ impl Switch {
                 }
             }
             None => {
+                self.engine.refresh();
+                let start = Instant::now();
+                // Counters of a slow device are missing then; they come with the next reading.
+                while !self.engine.is_quiet() && start.elapsed() < READ_TIMEOUT {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
                 self.datapath.revalidator().run(now);
             }
         }
@@ -240,7 +253,7 @@ impl Switch {
         let all = self.datapath.counters();
         let drops = DropReason::ALL.iter().map(|r| (r.name().to_owned(), all.drops_by(*r))).filter(|(_, n)| *n > 0);
         let base = ["rx", "tx", "copies"];
-        let ways = ["mark_hit", "mark_unknown", "emc_hit", "megaflow_hit", "miss"];
+        let ways = ["mark_hit", "mark_unknown", "emc_hit", "megaflow_hit", "subtables_probed", "miss"];
         let others = all.named().filter(|(name, n)| !base.contains(name) && *n > 0);
         let (lookups, events): (BTreeMap<_, _>, BTreeMap<_, _>) =
             others.map(|(name, n)| (name.to_owned(), n)).partition(|(name, _)| ways.contains(&name.as_str()));

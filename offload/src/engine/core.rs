@@ -274,6 +274,7 @@ impl Core {
 
     /// Put a plan's program in, as far as nothing that is known stands in its way. The flow has no rules.
     fn carry_out(&mut self, id: FlowId, mut plan: Plan, now: Time) {
+        self.devices.forget_waiting(&self.flows);
         let Some(entry) = self.flows.get_mut(&id) else { return };
         let Some(device) = self.world.ports.get(&entry.flow.in_port()).map(|info| info.device()) else {
             return Self::stay(entry, software(plan), now);

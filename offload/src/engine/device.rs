@@ -5,7 +5,7 @@ use crate::refusal::Refusal;
 use crate::rule::{HwProgram, RuleShape};
 use crate::world::World;
 use flow::dp::FlowId;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 #[derive(Debug, Default)]
 pub(super) struct Device {
@@ -45,6 +45,15 @@ impl Devices {
 
     pub fn iter(&self) -> impl Iterator<Item = (&DeviceKey, &Device)> {
         self.by_key.iter()
+    }
+
+    /// Keep queues for full tables from growing with flows that have ended: at most about as long as there are flows.
+    pub fn forget_waiting<T>(&mut self, live: &HashMap<FlowId, T>) {
+        const SLACK: usize = 1024;
+        for device in self.by_key.values_mut().filter(|d| d.waiting.len() > 2 * live.len() + SLACK) {
+            let mut seen = HashSet::new();
+            device.waiting.retain(|id| live.contains_key(id) && seen.insert(*id));
+        }
     }
 
     pub fn refused_shapes(&self) -> usize {
