@@ -82,7 +82,7 @@ fn name_flow(error: Error, flow: &str) -> Error {
 }
 
 /// The daemon counts flows; a person counts lines of the file.
-fn name_line(error: Error, file: &Path, text: &str) -> Error {
+pub fn name_line(error: Error, file: &Path, text: &str) -> Error {
     match error {
         Error::Refused(mut e) => {
             let number = e.object.strip_prefix("flow ").and_then(|n| n.split(' ').next()?.parse::<usize>().ok());

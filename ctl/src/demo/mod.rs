@@ -61,7 +61,10 @@ pub fn run(args: &Args, out: Output) -> Result<()> {
     let rules = traffic::rules(args.rules.as_deref())?;
     let daemon = daemon::Daemon::start(&args.profile, ENDS - 1, args.lockstep)?;
     let client = &daemon.client;
-    set_up(client, rules, args.offload == Switch::On)?;
+    set_up(client, rules, args.offload == Switch::On).map_err(|e| match &args.rules {
+        Some(file) => crate::commands::flow::name_line(e, file, &std::fs::read_to_string(file).unwrap_or_default()),
+        None => e,
+    })?;
     let mut left = inject(client, &frames, args.lockstep)?;
     let mock = quiet(client, frames.len())?;
     let flows: Vec<DpFlowView> = client.get(paths::DP_FLOWS)?;
