@@ -7,7 +7,10 @@
 //! Nothing outlives a rig: its daemon is killed and its folder removed.
 #![forbid(unsafe_code)]
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -143,6 +146,43 @@ impl Rig {
     pub fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T, RigError> {
         let text = self.ok(&[&["--json"], args].concat())?;
         serde_json::from_str(&text).or_else(|e| fail(text, e))
+    }
+
+    /// Send a request to the daemon as it is written; status and body of the answer.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> Result<(u16, String), RigError> {
+        let what = format!("{method} {path}");
+        let mut stream = UnixStream::connect(self.socket()).or_else(|e| fail(&what, e))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).or_else(|e| fail(&what, e))?;
+        let len = body.len();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: rig\r\nconnection: close\r\ncontent-length: {len}\r\n\r\n");
+        stream.write_all((head + body).as_bytes()).or_else(|e| fail(&what, e))?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).or_else(|e| fail(&what, e))?;
+        let parts = answer.split_once("\r\n\r\n").map(|(head, body)| (head.split(' ').nth(1), body));
+        match parts {
+            Some((Some(status), body)) => match status.parse() {
+                Ok(status) => Ok((status, body.to_owned())),
+                Err(e) => fail(what, e),
+            },
+            _ => fail(what, format!("no answer: {answer:?}")),
+        }
+    }
+
+    /// POST to the daemon, which must do it, and decode its answer.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, RigError> {
+        let body = serde_json::to_string(body).or_else(|e| fail(path, e))?;
+        let (status, answer) = self.request("POST", path, &body)?;
+        if status != 200 {
+            return fail(path, answer);
+        }
+        serde_json::from_str(&answer).or_else(|e| fail(answer, e))
+    }
+
+    /// What the daemon has logged since it was started.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// Run `shuntctl`, which must refuse: exit 1, nothing on stdout, one line on stderr, which is returned.
