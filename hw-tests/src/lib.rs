@@ -179,6 +179,15 @@ impl Rig {
         serde_json::from_str(&answer).or_else(|e| fail(answer, e))
     }
 
+    /// Send a request without a body, which the daemon must do, and decode its answer.
+    pub fn json_of<T: DeserializeOwned>(&self, method: &str, path: &str) -> Result<T, RigError> {
+        let (status, answer) = self.request(method, path, "")?;
+        if status != 200 {
+            return fail(path, answer);
+        }
+        serde_json::from_str(&answer).or_else(|e| fail(answer, e))
+    }
+
     /// What the daemon has logged since it was started.
     #[must_use]
     pub fn log(&self) -> String {
