@@ -21,10 +21,10 @@ use std::process::ExitCode;
 #[command(name = "shuntctl", version, about = "Manage a Shunt switch", max_term_width = 100)]
 struct Cli {
     /// Unix socket of shuntd [default: $SHUNT_SOCKET, else /run/shunt/shuntd.sock]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     socket: Option<PathBuf>,
     /// Print JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
     #[command(subcommand)]
     noun: Noun,

@@ -42,6 +42,11 @@ pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [St
     table.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// A datapath flow for people: without what all flows of the first pass have.
+pub fn flow(text: &str) -> &str {
+    text.strip_prefix("recirc_id(0),").unwrap_or(text)
+}
+
 /// What a change answered, in one line; nothing when all of it is done.
 pub fn ack(ack: &api::Ack) -> String {
     let mut notes = Vec::new();

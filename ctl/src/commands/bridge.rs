@@ -18,16 +18,24 @@ pub enum Mode {
 pub enum Verb {
     /// Make a bridge
     Add {
+        /// Name of the bridge
         name: String,
+        /// What the bridge begins with: standalone, one rule NORMAL; secure, no rule
         #[arg(long, value_enum, default_value = "standalone")]
         fail_mode: Mode,
     },
     /// Remove a bridge with its ports and rules
-    Del { name: String },
+    Del {
+        /// Name of the bridge
+        name: String,
+    },
     /// List bridges
     List,
     /// List learned addresses
-    Fdb { name: String },
+    Fdb {
+        /// Name of the bridge
+        name: String,
+    },
 }
 
 pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {

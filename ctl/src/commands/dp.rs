@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::error::Result;
-use crate::output::{Output, table};
+use crate::output::{self, Output, table};
 use api::{DpCounters, DpFlowView, paths};
 use clap::Subcommand;
 
@@ -37,7 +37,7 @@ pub fn list(flows: &[DpFlowView]) -> String {
                 f.hardware_packets.to_string(),
                 f.software_packets.to_string(),
                 f.reasons.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(" "),
-                f.flow.clone(),
+                output::flow(&f.flow).to_owned(),
                 f.actions.clone(),
             ]
         }),

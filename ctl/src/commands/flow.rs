@@ -11,12 +11,24 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Add a flow, in ovs-ofctl's syntax
-    Add { bridge: String, flow: String },
+    Add {
+        /// Bridge that gets the flow
+        bridge: String,
+        /// Such as priority=10,ip,nw_dst=10.0.0.0/8,actions=output:2
+        flow: String,
+    },
     /// Add all flows of a file (- for standard input), or none of them
-    AddFile { bridge: String, file: PathBuf },
+    AddFile {
+        /// Bridge that gets the flows
+        bridge: String,
+        /// One flow a line; # begins a comment
+        file: PathBuf,
+    },
     /// Remove flows; all of them when no match is given
     Del {
+        /// Bridge of the flows
         bridge: String,
+        /// Such as table=0,ip,nw_dst=10.0.0.0/8
         #[arg(default_value = "", hide_default_value = true)]
         matching: String,
         /// Only the flow with exactly this match and priority
@@ -25,12 +37,17 @@ pub enum Verb {
     },
     /// Print flows as ovs-ofctl dump-flows does
     Dump {
+        /// Bridge of the flows
         bridge: String,
+        /// Such as table=0,ip,nw_dst=10.0.0.0/8 [default: all flows]
         #[arg(default_value = "", hide_default_value = true)]
         matching: String,
     },
     /// Print the flows of a file (- for standard input) in their normal form; needs no daemon
-    Parse { file: PathBuf },
+    Parse {
+        /// One flow a line; # begins a comment
+        file: PathBuf,
+    },
 }
 
 pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {

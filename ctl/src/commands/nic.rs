@@ -20,6 +20,7 @@ pub enum EswitchVerb {
     Set {
         /// The PF: pci/0000:08:00.0
         pf: String,
+        /// Mode to bring it into
         #[arg(long, value_enum)]
         mode: Mode,
         /// Number of VFs [default: as it is]

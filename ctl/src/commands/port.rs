@@ -42,25 +42,33 @@ impl From<Kind> for PortType {
 pub enum Verb {
     /// Add a port to a bridge
     Add {
+        /// Bridge that gets the port
         bridge: String,
+        /// Name of the port, unique in the daemon
         name: String,
-        #[arg(long = "type", value_enum)]
+        /// What is behind the port
+        #[arg(long = "type", value_enum, value_name = "TYPE")]
         kind: Kind,
         /// DPDK device arguments, or of a representor what it stands for: uplink, pf0vf3
         #[arg(long)]
         devargs: Option<String>,
         /// OpenFlow port number [default: the lowest free one]
-        #[arg(long)]
+        #[arg(long, value_name = "NUMBER")]
         ofport: Option<u16>,
         /// Access VLAN [default: the port is a trunk]
-        #[arg(long, conflicts_with = "trunks")]
+        #[arg(long, conflicts_with = "trunks", value_name = "VLAN")]
         tag: Option<u16>,
         /// VLANs of a trunk [default: all]
-        #[arg(long, value_delimiter = ',')]
+        #[arg(long, value_delimiter = ',', value_name = "VLANS")]
         trunks: Vec<u16>,
     },
     /// Remove a port from a bridge
-    Del { bridge: String, name: String },
+    Del {
+        /// Bridge of the port
+        bridge: String,
+        /// Name of the port
+        name: String,
+    },
     /// List ports
     List,
 }
@@ -85,7 +93,7 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
 
 pub fn list(ports: &[PortView]) -> String {
     table(
-        ["bridge", "port", "ofport", "type", "vlan", "state", "rx", "tx", "tx-dropped"],
+        ["bridge", "port", "ofport", "type", "device", "vlan", "state", "rx", "tx", "tx-dropped"],
         ports.iter().map(|p| {
             let vlan = match (p.port.tag, p.port.trunks.as_slice()) {
                 (Some(tag), _) => format!("access {tag}"),
@@ -97,6 +105,7 @@ pub fn list(ports: &[PortView]) -> String {
                 p.port.name.clone(),
                 p.port.ofport.map(|n| n.to_string()).unwrap_or_default(),
                 p.port.kind.to_string(),
+                p.port.devargs.clone().unwrap_or_else(|| "-".to_owned()),
                 vlan,
                 p.state.clone(),
                 p.rx_packets.to_string(),

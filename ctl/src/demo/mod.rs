@@ -46,6 +46,7 @@ pub struct Args {
     /// Profile of the mock NIC: connectx, e810, mark-only, tiny, none
     #[arg(long, default_value = "connectx")]
     profile: String,
+    /// Whether flows go into hardware
     #[arg(long, value_enum, default_value = "on")]
     offload: Switch,
     /// One frame at a time on a virtual clock, so that runs can be compared frame by frame

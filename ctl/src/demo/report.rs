@@ -1,7 +1,7 @@
 //! Which flow was handled where, and why.
 
 use crate::error::Result;
-use crate::output::{Output, table};
+use crate::output::{self, Output, table};
 use api::{DpFlowView, Handled, MockView};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -53,7 +53,7 @@ impl Report {
             };
             let packets = [f.hardware_packets, f.software_packets].map(|n| n.to_string());
             let [hardware, software] = packets;
-            [f.handled.to_string(), hardware, software, f.flow.clone(), f.actions.clone(), why]
+            [f.handled.to_string(), hardware, software, output::flow(&f.flow).to_owned(), f.actions.clone(), why]
         });
         let mut text = table(["handled", "hw", "sw", "flow", "actions", "why not (fully) in hardware"], rows);
         if self.flows.len() > ROWS {

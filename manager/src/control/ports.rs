@@ -31,7 +31,9 @@ impl Control {
                 tx_dropped: counted.tx_dropped,
             }
         };
-        inner.ports.values().map(view).collect()
+        let mut views: Vec<_> = inner.ports.values().map(view).collect();
+        views.sort_by(|a, b| (&a.bridge, a.port.ofport).cmp(&(&b.bridge, b.port.ofport)));
+        views
     }
 
     /// Add a port to a bridge.

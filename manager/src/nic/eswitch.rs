@@ -130,8 +130,11 @@ fn steps(plan: &Plan) -> Vec<String> {
 }
 
 fn observe_error(object: &str, e: &ObserveError) -> Error {
-    let kind = if matches!(e, ObserveError::NoSuchNic(_)) { ErrorKind::NotFound } else { ErrorKind::Failed };
-    about(kind, object, e)
+    match e {
+        ObserveError::NoSuchNic(_) => Error::new(ErrorKind::NotFound, object, "there is no such NIC")
+            .remedy("list them with: shuntctl eswitch show"),
+        other => about(ErrorKind::Failed, object, other),
+    }
 }
 
 fn plan_error(object: &str, e: &PlanError) -> Error {
