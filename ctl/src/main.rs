@@ -12,6 +12,7 @@ mod commands;
 mod demo;
 mod error;
 mod output;
+mod ovs;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -63,7 +64,15 @@ enum Noun {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|e| {
+        if let Some(clap::error::ContextValue::String(name)) = e.get(clap::error::ContextKind::InvalidSubcommand)
+            && let Some(hint) = ovs::hint(name)
+        {
+            eprintln!("shuntctl: {hint}");
+            std::process::exit(2);
+        }
+        e.exit()
+    });
     let out = output::Output { json: cli.json };
     let client = client::Client::new(api::socket_path(cli.socket));
     let done = match cli.noun {

@@ -64,6 +64,8 @@ fn commands_are_refused_in_one_line_that_names_the_object_and_change_nothing() {
         (vec!["port", "add", "br0", "x", "--type", "dpdk", "--devargs", "net_null0", "--ofport", "65530"], &["65530"]),
         (vec!["port", "add", "br0", "x", "--type", "dpdk", "--devargs", "net_null0", "--tag", "4095"], &["4095"]),
         (vec!["port", "add", "br0", "x", "--type", "memif"], &["memif"]),
+        (vec!["port", "add", "br0", "x", "--type", "dpdk", "--devargs", "pf0vf0"], &["--type representor"]),
+        (vec!["port", "add", "br0", "x"], &["--devargs"]),
         (vec!["offload", "explain", "123456"], &["123456"]),
         (vec!["eswitch", "set", "pci/0000:ff:00.0", "--mode", "switchdev"], &["pci/0000:ff:00.0"]),
     ];

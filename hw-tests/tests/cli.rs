@@ -137,6 +137,11 @@ fn exit_status_is_0_1_or_2() {
     let code = |args: &[&str]| rig.ctl(args).unwrap().code;
     assert_eq!(code(&["bridge", "add", "br0"]), Some(0));
     assert_eq!(code(&["bridge", "add", "br0"]), Some(1));
+    let out = rig.ctl(&["add-br", "br1"]).unwrap();
+    assert_eq!(
+        (out.code, out.stderr.as_str()),
+        (Some(2), "shuntctl: add-br of Open vSwitch is here: shuntctl bridge add BRIDGE\n")
+    );
     for usage in [&["bridge", "add"][..], &["bridges"], &[], &["port", "add", "br0", "x", "--type", "nosuch"]] {
         let out = rig.ctl(usage).unwrap();
         assert_eq!((out.code, out.stdout.as_str()), (Some(2), ""), "{usage:?}");

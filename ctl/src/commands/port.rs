@@ -46,9 +46,9 @@ pub enum Verb {
         bridge: String,
         /// Name of the port, unique in the daemon
         name: String,
-        /// What is behind the port
+        /// What is behind the port [default: representor when the devargs name one, else dpdk]
         #[arg(long = "type", value_enum, value_name = "TYPE")]
-        kind: Kind,
+        kind: Option<Kind>,
         /// DPDK device arguments, or of a representor what it stands for: uplink, pf0vf3
         #[arg(long)]
         devargs: Option<String>,
@@ -76,7 +76,8 @@ pub enum Verb {
 pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
     match verb {
         Verb::Add { bridge, name, kind, devargs, ofport, tag, trunks } => {
-            let port = Port { name, kind: kind.into(), devargs, ofport, tag, trunks };
+            let kind = kind.map_or_else(|| kind_of(devargs.as_deref().unwrap_or_default()), PortType::from);
+            let port = Port { name, kind, devargs, ofport, tag, trunks };
             let ack: Ack = client.post(&path(paths::BRIDGE_PORTS, &[&bridge]), &port)?;
             out.print(&ack, output::ack)
         }
@@ -89,6 +90,14 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
             out.print(&ports, |p| list(p))
         }
     }
+}
+
+/// The type of a port that was given none: `uplink` and `pf0vf3` are representors, all else is DPDK's.
+fn kind_of(devargs: &str) -> PortType {
+    let rest = devargs.strip_prefix("pf").map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let function = rest.and_then(|rest| rest.strip_prefix("vf").or_else(|| rest.strip_prefix("sf")));
+    let number = function.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    if devargs == "uplink" || number { PortType::Representor } else { PortType::Dpdk }
 }
 
 pub fn list(ports: &[PortView]) -> String {
@@ -114,4 +123,19 @@ pub fn list(ports: &[PortView]) -> String {
             ]
         }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_guessed_from_devargs() {
+        for devargs in ["uplink", "pf0vf3", "pf1sf88"] {
+            assert_eq!(kind_of(devargs), PortType::Representor, "{devargs}");
+        }
+        for devargs in ["net_null0", "0000:03:00.0,representor=vf3", "pf0vf", "pf0", "", "pf0vf1x"] {
+            assert_eq!(kind_of(devargs), PortType::Dpdk, "{devargs}");
+        }
+    }
 }

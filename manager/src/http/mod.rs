@@ -28,6 +28,8 @@ const CONNECTIONS: usize = 128;
 pub enum ListenError {
     #[error("socket {}: another shuntd answers there; stop it, or name another socket with --socket", path.display())]
     InUse { path: PathBuf },
+    #[error("socket {}: there is something else of this name; move it away, or name another socket with --socket", path.display())]
+    NoSocket { path: PathBuf },
     #[error("socket {}: {why}; make its folder writable, or name another socket with --socket", path.display())]
     Path { path: PathBuf, why: String },
 }
@@ -41,7 +43,7 @@ pub fn listen(path: &Path) -> Result<UnixListener, ListenError> {
     if let Ok(meta) = std::fs::symlink_metadata(path) {
         use std::os::unix::fs::FileTypeExt;
         if !meta.file_type().is_socket() {
-            return Err(error("there is something else than a socket".to_owned()));
+            return Err(ListenError::NoSocket { path: path.to_owned() });
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(ListenError::InUse { path: path.to_owned() });

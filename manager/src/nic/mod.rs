@@ -52,6 +52,10 @@ pub fn attach(eal: &'static Eal, pool: &Mempool, devargs: &str) -> Result<Port, 
         let said = dpdk::log::take().into_iter().next();
         let said = said.map(|line| line.trim_start_matches("EAL: ").to_owned());
         match e {
+            PortError::Attach { .. } if vf_of(devargs).is_ok() => {
+                DeviceError::new(ErrorKind::Invalid, format!("{devargs} is a representor, not a DPDK device"))
+                    .remedy("use --type representor")
+            }
             PortError::Attach { errno, .. } => {
                 let why = said.unwrap_or_else(|| errno.to_string());
                 DeviceError::new(ErrorKind::Invalid, format!("DPDK does not take devargs `{devargs}`: {why}")).remedy(
