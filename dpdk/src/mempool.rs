@@ -248,6 +248,11 @@ impl Drop for Inner {
     }
 }
 
+/// Waits for pools that are on their way to be freed; whether there were any, so that it is worth to ask for memory again.
+pub(crate) fn wait_for_freed_pools() -> bool {
+    graveyard::reap_all()
+}
+
 /// Pools without handles, waiting to be freed.
 ///
 /// A pool that looks full may still be inside the last put of another thread: a cache's length grows before its entries are
@@ -292,12 +297,13 @@ mod graveyard {
         resting
     }
 
-    /// Waits for what rests; says whether anything was freed.
+    /// Waits for what rests; says whether anything was, by whomever, freed meanwhile.
     pub(super) fn reap_all() -> bool {
         let resting = reap();
         if resting > 0 {
             std::thread::sleep(REST + Duration::from_millis(1));
-            return reap() < resting;
+            reap();
+            return true;
         }
         false
     }

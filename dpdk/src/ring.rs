@@ -120,9 +120,16 @@ pub fn ring(
         RingMode::SpSc => dpdk_sys::RING_F_SP_ENQ | dpdk_sys::RING_F_SC_DEQ,
         RingMode::MpMc => 0,
     };
-    // SAFETY: EAL is initialised, the name is NUL-terminated and copied.
-    let raw = unsafe { dpdk_sys::rte_ring_create(name.as_ptr(), slots.max(2), -1, flags) };
-    let raw = NonNull::new(raw).ok_or_else(|| fail(Errno::last()))?;
+    let create = || {
+        // SAFETY: EAL is initialised, the name is NUL-terminated and copied.
+        let raw = unsafe { dpdk_sys::rte_ring_create(name.as_ptr(), slots.max(2), -1, flags) };
+        NonNull::new(raw).ok_or_else(Errno::last)
+    };
+    let raw = match create() {
+        Err(Errno::ENOMEM) if crate::mempool::wait_for_freed_pools() => create(),
+        other => other,
+    };
+    let raw = raw.map_err(fail)?;
     let inner = Arc::new(Inner { raw, mode });
     Ok((
         RingProducer { inner: Arc::clone(&inner), _not_sync: PhantomData },
