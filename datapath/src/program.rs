@@ -86,6 +86,7 @@ fn compile(actions: &[DpAction]) -> Box<[Step]> {
             DpAction::Meter(_)
             | DpAction::Hash(_)
             | DpAction::Ct(_)
+            | DpAction::CtClear
             | DpAction::TunnelPush(_)
             | DpAction::TunnelPop(_)
             | DpAction::Recirc(_)
@@ -144,6 +145,7 @@ fn changes_bytes(step: &Step) -> bool {
 mod tests {
     use super::*;
     use Handover::{Copy, Move, Share};
+    use flow::action::PacketInReason;
 
     fn out(port: u32) -> DpAction {
         DpAction::Output(DpPort(port))
@@ -178,7 +180,7 @@ mod tests {
         let steps = Program::new(&[out(1), DpAction::Recirc(flow::dp::RecircId(1)), out(2)]);
         assert_eq!(steps.steps().len(), 2);
         assert_eq!(steps.steps()[1], Step::Drop(DropReason::Unsupported));
-        let punt = DpAction::Punt(PuntReason::Controller { max_len: 64 });
+        let punt = DpAction::Punt(PuntReason::Controller { max_len: 64, reason: PacketInReason::Action, id: 0 });
         assert_eq!(Program::new(&[punt, out(2)]).steps().len(), 2);
     }
 

@@ -46,6 +46,14 @@ pub enum Prereq {
     NdSolicit,
     /// ICMPv6 type 136, code 0.
     NdAdvert,
+    /// eth_type 0x8847 or 0x8848.
+    Mpls,
+    /// A tracked connection over IPv4 or IPv6 (ovs-fields(7): `ip` or `ipv6` with any `ct_state`).
+    CtIp,
+    /// A tracked connection over IPv4.
+    CtIpv4,
+    /// A tracked connection over IPv6.
+    CtIpv6,
 }
 
 impl Prereq {
@@ -73,6 +81,10 @@ impl Prereq {
             Prereq::Nd => nd(&[135, 136]),
             Prereq::NdSolicit => nd(&[135]),
             Prereq::NdAdvert => nd(&[136]),
+            Prereq::Mpls => matches!(eth_type, 0x8847 | 0x8848),
+            Prereq::CtIp => matches!(eth_type, 0x0800 | 0x86dd) && key.ct_state.get() != 0,
+            Prereq::CtIpv4 => eth_type == 0x0800 && key.ct_state.get() != 0,
+            Prereq::CtIpv6 => eth_type == 0x86dd && key.ct_state.get() != 0,
         }
     }
 
@@ -82,7 +94,8 @@ impl Prereq {
         match self {
             Prereq::None => &[],
             Prereq::VlanVid => &[FieldId::VlanVid],
-            Prereq::Arp | Prereq::Ip | Prereq::Ipv4 | Prereq::Ipv6 => &[FieldId::EthType],
+            Prereq::Arp | Prereq::Ip | Prereq::Ipv4 | Prereq::Ipv6 | Prereq::Mpls => &[FieldId::EthType],
+            Prereq::CtIp | Prereq::CtIpv4 | Prereq::CtIpv6 => &[FieldId::EthType, FieldId::CtState],
             Prereq::Tcp | Prereq::Udp | Prereq::Sctp => &[FieldId::EthType, FieldId::IpProto, FieldId::IpFrag],
             Prereq::Icmp | Prereq::Icmpv6 => &[FieldId::EthType, FieldId::IpProto],
             Prereq::Nd | Prereq::NdSolicit | Prereq::NdAdvert => {
@@ -109,6 +122,10 @@ impl Prereq {
             Prereq::Nd => "`icmp6,icmp_type=135` or `icmp6,icmp_type=136`",
             Prereq::NdSolicit => "`icmp6,icmp_type=135`",
             Prereq::NdAdvert => "`icmp6,icmp_type=136`",
+            Prereq::Mpls => "`mpls` or `mplsm`",
+            Prereq::CtIp => "`ip` or `ipv6`, and `ct_state`",
+            Prereq::CtIpv4 => "`ip` and `ct_state`",
+            Prereq::CtIpv6 => "`ipv6` and `ct_state`",
         }
     }
 }
@@ -130,6 +147,7 @@ pub enum Format {
     OfPort,
     Frag,
     TcpFlags,
+    TunFlags,
 }
 
 /// One row of the table.
@@ -300,6 +318,76 @@ pub enum FieldId {
     NdSll,
     /// Target link-layer address of a neighbour advertisement.
     NdTll,
+    /// Egress queue that an action chose (internal).
+    SkbPriority,
+    /// Outer IPv4 source.
+    TunSrc,
+    /// Outer IPv4 destination.
+    TunDst,
+    /// Outer IPv6 source.
+    TunIpv6Src,
+    /// Outer IPv6 destination.
+    TunIpv6Dst,
+    /// Tunnel flags.
+    TunFlags,
+    /// VXLAN group policy id.
+    TunGbpId,
+    /// VXLAN group policy flags.
+    TunGbpFlags,
+    /// Connection label.
+    CtLabel,
+    /// Protocol of the connection's original direction.
+    CtNwProto,
+    /// IPv4 source of the connection's original direction.
+    CtNwSrc,
+    /// IPv4 destination of the connection's original direction.
+    CtNwDst,
+    /// IPv6 source of the connection's original direction.
+    CtIpv6Src,
+    /// IPv6 destination of the connection's original direction.
+    CtIpv6Dst,
+    /// L4 source port of the connection's original direction.
+    CtTpSrc,
+    /// L4 destination port of the connection's original direction.
+    CtTpDst,
+    /// MPLS label of the outermost entry.
+    MplsLabel,
+    /// MPLS traffic class of the outermost entry.
+    MplsTc,
+    /// MPLS bottom-of-stack bit of the outermost entry.
+    MplsBos,
+    /// MPLS TTL of the outermost entry.
+    MplsTtl,
+    /// Conjunction that the lookup fulfilled.
+    ConjId,
+    /// Port that the action set would send to.
+    ActsetOutput,
+    /// Input port in the 32-bit form of OpenFlow 1.1; the same bytes as `in_port`.
+    InPortOxm,
+    /// Registers 0 and 1.
+    Xreg0,
+    /// Registers 2 and 3.
+    Xreg1,
+    /// Registers 4 and 5.
+    Xreg2,
+    /// Registers 6 and 7.
+    Xreg3,
+    /// Registers 8 and 9.
+    Xreg4,
+    /// Registers 10 and 11.
+    Xreg5,
+    /// Registers 12 and 13.
+    Xreg6,
+    /// Registers 14 and 15.
+    Xreg7,
+    /// Registers 0 to 3.
+    Xxreg0,
+    /// Registers 4 to 7.
+    Xxreg1,
+    /// Registers 8 to 11.
+    Xxreg2,
+    /// Registers 12 to 15.
+    Xxreg3,
 }
 
 impl FieldId {
@@ -337,7 +425,7 @@ const fn reg(offset: usize, bytes: u8) -> Place {
 
 /// All fields, in the order of [`FieldId`].
 #[rustfmt::skip]
-pub static FIELDS: [FieldDef; 64] = [
+pub static FIELDS: [FieldDef; 99] = [
     FieldDef { id: FieldId::InPort, name: "in_port", aliases: &[], place: key(offset_of!(FlowKey, in_port), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: true, format: Format::OfPort },
     FieldDef { id: FieldId::RecircId, name: "recirc_id", aliases: &[], place: key(offset_of!(FlowKey, recirc_id), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Hex },
     FieldDef { id: FieldId::TunId, name: "tun_id", aliases: &["tunnel_id"], place: key(offset_of!(FlowKey, tun_id), 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
@@ -402,6 +490,41 @@ pub static FIELDS: [FieldDef; 64] = [
     FieldDef { id: FieldId::NdTarget, name: "nd_target", aliases: &[], place: key(offset_of!(FlowKey, nd_target), 16), bits: 128, shift: 0, prereq: Prereq::Nd, maskable: true, writable: true, format: Format::Ipv6 },
     FieldDef { id: FieldId::NdSll, name: "nd_sll", aliases: &[], place: key(offset_of!(FlowKey, arp_sha), 6), bits: 48, shift: 0, prereq: Prereq::NdSolicit, maskable: true, writable: true, format: Format::Mac },
     FieldDef { id: FieldId::NdTll, name: "nd_tll", aliases: &[], place: key(offset_of!(FlowKey, arp_tha), 6), bits: 48, shift: 0, prereq: Prereq::NdAdvert, maskable: true, writable: true, format: Format::Mac },
+    FieldDef { id: FieldId::SkbPriority, name: "skb_priority", aliases: &[], place: key(offset_of!(FlowKey, skb_priority), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::TunSrc, name: "tun_src", aliases: &[], place: key(offset_of!(FlowKey, tun_src), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Ipv4 },
+    FieldDef { id: FieldId::TunDst, name: "tun_dst", aliases: &[], place: key(offset_of!(FlowKey, tun_dst), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Ipv4 },
+    FieldDef { id: FieldId::TunIpv6Src, name: "tun_ipv6_src", aliases: &[], place: key(offset_of!(FlowKey, tun_ipv6_src), 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Ipv6 },
+    FieldDef { id: FieldId::TunIpv6Dst, name: "tun_ipv6_dst", aliases: &[], place: key(offset_of!(FlowKey, tun_ipv6_dst), 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Ipv6 },
+    FieldDef { id: FieldId::TunFlags, name: "tun_flags", aliases: &[], place: key(offset_of!(FlowKey, tun_flags), 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::TunFlags },
+    FieldDef { id: FieldId::TunGbpId, name: "tun_gbp_id", aliases: &[], place: key(offset_of!(FlowKey, tun_gbp_id), 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::TunGbpFlags, name: "tun_gbp_flags", aliases: &[], place: key(offset_of!(FlowKey, tun_gbp_flags), 1), bits: 8, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::CtLabel, name: "ct_label", aliases: &[], place: key(offset_of!(FlowKey, ct_label), 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::CtNwProto, name: "ct_nw_proto", aliases: &[], place: key(offset_of!(FlowKey, ct_nw_proto), 1), bits: 8, shift: 0, prereq: Prereq::CtIp, maskable: false, writable: false, format: Format::Decimal },
+    FieldDef { id: FieldId::CtNwSrc, name: "ct_nw_src", aliases: &[], place: key(offset_of!(FlowKey, ct_nw_src), 4), bits: 32, shift: 0, prereq: Prereq::CtIpv4, maskable: true, writable: false, format: Format::Ipv4 },
+    FieldDef { id: FieldId::CtNwDst, name: "ct_nw_dst", aliases: &[], place: key(offset_of!(FlowKey, ct_nw_dst), 4), bits: 32, shift: 0, prereq: Prereq::CtIpv4, maskable: true, writable: false, format: Format::Ipv4 },
+    FieldDef { id: FieldId::CtIpv6Src, name: "ct_ipv6_src", aliases: &[], place: key(offset_of!(FlowKey, ct_ipv6_src), 16), bits: 128, shift: 0, prereq: Prereq::CtIpv6, maskable: true, writable: false, format: Format::Ipv6 },
+    FieldDef { id: FieldId::CtIpv6Dst, name: "ct_ipv6_dst", aliases: &[], place: key(offset_of!(FlowKey, ct_ipv6_dst), 16), bits: 128, shift: 0, prereq: Prereq::CtIpv6, maskable: true, writable: false, format: Format::Ipv6 },
+    FieldDef { id: FieldId::CtTpSrc, name: "ct_tp_src", aliases: &[], place: key(offset_of!(FlowKey, ct_tp_src), 2), bits: 16, shift: 0, prereq: Prereq::CtIp, maskable: true, writable: false, format: Format::Decimal },
+    FieldDef { id: FieldId::CtTpDst, name: "ct_tp_dst", aliases: &[], place: key(offset_of!(FlowKey, ct_tp_dst), 2), bits: 16, shift: 0, prereq: Prereq::CtIp, maskable: true, writable: false, format: Format::Decimal },
+    FieldDef { id: FieldId::MplsLabel, name: "mpls_label", aliases: &[], place: key(offset_of!(FlowKey, mpls_lse), 4), bits: 20, shift: 12, prereq: Prereq::Mpls, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::MplsTc, name: "mpls_tc", aliases: &[], place: key(offset_of!(FlowKey, mpls_lse), 4), bits: 3, shift: 9, prereq: Prereq::Mpls, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::MplsBos, name: "mpls_bos", aliases: &[], place: key(offset_of!(FlowKey, mpls_lse), 4), bits: 1, shift: 8, prereq: Prereq::Mpls, maskable: false, writable: false, format: Format::Decimal },
+    FieldDef { id: FieldId::MplsTtl, name: "mpls_ttl", aliases: &[], place: key(offset_of!(FlowKey, mpls_lse), 4), bits: 8, shift: 0, prereq: Prereq::Mpls, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::ConjId, name: "conj_id", aliases: &[], place: reg(offset_of!(Registers, conj_id), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Decimal },
+    FieldDef { id: FieldId::ActsetOutput, name: "actset_output", aliases: &[], place: reg(offset_of!(Registers, actset_output), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::OfPort },
+    FieldDef { id: FieldId::InPortOxm, name: "in_port_oxm", aliases: &[], place: key(offset_of!(FlowKey, in_port), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: true, format: Format::OfPort },
+    FieldDef { id: FieldId::Xreg0, name: "xreg0", aliases: &[], place: reg(offset_of!(Registers, regs) + 0, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xreg1, name: "xreg1", aliases: &[], place: reg(offset_of!(Registers, regs) + 8, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xreg2, name: "xreg2", aliases: &[], place: reg(offset_of!(Registers, regs) + 16, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xreg3, name: "xreg3", aliases: &[], place: reg(offset_of!(Registers, regs) + 24, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xreg4, name: "xreg4", aliases: &[], place: reg(offset_of!(Registers, regs) + 32, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xreg5, name: "xreg5", aliases: &[], place: reg(offset_of!(Registers, regs) + 40, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xreg6, name: "xreg6", aliases: &[], place: reg(offset_of!(Registers, regs) + 48, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xreg7, name: "xreg7", aliases: &[], place: reg(offset_of!(Registers, regs) + 56, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xxreg0, name: "xxreg0", aliases: &[], place: reg(offset_of!(Registers, regs) + 0, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xxreg1, name: "xxreg1", aliases: &[], place: reg(offset_of!(Registers, regs) + 16, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xxreg2, name: "xxreg2", aliases: &[], place: reg(offset_of!(Registers, regs) + 32, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xxreg3, name: "xxreg3", aliases: &[], place: reg(offset_of!(Registers, regs) + 48, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
 ];
 
 #[cfg(test)]

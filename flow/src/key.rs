@@ -43,9 +43,10 @@ pub mod frag {
     pub const LATER: u8 = 2;
 }
 
-/// Everything about a packet that a datapath flow can match. 152 bytes, 19 words.
+/// Everything about a packet that a datapath flow can match. 272 bytes, 34 words.
 ///
-/// The order is metadata, L2, L3, L4, so that shallow masks touch the front only. As in OVS, ARP shares
+/// The order is metadata, L2, L3, L4, then what few packets have (tunnel addresses, original direction of a tracked
+/// connection), so that shallow masks touch the front only. As in OVS, ARP shares
 /// `nw_proto` (opcode), `ipv4_src`/`ipv4_dst` (sender and target protocol address); neighbour discovery shares
 /// `arp_sha`/`arp_tha` (link-layer options); ICMP type and code are the low bytes of `tp_src` and `tp_dst`.
 #[repr(C)]
@@ -69,8 +70,8 @@ pub struct FlowKey {
     pub pad0: U16,
     /// Hash computed by `DpAction::Hash`, 0 before.
     pub dp_hash: U32,
-    /// Zero.
-    pub pad1: U32,
+    /// Egress queue that an action chose (Linux skb priority), 0 before. Never matched by rules.
+    pub skb_priority: U32,
     /// Destination MAC.
     pub eth_dst: [u8; 6],
     /// Ethertype behind all VLAN tags; 0x05ff for an 802.3 length frame without SNAP (OpenFlow 1.0, section 3.4).
@@ -113,10 +114,44 @@ pub struct FlowKey {
     pub arp_sha: [u8; 6],
     /// ARP target MAC, or neighbour discovery target link-layer address.
     pub arp_tha: [u8; 6],
-    /// Zero.
-    pub pad5: U32,
+    /// Outermost MPLS label stack entry: label (20 bits), traffic class (3), bottom of stack (1), TTL (8). RFC 3032.
+    pub mpls_lse: U32,
     /// Neighbour discovery target.
     pub nd_target: [u8; 16],
+    /// Tunnel's outer IPv4 source, 0 without tunnel.
+    pub tun_src: U32,
+    /// Tunnel's outer IPv4 destination.
+    pub tun_dst: U32,
+    /// Tunnel's outer IPv6 source.
+    pub tun_ipv6_src: [u8; 16],
+    /// Tunnel's outer IPv6 destination.
+    pub tun_ipv6_dst: [u8; 16],
+    /// Tunnel flags: bit 0 is OAM (OVS `tun_flags`).
+    pub tun_flags: U16,
+    /// VXLAN group policy id.
+    pub tun_gbp_id: U16,
+    /// VXLAN group policy flags.
+    pub tun_gbp_flags: u8,
+    /// Protocol of the original direction of the tracked connection, 0 without.
+    pub ct_nw_proto: u8,
+    /// Zero.
+    pub pad5: U16,
+    /// Connection label.
+    pub ct_label: [u8; 16],
+    /// IPv4 source of the original direction of the tracked connection.
+    pub ct_nw_src: U32,
+    /// IPv4 destination of the original direction.
+    pub ct_nw_dst: U32,
+    /// IPv6 source of the original direction.
+    pub ct_ipv6_src: [u8; 16],
+    /// IPv6 destination of the original direction.
+    pub ct_ipv6_dst: [u8; 16],
+    /// L4 source port (or ICMP type) of the original direction.
+    pub ct_tp_src: U16,
+    /// L4 destination port (or ICMP code) of the original direction.
+    pub ct_tp_dst: U16,
+    /// Zero.
+    pub pad6: U32,
 }
 
 /// Number of 64-bit words of a [`FlowKey`].
@@ -245,8 +280,12 @@ impl Mask {
 pub struct Registers {
     /// OpenFlow 1.1 metadata.
     pub metadata: U64,
-    /// `reg0` to `reg15`.
+    /// `reg0` to `reg15`. `xreg0` is reg0 (high half) and reg1, `xxreg0` is reg0 (highest) to reg3, and so on.
     pub regs: [U32; 16],
+    /// Port that the action set would send to, [`crate::OfPort::UNSET`] when none (OpenFlow 1.5, section 7.2.3.3).
+    pub actset_output: U32,
+    /// Conjunction that the lookup fulfilled, 0 outside.
+    pub conj_id: U32,
 }
 
 impl FieldDef {

@@ -7,7 +7,7 @@ use crate::matching::Match;
 pub const DEFAULT_PRIORITY: u16 = 0x8000;
 
 /// A rule to add, or the answer of a dump: all that ovs-ofctl's flow syntax can say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RuleSpec {
     /// Table 0 to 254.
     pub table: u8,

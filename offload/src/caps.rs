@@ -19,11 +19,11 @@ pub enum MaskCap {
 
 /// For each field, how it can be matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldCaps([MaskCap; 64]);
+pub struct FieldCaps([MaskCap; flow::field::FIELDS.len()]);
 
 impl Default for FieldCaps {
     fn default() -> Self {
-        FieldCaps([MaskCap::No; 64])
+        FieldCaps([MaskCap::No; flow::field::FIELDS.len()])
     }
 }
 
@@ -46,19 +46,19 @@ impl FieldCaps {
 
 /// A set of fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FieldSet(u64);
+pub struct FieldSet(u128);
 
 impl FieldSet {
     /// The set of these.
     #[must_use]
     pub fn of(fields: &[FieldId]) -> FieldSet {
-        FieldSet(fields.iter().fold(0, |bits, field| bits | 1 << *field as u32))
+        FieldSet(fields.iter().fold(0, |bits, field| bits | 1u128 << *field as u32))
     }
 
     /// Whether `field` is in the set.
     #[must_use]
     pub fn contains(self, field: FieldId) -> bool {
-        self.0 & 1 << field as u32 != 0
+        self.0 & 1u128 << field as u32 != 0
     }
 }
 
@@ -137,6 +137,7 @@ impl TransferCaps {
             DpActionKind::Meter
             | DpActionKind::Hash
             | DpActionKind::Ct
+            | DpActionKind::CtClear
             | DpActionKind::TunnelPush
             | DpActionKind::TunnelPop
             | DpActionKind::Recirc

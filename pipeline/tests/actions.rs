@@ -88,14 +88,14 @@ fn the_input_port_is_left_out_unless_meant() {
     assert_eq!(list(&[], &key), "drop(rule_drop)");
     assert_eq!(list(&[Action::Output(OfPort::FLOOD)], &key), "102,103,107");
     assert_eq!(list(&[Action::Output(OfPort::ALL)], &key), "102,103,104,107");
-    assert_eq!(list(&[Action::Controller { max_len: 9 }], &key), "userspace");
+    assert_eq!(list(&[Action::Controller(Box::new(flow::action::Controller::new(9)))], &key), "userspace");
 }
 
 #[test]
 fn a_resubmit_with_a_port_matches_it_and_sends_from_the_real_one() {
     let mut from_3 = Match::default();
     from_3.set_exact(FieldId::InPort, Value(3));
-    let resubmit = Action::Resubmit { port: Some(OfPort(3)), table: Some(1) };
+    let resubmit = Action::Resubmit { port: Some(OfPort(3)), table: Some(1), ct: false };
     let to_1_and_3 = vec![Action::Output(OfPort(1)), OUT3];
     let b = bench(
         vec![

@@ -62,7 +62,7 @@ fn possible(mut key: FlowKey) -> FlowKey {
     } else if !key.vlans[1].is_present() {
         key.vlans[1] = VlanTag::default();
     }
-    (key.pad0, key.pad1, key.pad2) = (0.into(), 0.into(), 0);
+    (key.pad0, key.pad2) = (0.into(), 0);
     key
 }
 

@@ -251,7 +251,7 @@ fn translations_name_the_tables_they_visited_and_changes_are_told_once() {
 
 #[test]
 fn endless_resubmits_drop_and_end_soon() {
-    let again = Action::Resubmit { port: None, table: None };
+    let again = Action::Resubmit { port: None, table: None, ct: false };
     let deep = RuleSpec { actions: vec![Action::Output(OfPort(2)), again.clone()], ..RuleSpec::default() };
     let b = bench(vec![deep], ports());
     let t = b.translate(OfPort(1), &to(1));
@@ -259,7 +259,7 @@ fn endless_resubmits_drop_and_end_soon() {
     // Eight times eight tables deep: few levels, many lookups.
     let wide = (0..8).map(|table| RuleSpec {
         table,
-        actions: vec![Action::Resubmit { port: None, table: Some(table + 1) }; 8],
+        actions: vec![Action::Resubmit { port: None, table: Some(table + 1), ct: false }; 8],
         ..RuleSpec::default()
     });
     let b = bench(wide.collect(), ports());
@@ -275,7 +275,10 @@ fn a_translation_sees_all_of_a_batch_or_nothing() {
     let rules = |port: u16| {
         [0, 1].map(|table| RuleSpec {
             table,
-            actions: vec![Action::Output(OfPort(port)), Action::Resubmit { port: None, table: Some(table + 1) }],
+            actions: vec![
+                Action::Output(OfPort(port)),
+                Action::Resubmit { port: None, table: Some(table + 1), ct: false },
+            ],
             ..RuleSpec::default()
         })
     };

@@ -1,6 +1,7 @@
 //! Any list of actions on any frame gives what a model with a copy for each output gives.
 
 use super::*;
+use flow::action::PacketInReason;
 use flow::rewrite::{FrameBuf, Outcome, PacketBuf, apply};
 use flow::{FieldId, Value, VlanTag};
 use proptest::prelude::*;
@@ -55,7 +56,7 @@ fn arb_action() -> impl Strategy<Value = DpAction> {
         2 => (0u16..4096).prop_map(|v| DpAction::PushVlan(VlanTag { tpid: 0x8100.into(), tci: (v | 0x1000).into() })),
         1 => Just(DpAction::PopVlan),
         1 => (14u16..120).prop_map(DpAction::Truncate),
-        1 => Just(DpAction::Punt(PuntReason::Controller { max_len: 64 })),
+        1 => Just(DpAction::Punt(PuntReason::Controller { max_len: 64, reason: PacketInReason::Action, id: 0 })),
     ];
     leaf.prop_recursive(2, 12, 4, |inner| {
         prop::collection::vec(inner, 0..4).prop_map(|list| DpAction::Clone(list.into_boxed_slice()))

@@ -55,7 +55,7 @@ proptest! {
                 let bytes = frame(src, dst, tp, 4);
                 let key = extract(&bytes, bytes.len(), &RxMeta::from_port(DpPort(port)));
                 let fresh = rig.slowpath.translate(&Resume::default(), &key);
-                *counted.entry(fresh.effects[0]).or_default() += 1;
+                *counted.entry(fresh.effects[0].clone()).or_default() += 1;
                 if let DpAction::Output(to) = fresh.actions[0] {
                     want[to.0 as usize - 1].push(bytes.clone());
                 }

@@ -77,7 +77,7 @@ impl Slowpath for FakeSlowpath {
 
     fn replay(&self, effects: &[Effect], hits: &Hits) {
         for effect in effects {
-            self.replayed.lock().entry(*effect).or_default().add(hits);
+            self.replayed.lock().entry(effect.clone()).or_default().add(hits);
         }
     }
 

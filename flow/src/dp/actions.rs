@@ -1,6 +1,7 @@
 //! Actions of a datapath flow.
 
 use super::DropReason;
+use crate::action::{CtAlg, Nat, PacketInReason};
 use crate::field::FieldId;
 use crate::key::VlanTag;
 use crate::port::DpPort;
@@ -29,7 +30,9 @@ pub enum DpAction {
     /// Compute `dp_hash`.
     Hash(HashSpec),
     /// Track the connection.
-    Ct(CtSpec),
+    Ct(Box<CtSpec>),
+    /// Forget what tracking told about the packet.
+    CtClear,
     /// Add an outer header.
     TunnelPush(Encap),
     /// Remove an outer header; the packet comes in again on the tunnel port.
@@ -61,6 +64,7 @@ pub enum DpActionKind {
     Meter,
     Hash,
     Ct,
+    CtClear,
     TunnelPush,
     TunnelPop,
     Recirc,
@@ -85,6 +89,7 @@ impl DpAction {
             DpAction::Meter(_) => DpActionKind::Meter,
             DpAction::Hash(_) => DpActionKind::Hash,
             DpAction::Ct(_) => DpActionKind::Ct,
+            DpAction::CtClear => DpActionKind::CtClear,
             DpAction::TunnelPush(_) => DpActionKind::TunnelPush,
             DpAction::TunnelPop(_) => DpActionKind::TunnelPop,
             DpAction::Recirc(_) => DpActionKind::Recirc,
@@ -109,6 +114,7 @@ impl std::fmt::Display for DpActionKind {
             DpActionKind::Meter => "meter",
             DpActionKind::Hash => "hash",
             DpActionKind::Ct => "ct",
+            DpActionKind::CtClear => "ct_clear",
             DpActionKind::TunnelPush => "tnl_push",
             DpActionKind::TunnelPop => "tnl_pop",
             DpActionKind::Recirc => "recirc",
@@ -190,11 +196,17 @@ pub enum HashAlgorithm {
 }
 
 /// Connection tracking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CtSpec {
     pub zone: u16,
     pub commit: bool,
     pub force: bool,
+    /// Value and mask of the connection mark to set.
+    pub mark: Option<(u32, u32)>,
+    /// Value and mask of the connection label to set.
+    pub label: Option<(u128, u128)>,
+    pub alg: Option<CtAlg>,
+    pub nat: Option<Nat>,
 }
 
 /// An outer header, ready to be put in front; at most 128 bytes.
@@ -223,8 +235,8 @@ pub struct LenSpec {
 /// Why a packet goes to the slow path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PuntReason {
-    /// `controller` action; at most so many bytes.
-    Controller { max_len: u16 },
+    /// `controller` action; at most so many bytes, to the controllers with this id.
+    Controller { max_len: u16, reason: PacketInReason, id: u16 },
     /// A reserved link-local address (01:80:c2:00:00:0x).
     Reserved,
 }

@@ -4,6 +4,7 @@ use super::{Actions, RecircId};
 use crate::clock::Time;
 use crate::key::{FlowKey, Mask};
 use crate::port::DpPort;
+use crate::rule::RuleSpec;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -29,8 +30,12 @@ pub enum Dep {
     Table(BridgeId, u8),
     /// Where an address was learned, or that it was not.
     Fdb(BridgeId, u16, [u8; 6]),
-    /// The ports of a bridge: number, VLAN mode, flooding, up or down.
+    /// The ports of a bridge: number, VLAN mode, flooding, up or down. Its mirrors.
     Ports(BridgeId),
+    /// A group: its kind or buckets.
+    Group(BridgeId, u32),
+    /// A meter: that it is there.
+    Meter(BridgeId, u32),
     /// To which bridge a datapath port belongs.
     PortOwner(DpPort),
 }
@@ -39,7 +44,7 @@ pub enum Dep {
 pub type DepSet = SmallVec<[Dep; 6]>;
 
 /// What a packet of a flow does beside being forwarded. Replayed from hits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Counts for this rule and keeps it from idling out.
     Rule(RuleId),
@@ -49,14 +54,25 @@ pub enum Effect {
     FdbRefresh { bridge: BridgeId, vlan: u16, mac: [u8; 6], port: DpPort },
     /// Counts for this bucket of a group.
     Bucket { bridge: BridgeId, group: u32, bucket: u32 },
-    /// Makes or refreshes the flows of this `learn` action of a rule.
-    Learn { rule: RuleId, action: u16 },
+    /// Makes or refreshes a rule, by a `learn` action.
+    Learn(Arc<LearnedRule>),
     /// Counts for this mirror.
     Mirror { bridge: BridgeId, mirror: u32 },
     /// Counts for this hash bucket of a bond.
     BondBucket { bond: u32, bucket: u16 },
     /// Keeps this neighbour.
     Neighbour { bridge: BridgeId, entry: u32 },
+}
+
+/// A rule that a `learn` action makes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LearnedRule {
+    pub bridge: BridgeId,
+    pub rule: RuleSpec,
+    /// The rule that learns, when what it has learned goes with it.
+    pub owner: Option<RuleId>,
+    /// Most rules that this action may have learned; 0: no limit.
+    pub limit: u32,
 }
 
 /// Whether a translation may be kept.

@@ -8,7 +8,7 @@ use super::names::{self, Form, TextField, subfield, text_field, text_of};
 use super::number::{int_string, whole_int, whole_u64};
 use super::ports::{PortNames, port};
 use super::value::{accepted, field_masked, mac, plain_ipv4};
-use crate::action::Action;
+use crate::action::{Action, Controller};
 use crate::field::FieldId;
 use crate::key::VlanTag;
 use crate::matching::Match;
@@ -175,7 +175,11 @@ impl Reader<'_> {
     }
 
     fn output(&mut self, port: OfPort, max_len: u16) -> Result<(), ParseError> {
-        self.push(if port == OfPort::CONTROLLER { Action::Controller { max_len } } else { Action::Output(port) })
+        self.push(if port == OfPort::CONTROLLER {
+            Action::Controller(Box::new(Controller::new(max_len)))
+        } else {
+            Action::Output(port)
+        })
     }
 
     fn controller(&mut self, value: &str) -> Result<(), ParseError> {
@@ -197,7 +201,7 @@ impl Reader<'_> {
                 }
             }
         }
-        self.push(Action::Controller { max_len })
+        self.push(Action::Controller(Box::new(Controller::new(max_len))))
     }
 
     fn l4_port(&mut self, name: &str, text: &str) -> Result<(), ParseError> {
@@ -309,7 +313,7 @@ impl Reader<'_> {
                 accepted: "resubmit:PORT, resubmit(,TABLE) or resubmit(PORT,TABLE)",
             });
         }
-        self.push(Action::Resubmit { port, table })
+        self.push(Action::Resubmit { port, table, ct: false })
     }
 
     fn goto_table(&mut self, text: &str) -> Result<(), ParseError> {

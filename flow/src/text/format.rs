@@ -1,7 +1,7 @@
 //! Values of fields as text, in the forms of OVS.
 
 use super::names::{Form, text_of};
-use super::value::{CT_STATES, FRAGS, TCP_FLAGS};
+use super::value::{CT_STATES, FRAGS, TCP_FLAGS, TUN_FLAGS};
 use crate::field::{FieldId, Format};
 use crate::port::OfPort;
 use crate::value::Value;
@@ -164,6 +164,7 @@ impl Display for Field {
             Format::Ipv6 => Ipv6Masked(value, mask).fmt(f),
             Format::Frag => f.write_str(frag_name(value, mask)),
             Format::TcpFlags => tcp_flags(value, mask).fmt(f),
+            Format::TunFlags => Flags { names: &TUN_FLAGS, value: value.0, mask: mask.0 }.fmt(f),
             _ if field == FieldId::CtState => ct_state(value, mask).fmt(f),
             Format::OfPort if exact && value.0 <= 0xffff => Port(OfPort(value.0 as u16)).fmt(f),
             // Decimal in OVS, though a mask of it is not.

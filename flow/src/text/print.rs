@@ -254,7 +254,7 @@ fn one(action: &Action, out: &mut List) {
     match action {
         Action::Output(port) if *port < OfPort::MAX => out.item(format_args!("output:{}", port.0)),
         Action::Output(port) => out.item(Port(*port)),
-        Action::Controller { max_len } => out.item(format_args!("CONTROLLER:{max_len}")),
+        Action::Controller(c) => out.item(format_args!("CONTROLLER:{}", c.max_len)),
         Action::SetField { field, value, mask } if *mask == whole(*field) => {
             let name = text_of(*field).map_or(field.def().name, |t| t.name());
             out.item(format_args!("set_field:{}->{name}", Field(*field, *value, *mask)));
@@ -268,13 +268,14 @@ fn one(action: &Action, out: &mut List) {
         Action::PushVlan(tpid) => out.item(format_args!("push_vlan:{tpid:#x}")),
         Action::PopVlan => out.item("pop_vlan"),
         Action::DecTtl => out.item("dec_ttl"),
-        Action::Resubmit { port: Some(port), table: None } => out.item(format_args!("resubmit:{}", Port(*port))),
-        Action::Resubmit { port, table } => {
+        Action::Resubmit { port: Some(port), table: None, .. } => out.item(format_args!("resubmit:{}", Port(*port))),
+        Action::Resubmit { port, table, .. } => {
             let port = port.map(|p| Port(p).to_string()).unwrap_or_default();
             let table = table.map(|t| t.to_string()).unwrap_or_default();
             out.item(format_args!("resubmit({port},{table})"));
         }
         Action::GotoTable(table) => out.item(format_args!("goto_table:{table}")),
+        other => out.item(format_args!("{other:?}")),
     }
 }
 

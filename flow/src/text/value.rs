@@ -34,6 +34,9 @@ fn byte_ones(bytes: u8) -> u128 {
 pub(super) const TCP_FLAGS: [&str; 12] =
     ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]", "[800]"];
 
+/// Tunnel flags from bit 0.
+pub(super) const TUN_FLAGS: [&str; 1] = ["oam"];
+
 /// Bits of ct_state that OVS 3.1 knows.
 pub(super) const CT_STATES: [&str; 8] = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"];
 
@@ -60,6 +63,7 @@ pub(super) fn accepted(field: &TextField) -> &'static str {
         (_, Format::Ipv6) => "an IPv6 address, ADDRESS/LENGTH (0 to 128) or ADDRESS/MASK",
         (_, Format::OfPort) => "a port number, a port's name or one like LOCAL",
         (_, Format::Frag) => "no, yes, first, later or not_later",
+        (_, Format::TunFlags) => "+oam or -oam",
         (_, Format::TcpFlags) => "names like +syn-ack or syn|ack, or VALUE/MASK of 12 bits",
         (_, Format::Decimal | Format::Hex) => match field.bytes {
             1 => "a number up to 255, or VALUE/MASK",
@@ -86,6 +90,7 @@ pub(super) fn field_masked(
     let read = match field.def().format {
         _ if field.id == crate::FieldId::CtState => flags(s, &CT_STATES).ok_or_else(bad)?,
         Format::TcpFlags => flags(s, &TCP_FLAGS).ok_or_else(bad)?,
+        Format::TunFlags => flags(s, &TUN_FLAGS).ok_or_else(bad)?,
         Format::Decimal | Format::Hex => number(s, field.bytes).map_err(|_| bad())?,
         Format::Mac => mac_masked(s, key, notes).ok_or_else(bad)?,
         Format::Ipv4 => ipv4_masked(s, key, notes).ok_or_else(bad)?,

@@ -146,7 +146,28 @@ impl Translator<'_> {
             FieldId::CtMark,
             FieldId::CtZone,
             FieldId::DpHash,
+            FieldId::SkbPriority,
+            FieldId::TunSrc,
+            FieldId::TunDst,
+            FieldId::TunIpv6Src,
+            FieldId::TunIpv6Dst,
+            FieldId::TunFlags,
+            FieldId::TunGbpId,
+            FieldId::TunGbpFlags,
+            FieldId::CtLabel,
+            FieldId::CtNwProto,
+            FieldId::CtNwSrc,
+            FieldId::CtNwDst,
+            FieldId::CtIpv6Src,
+            FieldId::CtIpv6Dst,
+            FieldId::CtTpSrc,
+            FieldId::CtTpDst,
         ]);
+        for field in [FieldId::MplsLabel, FieldId::MplsTc, FieldId::MplsBos, FieldId::MplsTtl] {
+            if self.take(field).1 != 0 {
+                self.refuse(Refusal::MatchField { field });
+            }
+        }
     }
 
     fn mac(&mut self, field: FieldId) -> Bits<[u8; 6]> {

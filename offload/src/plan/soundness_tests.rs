@@ -265,7 +265,7 @@ proptest! {
     }
 
     #[test]
-    fn any_flow_can_be_planned(key in any::<[[u8; 32]; 5]>(), mask in any::<[[u8; 32]; 5]>(), sparse in any::<u8>(),
+    fn any_flow_can_be_planned(key in any::<[[u8; 32]; 9]>(), mask in any::<[[u8; 32]; 9]>(), sparse in any::<u8>(),
                                actions in prop::collection::vec(any::<(u8, u8, u128, u128)>(), 0..6), mark in any::<u32>()) {
         let mut flow = DpFlow {
             id: FlowId(1), key: FlowKey::ZERO, mask: Mask::ANY, actions: Actions::new(), deps: Default::default(),

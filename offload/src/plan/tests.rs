@@ -26,6 +26,9 @@ fn with_prereq(def: &FieldDef) -> FlowMaker {
         Prereq::Icmpv6 => ip6().field(FieldId::IpProto, 58u8),
         Prereq::Nd | Prereq::NdSolicit => ip6().field(FieldId::IpProto, 58u8).field(FieldId::Icmpv6Type, 135u8),
         Prereq::NdAdvert => ip6().field(FieldId::IpProto, 58u8).field(FieldId::Icmpv6Type, 136u8),
+        Prereq::Mpls => from(1).field(FieldId::EthType, 0x8847u16),
+        Prereq::CtIp | Prereq::CtIpv4 => from(1).ipv4().field(FieldId::CtState, 0x20u32),
+        Prereq::CtIpv6 => ip6().field(FieldId::CtState, 0x20u32),
     }
 }
 
@@ -81,7 +84,8 @@ fn every_action() -> Vec<DpAction> {
         DpAction::PopVlan,
         DpAction::Meter(MeterId(3)),
         DpAction::Hash(HashSpec { algorithm: HashAlgorithm::L4, basis: 0 }),
-        DpAction::Ct(CtSpec { zone: 0, commit: false, force: false }),
+        DpAction::Ct(Box::default()),
+        DpAction::CtClear,
         DpAction::TunnelPush(Encap { header: Box::new([]), port: DpPort(2) }),
         DpAction::TunnelPop(DpPort(2)),
         DpAction::Recirc(RecircId(1)),

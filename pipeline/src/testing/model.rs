@@ -109,7 +109,7 @@ impl Run<'_> {
                         self.key.nw_ttl = self.key.nw_ttl.saturating_sub(1);
                     }
                 }
-                Action::Resubmit { port, table: to } => {
+                Action::Resubmit { port, table: to, .. } => {
                     self.table(to.unwrap_or(table), port.unwrap_or(self.in_port()));
                 }
                 Action::GotoTable(to) => self.table(*to, self.in_port()),

@@ -2,6 +2,7 @@
 
 use super::rng::Rng;
 use crate::classifier::overlap;
+use flow::action::Controller;
 use flow::rule::RuleSpec;
 use flow::{Action, FieldId, Match, OfPort, Value};
 
@@ -250,7 +251,7 @@ impl RuleGen {
                 return actions;
             }
             let port = self.rng.percent(20).then(|| self.rng.pick_port(ports));
-            actions.push(Action::Resubmit { port, table: Some(to) });
+            actions.push(Action::Resubmit { port, table: Some(to), ct: false });
             if self.rng.percent(60) {
                 return actions;
             }
@@ -275,7 +276,7 @@ impl RuleGen {
             actions.push(Action::Output(self.rng.pick_port(ports)));
         }
         if self.options.controller && self.rng.percent(10) {
-            actions.push(Action::Controller { max_len: 128 });
+            actions.push(Action::Controller(Box::new(Controller::new(128))));
         }
     }
 

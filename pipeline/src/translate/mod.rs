@@ -8,6 +8,7 @@ mod tags;
 use crate::port::Port;
 use crate::rule::Rule;
 use crate::state::{Bridge, State};
+use flow::action::PacketInReason;
 use flow::dp::{Actions, Cacheable, Dep, DepSet, DpAction, DropReason, Effect, PuntReason, Resume, Translation};
 use flow::{Action, DpPort, FlowKey, OfPort};
 use packet::Packet;
@@ -119,7 +120,7 @@ impl<'a> Walk<'a> {
         for action in &rule.spec.actions {
             match action {
                 Action::Output(port) => self.output(*port),
-                Action::Controller { max_len } => self.controller(*max_len),
+                Action::Controller(c) => self.controller(c.max_len),
                 Action::SetField { .. } | Action::Load { .. } | Action::SetNwTtl(_) => {
                     if let Some((field, value, mask)) = action.as_set() {
                         self.packet.set(field, value, mask);
@@ -134,8 +135,9 @@ impl<'a> Walk<'a> {
                 }
                 Action::PopVlan => self.packet.pop_tag(),
                 Action::DecTtl => self.packet.dec_ttl(&mut self.actions),
-                Action::Resubmit { port, table: to } => self.resubmit(*port, to.unwrap_or(table)),
+                Action::Resubmit { port, table: to, .. } => self.resubmit(*port, to.unwrap_or(table)),
                 Action::GotoTable(to) => return Some(*to),
+                _ => self.error = Some(DropReason::Unsupported),
             }
             if self.actions.len() > MAX_ACTIONS {
                 self.error = Some(DropReason::ResubmitLimit);
@@ -201,7 +203,7 @@ impl<'a> Walk<'a> {
     }
 
     fn controller(&mut self, max_len: u16) {
-        self.emit(DpAction::Punt(PuntReason::Controller { max_len }));
+        self.emit(DpAction::Punt(PuntReason::Controller { max_len, reason: PacketInReason::Action, id: 0 }));
     }
 
     fn emit(&mut self, action: DpAction) {

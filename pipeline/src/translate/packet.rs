@@ -152,6 +152,18 @@ impl<'k> Packet<'k> {
             Prereq::Nd => nd(self, &[135, 136]),
             Prereq::NdSolicit => nd(self, &[135]),
             Prereq::NdAdvert => nd(self, &[136]),
+            Prereq::Mpls => matches!(eth_type, 0x8847 | 0x8848),
+            Prereq::CtIp | Prereq::CtIpv4 | Prereq::CtIpv6 => {
+                let family = match prereq {
+                    Prereq::CtIpv4 => eth_type == 0x0800,
+                    Prereq::CtIpv6 => eth_type == 0x86dd,
+                    _ => self.is_ip(),
+                };
+                if family {
+                    self.look_at(FieldId::CtState);
+                }
+                family && self.now.key.ct_state.get() != 0
+            }
         }
     }
 

@@ -113,10 +113,10 @@ impl Bench {
         let mut out = Outcome { sent: execute(&t.actions, key), ..Outcome::default() };
         // Rules say no table: the oracle's order does.
         for effect in &t.effects {
-            match *effect {
-                Effect::Rule(id) => out.hits.push((0, Some(cookies[&id]))),
-                Effect::TableMiss(_, table) => out.hits.push((table, None)),
-                Effect::FdbRefresh { vlan, mac, port, .. } => out.learned.push((vlan, mac, port)),
+            match effect {
+                Effect::Rule(id) => out.hits.push((0, Some(cookies[id]))),
+                Effect::TableMiss(_, table) => out.hits.push((*table, None)),
+                Effect::FdbRefresh { vlan, mac, port, .. } => out.learned.push((*vlan, *mac, *port)),
                 other => panic!("{other:?} is not made"),
             }
         }
