@@ -2,7 +2,7 @@
 
 use crate::classifier::Table;
 use crate::error::ChangeError;
-use crate::rule::{Applied, Counters, RemoveReason, RemovedRule, Rule, RuleChange, Select};
+use crate::rule::{Applied, Counters, RemoveReason, RemovedRule, Rule, RuleChange, Select, StoredSpec};
 use crate::state::{State, TABLES};
 use flow::clock::Time;
 use flow::dp::{BridgeId, Dep, RuleId};
@@ -65,14 +65,16 @@ impl Batch {
         if spec.flags.contains(RuleFlags::CHECK_OVERLAP) && table.overlapping(&spec.matching, spec.priority).is_some() {
             return Err(ChangeError::Overlap { table: spec.table, priority: spec.priority });
         }
-        let old = table.get(&spec.matching, spec.priority);
+        let matching = table.pack(&spec.matching);
+        let old = table.get_packed(&matching, spec.priority);
         let kept = old.filter(|_| !spec.flags.contains(RuleFlags::RESET_COUNTS));
         // A rule that takes over the counters takes over the id too: hits that are still on their way find it.
         let (id, counters) = match kept {
             Some(old) => (old.id, old.counters.clone()),
             None => (RuleId(next_id), Arc::new(Counters::new(now))),
         };
-        let rule = Arc::new(Rule { id, spec: spec.clone(), created: now, modified: now, counters });
+        let spec = StoredSpec::new(spec, matching);
+        let rule = Arc::new(Rule { id, spec, created: now, modified: now, counters });
         let replaced = table.insert(rule.clone());
         if id.0 == next_id {
             self.next_id += 1;
@@ -101,7 +103,7 @@ impl Batch {
         for old in self.selected(bridge, select)? {
             check_actions(old.spec.table, actions)?;
             let mut spec = old.spec.clone();
-            spec.actions = actions.to_vec();
+            spec.actions = actions.into();
             spec.cookie = cookie.unwrap_or(spec.cookie);
             let reset = flags.contains(RuleFlags::RESET_COUNTS);
             let counters = if reset { Arc::new(Counters::new(self.now)) } else { old.counters.clone() };

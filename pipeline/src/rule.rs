@@ -1,5 +1,6 @@
 //! Rules, their counters, and how changes of rules are said.
 
+use crate::classifier::Packed;
 use flow::clock::Time;
 use flow::dp::{BridgeId, Hits, RuleId};
 use flow::rule::{RuleFlags, RuleSpec};
@@ -13,11 +14,61 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) id: RuleId,
-    pub(crate) spec: RuleSpec,
+    pub(crate) spec: StoredSpec,
     pub(crate) created: Time,
     /// When its actions were last changed: the hard timeout runs from here.
     pub(crate) modified: Time,
     pub(crate) counters: Arc<Counters>,
+}
+
+/// A [`RuleSpec`] as tables keep it: rules of one table with the same mask share it, and nothing has room to spare.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredSpec {
+    pub(crate) matching: Packed,
+    pub(crate) actions: Box<[Action]>,
+    pub(crate) cookie: u64,
+    pub(crate) priority: u16,
+    pub(crate) idle_timeout: u16,
+    pub(crate) hard_timeout: u16,
+    pub(crate) importance: u16,
+    pub(crate) flags: RuleFlags,
+    pub(crate) table: u8,
+}
+
+impl StoredSpec {
+    /// `matching`: that of `spec`, packed by the table where the rule will be.
+    pub(crate) fn new(spec: &RuleSpec, matching: Packed) -> StoredSpec {
+        let RuleSpec { table, priority, matching: _, actions, cookie, idle_timeout, hard_timeout, importance, flags } =
+            spec;
+        StoredSpec {
+            matching,
+            actions: actions.as_slice().into(),
+            cookie: *cookie,
+            priority: *priority,
+            idle_timeout: *idle_timeout,
+            hard_timeout: *hard_timeout,
+            importance: *importance,
+            flags: *flags,
+            table: *table,
+        }
+    }
+
+    /// As it was given.
+    pub(crate) fn full(&self) -> RuleSpec {
+        let StoredSpec { matching, actions, cookie, priority, idle_timeout, hard_timeout, importance, flags, table } =
+            self;
+        RuleSpec {
+            table: *table,
+            priority: *priority,
+            matching: matching.unpack(),
+            actions: actions.to_vec(),
+            cookie: *cookie,
+            idle_timeout: *idle_timeout,
+            hard_timeout: *hard_timeout,
+            importance: *importance,
+            flags: *flags,
+        }
+    }
 }
 
 impl Rule {
@@ -46,7 +97,7 @@ impl Rule {
     }
 
     pub(crate) fn entry(&self, bridge: BridgeId) -> RuleEntry {
-        RuleEntry { bridge, id: self.id, spec: self.spec.clone(), created: self.created, stats: self.counters.read() }
+        RuleEntry { bridge, id: self.id, spec: self.spec.full(), created: self.created, stats: self.counters.read() }
     }
 }
 

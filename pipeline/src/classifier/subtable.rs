@@ -1,192 +1,186 @@
 //! Rules of one table that share a mask.
 
-use super::words::{Masked, WordMask, Words};
+use super::hash;
+use super::hash_trie::{HashTrie, push};
+use super::lookup::Lookup;
+use super::prefix_trie::PrefixTrie;
+use super::prefixes::Prefix;
+use super::shape::{Packed, Shape};
+use super::words::Words;
 use crate::rule::Rule;
-use flow::{FieldId, FlowKey, Mask, Match, Registers};
-use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Rules with one and the same match, highest priority first.
-type Bucket = SmallVec<[Arc<Rule>; 1]>;
-
-/// Fields that are looked at together, cheapest to look at first: what costs no flows (`in_port`, `eth_type`, registers) or
-/// few (`nw_proto`), then layer 2, then layer 3. What is left comes last. As OVS's staged lookup, see its
-/// lib/classifier.h.
-const STAGES: [&[FieldId]; 4] = [
-    &[FieldId::InPort, FieldId::RecircId, FieldId::EthType],
-    &[FieldId::CtState, FieldId::CtZone, FieldId::IpProto],
-    &[FieldId::TunId, FieldId::PktMark, FieldId::EthSrc, FieldId::EthDst, FieldId::VlanTpid, FieldId::VlanTci],
-    &[
-        FieldId::IpFrag,
-        FieldId::IpTos,
-        FieldId::Ipv4Src,
-        FieldId::Ipv4Dst,
-        FieldId::Ipv6Src,
-        FieldId::Ipv6Dst,
-        FieldId::Ipv6Label,
-        FieldId::Vlan1Tpid,
-        FieldId::Vlan1Tci,
-    ],
-];
-
-/// A part of the subtable's mask, and which values its rules have there. A packet that has none of them cannot match,
-/// and the rest of the mask is not looked at.
 #[derive(Clone, Debug)]
-struct Stage {
-    look: Mask,
-    words: WordMask,
-    values: HashTrieMapSync<Masked, u32>,
+pub(super) struct Subtable {
+    pub(super) shape: Arc<Shape>,
+    /// For each stage but the last, the hashes of what rules have there and before. A packet that has none of them cannot
+    /// match, and the rest of the mask is not looked at.
+    indices: SmallVec<[HashTrie<u32>; 3]>,
+    /// By the hash of all stages; of equal matches the highest priority first.
+    rules: HashTrie<Arc<Rule>>,
+    /// The layer 4 ports of the rules, under the mask.
+    ports: PrefixTrie<u32>,
+    /// The priority of each rule.
+    priorities: PrefixTrie<u16>,
+    /// The highest of them.
+    pub(super) max_priority: u16,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Subtable {
-    look: Mask,
-    pub(crate) words: WordMask,
-    stages: SmallVec<[Stage; 4]>,
-    rules: HashTrieMapSync<Masked, Bucket>,
-    /// How many rules have each priority.
-    priorities: RedBlackTreeMapSync<u16, u32>,
-    /// The highest of them.
-    pub(crate) max_priority: u16,
+/// What putting in a rule did.
+#[derive(Debug)]
+pub(super) struct Put {
+    /// The rule that was there with the same match and priority.
+    pub(super) old: Option<Arc<Rule>>,
+    /// Whether there was no rule with this match at any priority.
+    pub(super) first: bool,
 }
 
 impl Subtable {
-    /// An empty subtable for the mask of `matching`.
-    pub(crate) fn new(matching: &Match) -> Subtable {
-        let words = WordMask::of_match(matching);
-        let mut stages: SmallVec<[Stage; 4]> = SmallVec::new();
-        let mut part = Mask::ANY;
-        for fields in STAGES {
-            for field in fields {
-                part.require_bits(field.def(), matching.mask.get(*field));
-            }
-            let here = WordMask::of(&part.0, &matching.regs_mask);
-            let last = stages.last().map(|s: &Stage| &s.words);
-            if !here.is_empty() && here != words && last != Some(&here) {
-                stages.push(Stage { look: part, words: here, values: HashTrieMapSync::new_sync() });
-            }
-        }
+    /// An empty subtable.
+    pub(super) fn new(shape: Arc<Shape>) -> Subtable {
         Subtable {
-            look: matching.mask,
-            words,
-            stages,
-            rules: HashTrieMapSync::new_sync(),
-            priorities: RedBlackTreeMapSync::new_sync(),
+            indices: (1..shape.stages.len()).map(|_| HashTrie::default()).collect(),
+            shape,
+            rules: HashTrie::default(),
+            ports: PrefixTrie::default(),
+            priorities: PrefixTrie::default(),
             max_priority: 0,
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// The rule of highest priority that matches. Bits that were looked at are told to `look` first.
-    pub(crate) fn find(&self, words: &Words, look: &mut impl FnMut(&Mask)) -> Option<&Arc<Rule>> {
-        for stage in &self.stages {
-            look(&stage.look);
-            if !stage.values.contains_key(&stage.words.pick(words)) {
+    /// The rules that match, highest priority first. All have the same match. Tells `lookup` what it looks at.
+    #[inline]
+    pub(super) fn find(&self, lookup: &mut Lookup<'_>) -> impl Iterator<Item = &Arc<Rule>> {
+        self.reach(lookup)
+            .map(|chain| {
+                let words = lookup.words;
+                self.rules.all(chain).filter(move |r| r.spec.matching.matches(words))
+            })
+            .into_iter()
+            .flatten()
+    }
+
+    /// The hash of the packet, when no stage has excluded it.
+    #[inline]
+    fn reach(&self, lookup: &mut Lookup<'_>) -> Option<u64> {
+        let shape = &*self.shape;
+        let mut chain = hash::start();
+        for (i, stage) in shape.stages.iter().enumerate() {
+            if stage.addresses && lookup.addresses.excludes(shape) {
+                return None;
+            }
+            let pieces = &shape.pieces[usize::from(stage.from)..usize::from(stage.to)];
+            let index = self.indices.get(i);
+            if index.is_none() && shape.ports.1 != 0 && lookup.excluded_by_ports(&self.ports, shape.ports) {
+                return None;
+            }
+            for (at, bits) in pieces {
+                chain = hash::mix(chain, lookup.look(*at, *bits));
+            }
+            if index.is_some_and(|index| !index.contains(chain)) {
                 return None;
             }
         }
-        look(&self.look);
-        self.rules.get(&self.words.pick(words))?.first()
+        Some(chain)
     }
 
-    /// The rule with exactly this match and priority.
-    pub(crate) fn get(&self, matching: &Match, priority: u16) -> Option<&Arc<Rule>> {
-        let bucket = self.rules.get(&self.masked(matching))?;
-        bucket.iter().find(|r| r.spec.priority == priority)
+    /// The rule with exactly this match, which has the mask of this subtable, and priority.
+    pub(super) fn get(&self, matching: &Packed, priority: u16) -> Option<&Arc<Rule>> {
+        let hash = *self.shape.hashes(&matching.values).last()?;
+        self.rules.all(hash).find(|r| r.spec.priority == priority && r.spec.matching.values == matching.values)
     }
 
-    /// Put a rule in; one with the same match and priority is replaced and handed back.
-    pub(crate) fn insert(&mut self, rule: Arc<Rule>) -> Option<Arc<Rule>> {
-        let (priority, key) = (rule.spec.priority, self.masked(&rule.spec.matching));
-        if let Some(bucket) = self.rules.get_mut(&key) {
-            let at = bucket.partition_point(|r| r.spec.priority > priority);
-            match bucket.get_mut(at) {
-                Some(old) if old.spec.priority == priority => return Some(std::mem::replace(old, rule)),
-                _ => bucket.insert(at, rule),
+    /// Put a rule in.
+    pub(super) fn insert(&mut self, rule: Arc<Rule>) -> Put {
+        let hashes = self.shape.hashes(&rule.spec.matching.values);
+        let Some((last, stages)) = hashes.split_last() else { return Put { old: None, first: false } };
+        let priority = rule.spec.priority;
+        let values = rule.spec.matching.values.clone();
+        let put = self.rules.edit(*last, |leaf| {
+            let equal = |r: &Rule| r.spec.matching.values == values;
+            let first = !leaf.iter().any(|(h, r)| h == last && equal(r));
+            if let Some((_, old)) = leaf.iter_mut().find(|(_, r)| r.spec.priority == priority && equal(r)) {
+                return Put { old: Some(std::mem::replace(old, rule)), first };
             }
-        } else {
-            let words = words_of(&rule.spec.matching);
-            for stage in &mut self.stages {
-                count_up(&mut stage.values, stage.words.pick(&words));
+            let at = leaf.iter().position(|(h, r)| h == last && r.spec.priority < priority);
+            push(leaf, (*last, rule));
+            if let Some(at) = at {
+                leaf[at..].rotate_right(1);
             }
-            self.rules.insert_mut(key, Bucket::from_elem(rule, 1));
-        }
-        match self.priorities.get_mut(&priority) {
-            Some(n) => *n += 1,
-            None => self.priorities.insert_mut(priority, 1),
-        }
-        self.max_priority = self.max_priority.max(priority);
-        None
-    }
-
-    pub(crate) fn remove(&mut self, matching: &Match, priority: u16) -> Option<Arc<Rule>> {
-        let key = self.masked(matching);
-        let bucket = self.rules.get_mut(&key)?;
-        let at = bucket.iter().position(|r| r.spec.priority == priority)?;
-        let gone = bucket.remove(at);
-        if bucket.is_empty() {
-            self.rules.remove_mut(&key);
-            let words = words_of(matching);
-            for stage in &mut self.stages {
-                count_down(&mut stage.values, &stage.words.pick(&words));
+            Put { old: None, first }
+        });
+        if put.first {
+            for (index, hash) in self.indices.iter_mut().zip(stages) {
+                index.count_up(*hash);
+            }
+            if self.shape.ports.1 != 0 {
+                self.ports.insert(self.ports_of(&values), self.shape.ports.1);
             }
         }
-        if let Some(n) = self.priorities.get_mut(&priority) {
-            *n -= 1;
-            if *n == 0 {
-                self.priorities.remove_mut(&priority);
+        if put.old.is_none() {
+            self.priorities.insert(priority, 16);
+            self.max_priority = self.max_priority.max(priority);
+        }
+        put
+    }
+
+    /// Take a rule out. Also told: whether no rule with this match is left.
+    pub(super) fn remove(&mut self, matching: &Packed, priority: u16) -> Option<(Arc<Rule>, bool)> {
+        let values = &matching.values;
+        let hashes = self.shape.hashes(values);
+        let (last, stages) = hashes.split_last()?;
+        let (gone, left) = self.rules.edit(*last, |leaf| {
+            let equal = |r: &Rule| r.spec.matching.values == *values;
+            let at = leaf.iter().position(|(_, r)| r.spec.priority == priority && equal(r))?;
+            // In order: of equal matches the highest priority stays first.
+            let (_, gone) = leaf.remove(at);
+            let left = leaf.iter().any(|(_, r)| equal(r));
+            Some((gone, left))
+        })?;
+        if !left {
+            for (index, hash) in self.indices.iter_mut().zip(stages) {
+                index.count_down(*hash);
+            }
+            if self.shape.ports.1 != 0 {
+                self.ports.remove(self.ports_of(values), self.shape.ports.1);
             }
         }
-        self.max_priority = self.priorities.last().map_or(0, |(p, _)| *p);
-        Some(gone)
+        self.priorities.remove(priority, 16);
+        self.max_priority = self.priorities.max().unwrap_or(0);
+        Some((gone, !left))
     }
 
-    pub(crate) fn has_priority(&self, priority: u16) -> bool {
-        self.priorities.contains_key(&priority)
+    pub(super) fn has_priority(&self, priority: u16) -> bool {
+        self.priorities.contains(priority, 16)
     }
 
-    pub(crate) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
-        self.rules.values().flatten()
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.iter()
     }
 
-    fn masked(&self, matching: &Match) -> Masked {
-        self.words.pick(&words_of(matching))
-    }
-}
-
-fn words_of(matching: &Match) -> Words {
-    Words::of(&matching.key, &matching.regs)
-}
-
-fn count_up(values: &mut HashTrieMapSync<Masked, u32>, key: Masked) {
-    match values.get_mut(&key) {
-        Some(n) => *n += 1,
-        None => values.insert_mut(key, 1),
-    }
-}
-
-fn count_down(values: &mut HashTrieMapSync<Masked, u32>, key: &Masked) {
-    if let Some(n) = values.get_mut(key) {
-        *n -= 1;
-        if *n == 0 {
-            values.remove_mut(key);
+    /// A rule of this priority that some packet meets as well as a match with these values and mask.
+    pub(super) fn overlapping(&self, values: &Words, mask: &Words, priority: u16) -> Option<&Arc<Rule>> {
+        if !self.has_priority(priority) {
+            return None;
         }
+        if self.shape.is_within(mask) {
+            // Wider than the match: only the rule that its values lead to can overlap.
+            let hash = *self.shape.hashes(&self.shape.pick(values)).last()?;
+            return self.rules.all(hash).find(|r| r.spec.priority == priority && r.spec.matching.matches(values));
+        }
+        self.rules().find(|r| r.spec.priority == priority && r.spec.matching.agrees(values, mask))
     }
-}
 
-/// Whether some packet is matched by both.
-pub(crate) fn overlap(a: &Match, b: &Match) -> bool {
-    let differ = |a: &FlowKey, b: &FlowKey, m: &Mask, n: &Mask| a.masked(m).masked(n) != b.masked(m).masked(n);
-    !differ(&a.key, &b.key, &a.mask, &b.mask) && !registers_differ(a, b)
-}
-
-fn registers_differ(a: &Match, b: &Match) -> bool {
-    use zerocopy::IntoBytes;
-    let (am, bm): (&Registers, &Registers) = (&a.regs_mask, &b.regs_mask);
-    let masks = am.as_bytes().iter().zip(bm.as_bytes());
-    a.regs.as_bytes().iter().zip(b.regs.as_bytes()).zip(masks).any(|((a, b), (m, n))| (a ^ b) & m & n != 0)
+    fn ports_of(&self, values: &[u64]) -> u32 {
+        let mut words = Words::ZERO;
+        for ((at, _), value) in self.shape.pieces.iter().zip(values) {
+            words.0[usize::from(*at)] |= value;
+        }
+        Prefix::ports(&words.key())
+    }
 }

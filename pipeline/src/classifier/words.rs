@@ -1,55 +1,55 @@
-//! Keys and registers as words, and the masks that pick some of them.
+//! Keys and registers as words.
 
 use flow::{FlowKey, Match, Registers};
-use smallvec::SmallVec;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 const KEY_WORDS: usize = flow::key::KEY_WORDS;
-const WORDS: usize = KEY_WORDS + size_of::<Registers>() / 8;
+pub(super) const WORDS: usize = KEY_WORDS + size_of::<Registers>() / 8;
+
+const _: () = assert!(size_of::<Registers>().is_multiple_of(8), "registers are compared word by word");
+const _: () = assert!(WORDS <= 256, "a word's index is a byte");
 
 /// A key and its registers, 64 bits at a time, in memory order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Words([u64; WORDS]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Words(pub(super) [u64; WORDS]);
 
 impl Words {
-    pub(crate) fn of(key: &FlowKey, regs: &Registers) -> Words {
+    pub(super) const ZERO: Words = Words([0; WORDS]);
+
+    pub(super) fn of(key: &FlowKey, regs: &Registers) -> Words {
         let mut out = [0; WORDS];
-        let regs = regs.as_bytes().chunks_exact(8).map(|c| <[u8; 8]>::try_from(c).unwrap_or_default());
-        for (to, from) in out.iter_mut().zip(key.words().iter().copied().chain(regs)) {
-            *to = u64::from_ne_bytes(from);
+        let (front, back) = out.split_at_mut(KEY_WORDS);
+        for (to, from) in front.iter_mut().zip(key.words()) {
+            *to = u64::from_ne_bytes(*from);
         }
+        back.as_mut_bytes().copy_from_slice(regs.as_bytes());
         Words(out)
     }
-}
 
-/// What is left of [`Words`] under a [`WordMask`]: the key of a hash lookup.
-pub(crate) type Masked = SmallVec<[u64; 8]>;
-
-/// The words of a mask that are not zero.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct WordMask(SmallVec<[(u8, u64); 8]>);
-
-impl WordMask {
-    pub(crate) fn of(key: &FlowKey, regs: &Registers) -> WordMask {
-        let words = Words::of(key, regs);
-        WordMask((0u8..).zip(words.0).filter(|(_, w)| *w != 0).collect())
+    /// The values of a match.
+    pub(super) fn of_values(matching: &Match) -> Words {
+        Words::of(&matching.key, &matching.regs)
     }
 
     /// The mask of a match.
-    pub(crate) fn of_match(matching: &Match) -> WordMask {
-        WordMask::of(&matching.mask.0, &matching.regs_mask)
+    pub(super) fn of_mask(matching: &Match) -> Words {
+        Words::of(&matching.mask.0, &matching.regs_mask)
     }
 
-    pub(crate) fn pick(&self, from: &Words) -> Masked {
-        self.0.iter().map(|(i, m)| from.0[usize::from(*i)] & m).collect()
+    pub(super) fn key(&self) -> FlowKey {
+        let mut key = FlowKey::ZERO;
+        for (to, from) in key.words_mut().iter_mut().zip(self.0) {
+            *to = from.to_ne_bytes();
+        }
+        key
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn registers(&self) -> Registers {
+        Registers::read_from_bytes(self.0[KEY_WORDS..].as_bytes()).unwrap_or_default()
     }
 
-    /// Whether every bit of `other` is a bit of `self`.
-    pub(crate) fn covers(&self, other: &WordMask) -> bool {
-        other.0.iter().all(|(i, m)| self.0.iter().any(|(j, n)| i == j && m & !n == 0))
+    /// The words that are not zero, and their places.
+    pub(super) fn set(&self) -> impl Iterator<Item = (u8, u64)> {
+        (0..=u8::MAX).zip(self.0).filter(|(_, word)| *word != 0)
     }
 }

@@ -1,0 +1,150 @@
+//! The fields whose prefixes are kept in tries, and what is seen of them in one lookup.
+
+use super::prefix_trie::{PrefixTrie, Walk};
+use super::shape::Shape;
+use flow::{FlowKey, Mask};
+use std::sync::Arc;
+
+/// An address field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prefix {
+    Ipv4Src,
+    Ipv4Dst,
+    Ipv6Src,
+    Ipv6Dst,
+}
+
+/// All of them, by number.
+pub(super) const PREFIXES: [Prefix; 4] = [Prefix::Ipv4Src, Prefix::Ipv4Dst, Prefix::Ipv6Src, Prefix::Ipv6Dst];
+
+fn ipv4(key: &FlowKey, which: Prefix) -> u32 {
+    if which == Prefix::Ipv4Src { key.ipv4_src.get() } else { key.ipv4_dst.get() }
+}
+
+fn ipv6(key: &FlowKey, which: Prefix) -> u128 {
+    u128::from_be_bytes(if which == Prefix::Ipv6Src { key.ipv6_src } else { key.ipv6_dst })
+}
+
+impl Prefix {
+    /// How many leading bits a mask requires; 0 when it is none, or not a prefix.
+    pub(super) fn len(self, mask: &Mask) -> u8 {
+        match self {
+            Prefix::Ipv4Src | Prefix::Ipv4Dst => {
+                let bits = ipv4(&mask.0, self);
+                let len = bits.leading_ones();
+                if bits.count_ones() == len { len as u8 } else { 0 }
+            }
+            Prefix::Ipv6Src | Prefix::Ipv6Dst => {
+                let bits = ipv6(&mask.0, self);
+                let len = bits.leading_ones();
+                if bits.count_ones() == len { len as u8 } else { 0 }
+            }
+        }
+    }
+
+    /// Require leading bits.
+    fn require(self, mask: &mut FlowKey, len: u8) {
+        let v4 = u32::MAX.checked_shr(len.into()).map_or(u32::MAX, |rest| !rest);
+        let v6 = (u128::MAX.checked_shr(len.into()).map_or(u128::MAX, |rest| !rest)).to_be_bytes();
+        let unite = |a: &mut [u8; 16]| a.iter_mut().zip(v6).for_each(|(a, b)| *a |= b);
+        match self {
+            Prefix::Ipv4Src => mask.ipv4_src = (mask.ipv4_src.get() | v4).into(),
+            Prefix::Ipv4Dst => mask.ipv4_dst = (mask.ipv4_dst.get() | v4).into(),
+            Prefix::Ipv6Src => unite(&mut mask.ipv6_src),
+            Prefix::Ipv6Dst => unite(&mut mask.ipv6_dst),
+        }
+    }
+
+    /// Layer 4 source and destination port as one number.
+    pub(super) fn ports(key: &FlowKey) -> u32 {
+        u32::from(key.tp_src.get()) << 16 | u32::from(key.tp_dst.get())
+    }
+}
+
+/// The prefixes of all rules of a table; those of equal rules count once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tries {
+    v4: [Arc<PrefixTrie<u32>>; 2],
+    v6: [Arc<PrefixTrie<u128>>; 2],
+}
+
+impl Tries {
+    /// Put in what a match requires.
+    pub(super) fn insert(&mut self, shape: &Shape, key: &FlowKey) {
+        for (i, len) in shape.prefixes.into_iter().enumerate().filter(|(_, len)| *len != 0) {
+            match PREFIXES[i] {
+                p @ (Prefix::Ipv4Src | Prefix::Ipv4Dst) => Arc::make_mut(&mut self.v4[i]).insert(ipv4(key, p), len),
+                p @ (Prefix::Ipv6Src | Prefix::Ipv6Dst) => Arc::make_mut(&mut self.v6[i - 2]).insert(ipv6(key, p), len),
+            }
+        }
+    }
+
+    /// Take it out again.
+    pub(super) fn remove(&mut self, shape: &Shape, key: &FlowKey) {
+        for (i, len) in shape.prefixes.into_iter().enumerate().filter(|(_, len)| *len != 0) {
+            match PREFIXES[i] {
+                p @ (Prefix::Ipv4Src | Prefix::Ipv4Dst) => Arc::make_mut(&mut self.v4[i]).remove(ipv4(key, p), len),
+                p @ (Prefix::Ipv6Src | Prefix::Ipv6Dst) => Arc::make_mut(&mut self.v6[i - 2]).remove(ipv6(key, p), len),
+            }
+        }
+    }
+}
+
+/// What one lookup has asked the tries, and how many leading bits of each field it has looked at.
+#[derive(Debug)]
+pub(super) struct Asked<'t> {
+    tries: &'t Tries,
+    key: &'t FlowKey,
+    v4: [Option<Walk<u32>>; 2],
+    v6: [Option<Walk<u128>>; 2],
+    seen: [u8; PREFIXES.len()],
+}
+
+impl<'t> Asked<'t> {
+    pub(super) fn new(tries: &'t Tries, key: &'t FlowKey) -> Asked<'t> {
+        Asked { tries, key, v4: [None, None], v6: [None, None], seen: [0; PREFIXES.len()] }
+    }
+
+    /// How many leading bits of field `i` show that no rule with a prefix of `len` matches; `None` when one may.
+    fn excluded_by(&mut self, i: usize, len: u8) -> Option<u8> {
+        match PREFIXES[i] {
+            p @ (Prefix::Ipv4Src | Prefix::Ipv4Dst) => {
+                self.v4[i].get_or_insert_with(|| self.tries.v4[i].walk(ipv4(self.key, p))).excluded_by(len)
+            }
+            p @ (Prefix::Ipv6Src | Prefix::Ipv6Dst) => {
+                self.v6[i - 2].get_or_insert_with(|| self.tries.v6[i - 2].walk(ipv6(self.key, p))).excluded_by(len)
+            }
+        }
+    }
+
+    /// Whether the addresses alone show that no rule of this shape matches. Looks at as few of their bits as it can:
+    /// at none when those seen before are enough, else first at the field of which the least is left to see.
+    pub(super) fn excludes(&mut self, shape: &Shape) -> bool {
+        let lens = shape.prefixes;
+        let seen_enough = |asked: &mut Self, i: usize| {
+            lens[i] != 0 && asked.excluded_by(i, lens[i]).is_some_and(|need| need <= asked.seen[i])
+        };
+        if (0..lens.len()).any(|i| seen_enough(self, i)) {
+            return true;
+        }
+        let mut order: [usize; PREFIXES.len()] = std::array::from_fn(|i| i);
+        order.sort_by_key(|i| lens[*i].saturating_sub(self.seen[*i]));
+        for i in order.into_iter().filter(|i| lens[*i] != 0) {
+            let excluded = self.excluded_by(i, lens[i]);
+            self.seen[i] = self.seen[i].max(excluded.unwrap_or(lens[i]));
+            if excluded.is_some() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Add what was looked at to a mask.
+    pub(super) fn require(&self, mask: &mut FlowKey) {
+        for (prefix, seen) in PREFIXES.iter().zip(self.seen) {
+            if seen != 0 {
+                prefix.require(mask, seen);
+            }
+        }
+    }
+}
