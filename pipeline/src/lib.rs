@@ -40,6 +40,12 @@ mod changes;
 mod classifier;
 mod error;
 mod fdb;
+#[allow(dead_code, reason = "parts that only some builds use")]
+mod group;
+#[allow(dead_code, reason = "parts that only some builds use")]
+mod meters;
+#[allow(dead_code, reason = "parts that only some builds use")]
+mod mirror;
 mod pipeline;
 mod port;
 mod rule;
@@ -49,7 +55,9 @@ mod translate;
 
 pub use error::{ChangeError, FlowError};
 pub use fdb::FdbEntry;
+pub use group::ALL_BUCKETS;
+pub use mirror::{MirrorOutput, MirrorSpec};
 pub use pipeline::{BridgeInfo, Config, Pipeline};
-pub use port::{Port, PortSpec, PortUpdate, VlanMode, VlanSet};
+pub use port::{Port, PortKind, PortSpec, PortUpdate, VlanMode, VlanSet};
 pub use rule::{Applied, RemoveReason, RemovedRule, RuleChange, RuleEntry, RuleStats, Select};
 pub use state::FailMode;

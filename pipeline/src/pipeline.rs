@@ -106,6 +106,9 @@ impl Pipeline {
             fail_mode,
             ports: Arc::default(),
             tables: vec![None; TABLES],
+            groups: Default::default(),
+            meters: Default::default(),
+            mirrors: Default::default(),
             fdb: Arc::new(Fdb::new(self.config.fdb_size, self.config.fdb_ageing)),
             misses: Arc::new(std::array::from_fn(|_| AtomicU64::new(0))),
         };
@@ -177,7 +180,17 @@ impl Pipeline {
         let Some(owner) = state.bridge_mut(bridge) else { return Err(no_bridge(bridge)) };
         let number = choose_number(owner, &spec)?;
         let (name, dp) = (spec.name, spec.dp);
-        let port = Port { name, number, dp, vlan: spec.vlan, flood: spec.flood, up: spec.up };
+        let port = Port {
+            name,
+            number,
+            dp,
+            kind: spec.kind,
+            peer: None,
+            vlan: spec.vlan,
+            flood: spec.flood,
+            up: spec.up,
+            enabled: spec.up,
+        };
         Arc::make_mut(&mut owner.ports).insert(number, Arc::new(port));
         Arc::make_mut(&mut state.owners).insert(dp, (bridge, number));
         let mut batch = Batch::new(state, self.clock.now(), writer.next_rule);

@@ -1,5 +1,6 @@
 //! Ports of a bridge, and their VLAN modes.
 
+use flow::dp::BridgeId;
 use flow::{DpPort, OfPort};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,13 +101,30 @@ impl VlanMode {
     }
 }
 
+/// What is behind a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PortKind {
+    /// A port of the datapath.
+    #[default]
+    Normal,
+    /// A port of the datapath that the host itself uses: a bridge's own port, or another internal one.
+    Internal,
+    /// One end of a cable to another patch port, of this bridge or another. The pair is connected when both ends name each other.
+    Patch {
+        /// Name of the other end.
+        peer: String,
+    },
+}
+
 /// A port to add.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortSpec {
     pub name: String,
     /// OpenFlow number; `None`: the lowest that is free. [`OfPort::LOCAL`] for the bridge's own port.
     pub number: Option<OfPort>,
+    /// Its number in the datapath. Not looked at for patch ports, which are not in the datapath.
     pub dp: DpPort,
+    pub kind: PortKind,
     pub vlan: VlanMode,
     /// Whether flooded packets go out here.
     pub flood: bool,
@@ -118,7 +136,21 @@ impl PortSpec {
     /// A port that is up, floods, and carries all VLANs.
     #[must_use]
     pub fn new(name: impl Into<String>, dp: DpPort) -> PortSpec {
-        PortSpec { name: name.into(), number: None, dp, vlan: VlanMode::default(), flood: true, up: true }
+        PortSpec {
+            name: name.into(),
+            number: None,
+            dp,
+            kind: PortKind::Normal,
+            vlan: VlanMode::default(),
+            flood: true,
+            up: true,
+        }
+    }
+
+    /// A patch port to the patch port `peer`, which may come later.
+    #[must_use]
+    pub fn patch(name: impl Into<String>, peer: impl Into<String>) -> PortSpec {
+        PortSpec { kind: PortKind::Patch { peer: peer.into() }, ..PortSpec::new(name, DpPort::NONE) }
     }
 }
 
@@ -127,11 +159,23 @@ impl PortSpec {
 pub struct Port {
     pub name: String,
     pub number: OfPort,
+    /// Its number in the datapath. A patch port has one of the numbers from 2^31 on, which the datapath never sees: what is learned
+    /// on it is known by that.
     pub dp: DpPort,
+    pub kind: PortKind,
+    /// The other end of a patch port, when the two name each other.
+    pub peer: Option<(BridgeId, OfPort)>,
     pub vlan: VlanMode,
     pub flood: bool,
+    /// Whether packets can go out: what was said of it, and, for a patch port, whether its peer is there.
     pub up: bool,
+    /// What was said of it.
+    pub enabled: bool,
 }
+
+/// First datapath number of patch ports; datapath ports have smaller ones.
+#[allow(dead_code, reason = "given out with patch ports")]
+pub(crate) const PATCH_PORTS: u32 = 0x8000_0000;
 
 /// What can be changed of a port; `None` leaves it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,9 @@
 
 use crate::classifier::Table;
 use crate::fdb::Fdb;
+use crate::group::Groups;
+use crate::meters::Meters;
+use crate::mirror::Mirrors;
 use crate::port::Ports;
 use flow::dp::BridgeId;
 use flow::{DpPort, OfPort};
@@ -30,6 +33,12 @@ pub(crate) struct Bridge {
     pub(crate) ports: Arc<Ports>,
     /// Always [`TABLES`] of them; `None`: empty.
     pub(crate) tables: Vec<Option<Arc<Table>>>,
+    #[allow(dead_code, reason = "read by translation")]
+    pub(crate) groups: Groups,
+    #[allow(dead_code, reason = "read by translation")]
+    pub(crate) meters: Meters,
+    #[allow(dead_code, reason = "read by translation")]
+    pub(crate) mirrors: Mirrors,
     pub(crate) fdb: Arc<Fdb>,
     /// Packets that no rule of a table matched.
     pub(crate) misses: Arc<[AtomicU64; TABLES]>,
