@@ -2,7 +2,7 @@
 //!
 //! Names, masks and prerequisites follow the OVS manual ovs-fields(7).
 
-use crate::key::{FlowKey, Registers};
+use crate::key::{FlowKey, Registers, ct_state};
 use crate::value::Value;
 use std::mem::offset_of;
 
@@ -48,17 +48,16 @@ pub enum Prereq {
     NdAdvert,
     /// eth_type 0x8847 or 0x8848.
     Mpls,
-    /// A tracked connection over IPv4 or IPv6 (ovs-fields(7): `ip` or `ipv6` with any `ct_state`).
+    /// A tracked and valid connection: one of `new`, `est`, `rel`, `rpl`, `snat`, `dnat`, or `trk` and not `inv`.
     CtIp,
-    /// A tracked connection over IPv4.
+    /// Such a connection over IPv4.
     CtIpv4,
-    /// A tracked connection over IPv6.
+    /// Such a connection over IPv6.
     CtIpv6,
 }
 
 impl Prereq {
-    /// Whether a packet with this key has the field. Of a rule's match, pass the values: what it leaves open is
-    /// zero there, which fulfils nothing.
+    /// Whether a packet with this key has the field. For a rule's match see [`crate::Match::satisfies`].
     #[must_use]
     pub fn holds(self, key: &FlowKey) -> bool {
         let eth_type = key.eth_type.get();
@@ -66,6 +65,10 @@ impl Prereq {
         let l4 = |proto: u8| ip(proto) && key.nw_frag & crate::key::frag::LATER == 0;
         let icmpv6 = eth_type == 0x86dd && key.nw_proto == 58;
         let nd = |types: &[u16]| icmpv6 && types.contains(&key.tp_src.get()) && key.tp_dst.get() == 0;
+        let connection = || {
+            let state = key.ct_state.get();
+            state & ct_state::OF_VALID != 0 || state & (ct_state::TRACKED | ct_state::INVALID) == ct_state::TRACKED
+        };
         match self {
             Prereq::None => true,
             Prereq::VlanVid => key.vlans[0].is_present(),
@@ -82,9 +85,9 @@ impl Prereq {
             Prereq::NdSolicit => nd(&[135]),
             Prereq::NdAdvert => nd(&[136]),
             Prereq::Mpls => matches!(eth_type, 0x8847 | 0x8848),
-            Prereq::CtIp => matches!(eth_type, 0x0800 | 0x86dd) && key.ct_state.get() != 0,
-            Prereq::CtIpv4 => eth_type == 0x0800 && key.ct_state.get() != 0,
-            Prereq::CtIpv6 => eth_type == 0x86dd && key.ct_state.get() != 0,
+            Prereq::CtIp => connection(),
+            Prereq::CtIpv4 => eth_type == 0x0800 && connection(),
+            Prereq::CtIpv6 => eth_type == 0x86dd && connection(),
         }
     }
 
@@ -95,7 +98,8 @@ impl Prereq {
             Prereq::None => &[],
             Prereq::VlanVid => &[FieldId::VlanVid],
             Prereq::Arp | Prereq::Ip | Prereq::Ipv4 | Prereq::Ipv6 | Prereq::Mpls => &[FieldId::EthType],
-            Prereq::CtIp | Prereq::CtIpv4 | Prereq::CtIpv6 => &[FieldId::EthType, FieldId::CtState],
+            Prereq::CtIp => &[FieldId::CtState],
+            Prereq::CtIpv4 | Prereq::CtIpv6 => &[FieldId::EthType, FieldId::CtState],
             Prereq::Tcp | Prereq::Udp | Prereq::Sctp => &[FieldId::EthType, FieldId::IpProto, FieldId::IpFrag],
             Prereq::Icmp | Prereq::Icmpv6 => &[FieldId::EthType, FieldId::IpProto],
             Prereq::Nd | Prereq::NdSolicit | Prereq::NdAdvert => {
@@ -123,9 +127,9 @@ impl Prereq {
             Prereq::NdSolicit => "`icmp6,icmp_type=135`",
             Prereq::NdAdvert => "`icmp6,icmp_type=136`",
             Prereq::Mpls => "`mpls` or `mplsm`",
-            Prereq::CtIp => "`ip` or `ipv6`, and `ct_state`",
-            Prereq::CtIpv4 => "`ip` and `ct_state`",
-            Prereq::CtIpv6 => "`ipv6` and `ct_state`",
+            Prereq::CtIp => "a valid connection (`ct_state=+trk-inv`, `+est`, `+new` ...)",
+            Prereq::CtIpv4 => "`ip` and a valid connection (`ct_state=+trk-inv`, `+est`, `+new` ...)",
+            Prereq::CtIpv6 => "`ipv6` and a valid connection (`ct_state=+trk-inv`, `+est`, `+new` ...)",
         }
     }
 }
@@ -388,6 +392,10 @@ pub enum FieldId {
     Xxreg2,
     /// Registers 12 to 15.
     Xxreg3,
+    /// Flags and reserved bits of a neighbour discovery message.
+    NdReserved,
+    /// First link-layer address option of a neighbour discovery message: 1 source, 2 target, 0 none.
+    NdOptionsType,
 }
 
 impl FieldId {
@@ -425,7 +433,7 @@ const fn reg(offset: usize, bytes: u8) -> Place {
 
 /// All fields, in the order of [`FieldId`].
 #[rustfmt::skip]
-pub static FIELDS: [FieldDef; 99] = [
+pub static FIELDS: [FieldDef; 101] = [
     FieldDef { id: FieldId::InPort, name: "in_port", aliases: &[], place: key(offset_of!(FlowKey, in_port), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: true, format: Format::OfPort },
     FieldDef { id: FieldId::RecircId, name: "recirc_id", aliases: &[], place: key(offset_of!(FlowKey, recirc_id), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Hex },
     FieldDef { id: FieldId::TunId, name: "tun_id", aliases: &["tunnel_id"], place: key(offset_of!(FlowKey, tun_id), 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
@@ -490,13 +498,13 @@ pub static FIELDS: [FieldDef; 99] = [
     FieldDef { id: FieldId::NdTarget, name: "nd_target", aliases: &[], place: key(offset_of!(FlowKey, nd_target), 16), bits: 128, shift: 0, prereq: Prereq::Nd, maskable: true, writable: true, format: Format::Ipv6 },
     FieldDef { id: FieldId::NdSll, name: "nd_sll", aliases: &[], place: key(offset_of!(FlowKey, arp_sha), 6), bits: 48, shift: 0, prereq: Prereq::NdSolicit, maskable: true, writable: true, format: Format::Mac },
     FieldDef { id: FieldId::NdTll, name: "nd_tll", aliases: &[], place: key(offset_of!(FlowKey, arp_tha), 6), bits: 48, shift: 0, prereq: Prereq::NdAdvert, maskable: true, writable: true, format: Format::Mac },
-    FieldDef { id: FieldId::SkbPriority, name: "skb_priority", aliases: &[], place: key(offset_of!(FlowKey, skb_priority), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::SkbPriority, name: "skb_priority", aliases: &[], place: key(offset_of!(FlowKey, skb_priority), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Hex },
     FieldDef { id: FieldId::TunSrc, name: "tun_src", aliases: &[], place: key(offset_of!(FlowKey, tun_src), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Ipv4 },
     FieldDef { id: FieldId::TunDst, name: "tun_dst", aliases: &[], place: key(offset_of!(FlowKey, tun_dst), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Ipv4 },
     FieldDef { id: FieldId::TunIpv6Src, name: "tun_ipv6_src", aliases: &[], place: key(offset_of!(FlowKey, tun_ipv6_src), 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Ipv6 },
     FieldDef { id: FieldId::TunIpv6Dst, name: "tun_ipv6_dst", aliases: &[], place: key(offset_of!(FlowKey, tun_ipv6_dst), 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Ipv6 },
-    FieldDef { id: FieldId::TunFlags, name: "tun_flags", aliases: &[], place: key(offset_of!(FlowKey, tun_flags), 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::TunFlags },
-    FieldDef { id: FieldId::TunGbpId, name: "tun_gbp_id", aliases: &[], place: key(offset_of!(FlowKey, tun_gbp_id), 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::TunFlags, name: "tun_flags", aliases: &[], place: key(offset_of!(FlowKey, tun_flags), 2), bits: 1, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::TunFlags },
+    FieldDef { id: FieldId::TunGbpId, name: "tun_gbp_id", aliases: &[], place: key(offset_of!(FlowKey, tun_gbp_id), 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Decimal },
     FieldDef { id: FieldId::TunGbpFlags, name: "tun_gbp_flags", aliases: &[], place: key(offset_of!(FlowKey, tun_gbp_flags), 1), bits: 8, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::CtLabel, name: "ct_label", aliases: &[], place: key(offset_of!(FlowKey, ct_label), 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::CtNwProto, name: "ct_nw_proto", aliases: &[], place: key(offset_of!(FlowKey, ct_nw_proto), 1), bits: 8, shift: 0, prereq: Prereq::CtIp, maskable: false, writable: false, format: Format::Decimal },
@@ -513,7 +521,7 @@ pub static FIELDS: [FieldDef; 99] = [
     FieldDef { id: FieldId::ConjId, name: "conj_id", aliases: &[], place: reg(offset_of!(Registers, conj_id), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Decimal },
     FieldDef { id: FieldId::ActsetOutput, name: "actset_output", aliases: &[], place: reg(offset_of!(Registers, actset_output), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::OfPort },
     FieldDef { id: FieldId::InPortOxm, name: "in_port_oxm", aliases: &[], place: key(offset_of!(FlowKey, in_port), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: true, format: Format::OfPort },
-    FieldDef { id: FieldId::Xreg0, name: "xreg0", aliases: &[], place: reg(offset_of!(Registers, regs) + 0, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xreg0, name: "xreg0", aliases: &[], place: reg(offset_of!(Registers, regs), 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::Xreg1, name: "xreg1", aliases: &[], place: reg(offset_of!(Registers, regs) + 8, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::Xreg2, name: "xreg2", aliases: &[], place: reg(offset_of!(Registers, regs) + 16, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::Xreg3, name: "xreg3", aliases: &[], place: reg(offset_of!(Registers, regs) + 24, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
@@ -521,10 +529,12 @@ pub static FIELDS: [FieldDef; 99] = [
     FieldDef { id: FieldId::Xreg5, name: "xreg5", aliases: &[], place: reg(offset_of!(Registers, regs) + 40, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::Xreg6, name: "xreg6", aliases: &[], place: reg(offset_of!(Registers, regs) + 48, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::Xreg7, name: "xreg7", aliases: &[], place: reg(offset_of!(Registers, regs) + 56, 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
-    FieldDef { id: FieldId::Xxreg0, name: "xxreg0", aliases: &[], place: reg(offset_of!(Registers, regs) + 0, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::Xxreg0, name: "xxreg0", aliases: &[], place: reg(offset_of!(Registers, regs), 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::Xxreg1, name: "xxreg1", aliases: &[], place: reg(offset_of!(Registers, regs) + 16, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::Xxreg2, name: "xxreg2", aliases: &[], place: reg(offset_of!(Registers, regs) + 32, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::Xxreg3, name: "xxreg3", aliases: &[], place: reg(offset_of!(Registers, regs) + 48, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
+    FieldDef { id: FieldId::NdReserved, name: "nd_reserved", aliases: &[], place: key(offset_of!(FlowKey, nd_reserved), 4), bits: 32, shift: 0, prereq: Prereq::Nd, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::NdOptionsType, name: "nd_options_type", aliases: &[], place: key(offset_of!(FlowKey, nd_options_type), 1), bits: 8, shift: 0, prereq: Prereq::Nd, maskable: false, writable: true, format: Format::Decimal },
 ];
 
 #[cfg(test)]

@@ -43,6 +43,28 @@ pub mod frag {
     pub const LATER: u8 = 2;
 }
 
+/// Bits of [`FlowKey::ct_state`] (ovs-fields(7), "Connection Tracking Fields").
+pub mod ct_state {
+    /// A packet of a connection that is not committed.
+    pub const NEW: u32 = 1;
+    /// Of a committed connection.
+    pub const ESTABLISHED: u32 = 1 << 1;
+    /// Related to a committed connection.
+    pub const RELATED: u32 = 1 << 2;
+    /// In the direction of the reply.
+    pub const REPLY: u32 = 1 << 3;
+    /// Of no connection that the tracker understands.
+    pub const INVALID: u32 = 1 << 4;
+    /// The tracker has seen the packet.
+    pub const TRACKED: u32 = 1 << 5;
+    /// Its source was translated.
+    pub const SRC_NAT: u32 = 1 << 6;
+    /// Its destination was translated.
+    pub const DST_NAT: u32 = 1 << 7;
+    /// Bits that only valid connections have.
+    pub const OF_VALID: u32 = NEW | ESTABLISHED | RELATED | REPLY | SRC_NAT | DST_NAT;
+}
+
 /// Everything about a packet that a datapath flow can match. 272 bytes, 34 words.
 ///
 /// The order is metadata, L2, L3, L4, then what few packets have (tunnel addresses, original direction of a tracked
@@ -90,8 +112,8 @@ pub struct FlowKey {
     pub nw_tos: u8,
     /// TTL or hop limit.
     pub nw_ttl: u8,
-    /// Zero.
-    pub pad3: u8,
+    /// First link-layer address option of a neighbour discovery message: 1 source, 2 target.
+    pub nd_options_type: u8,
     /// IPv6 flow label, 20 bits.
     pub ipv6_label: U32,
     /// IPv4 source, or ARP sender protocol address.
@@ -150,8 +172,8 @@ pub struct FlowKey {
     pub ct_tp_src: U16,
     /// L4 destination port (or ICMP code) of the original direction.
     pub ct_tp_dst: U16,
-    /// Zero.
-    pub pad6: U32,
+    /// Flags and reserved bits of a neighbour discovery message.
+    pub nd_reserved: U32,
 }
 
 /// Number of 64-bit words of a [`FlowKey`].

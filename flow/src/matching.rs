@@ -1,7 +1,7 @@
 //! OpenFlow matches.
 
 use crate::field::{FieldId, Prereq};
-use crate::key::{FlowKey, Mask, Registers};
+use crate::key::{FlowKey, Mask, Registers, ct_state};
 use crate::value::Value;
 use zerocopy::IntoBytes;
 
@@ -46,7 +46,16 @@ impl Match {
     /// Whether every packet that is matched has the fields with this prerequisite.
     #[must_use]
     pub fn satisfies(&self, prereq: Prereq) -> bool {
+        let valid = || {
+            let state = self.key.ct_state.get();
+            // "Not invalid" has to be said.
+            state & ct_state::OF_VALID != 0 || self.mask.0.ct_state.get() & ct_state::INVALID != 0
+        };
         prereq.holds(&self.key)
+            && match prereq {
+                Prereq::CtIp | Prereq::CtIpv4 | Prereq::CtIpv6 => valid(),
+                _ => true,
+            }
     }
 
     /// Whether a packet with this key (its `in_port` an OpenFlow number) and these registers is matched.

@@ -3,7 +3,7 @@
 use super::error::{Note, ParseError, excerpt};
 use super::names::{self, Form, TextField};
 use super::number::{int_string, scan};
-use super::ports::PortNames;
+use super::ports::{PortNames, wide_port};
 use super::value::{Masked, accepted, field_masked};
 use crate::field::FieldId;
 use crate::key::VlanTag;
@@ -29,6 +29,8 @@ pub(super) fn match_key(
         }
     } else if key == "eth" {
         // Every packet is Ethernet.
+    } else if key == "packet_type" {
+        packet_type(text)?;
     } else if let Some(field) = names::text_field(key) {
         let masked = field_masked(field, key, text, ports, notes)?;
         if field.id == FieldId::Ipv6Label && masked.value & masked.mask >> 20 << 20 != 0 {
@@ -49,6 +51,23 @@ pub(super) fn match_key(
 
 fn masked_no_tag(field: &TextField, masked: Masked) -> bool {
     field.form == Form::DlVlan && masked.value == 0xffff
+}
+
+/// `(NAMESPACE,TYPE)`: Ethernet, (0,0), is what every packet is. What follows the parenthesis is not looked at.
+fn packet_type(text: &str) -> Result<(), ParseError> {
+    if text == "*" {
+        return Ok(());
+    }
+    let read = || {
+        let (space, rest) = int_string(text.strip_prefix('(')?, 2).ok()?;
+        let (kind, rest) = int_string(rest.strip_prefix(',')?, 2).ok()?;
+        rest.starts_with(')').then_some((space, kind))
+    };
+    match read() {
+        Some((0, 0)) => Ok(()),
+        Some(_) => Err(ParseError::UnsupportedField(excerpt(&format!("packet_type={text}")))),
+        None => Err(ParseError::bad_value("packet_type", text, "(0,0): Ethernet")),
+    }
 }
 
 /// Bits that a match of this name looks at.
@@ -88,6 +107,11 @@ fn set(m: &mut Match, field: &TextField, masked: Masked) {
         (FieldId::IpTos, _) => {
             let dscp = if wild { Value(0) } else { FieldId::IpDscp.def().ones() };
             m.set(FieldId::IpDscp, Value(value >> 2), dscp);
+        }
+        // As in OVS, the bits of the TCP flags until the protocol is known.
+        (FieldId::NdOptionsType, _) => {
+            let mask = if wild { Value(0) } else { FieldId::TcpFlags.def().ones() };
+            m.set(FieldId::TcpFlags, Value(value), mask);
         }
         // 16 bits until the protocol is known: with TCP the same key is a port.
         (FieldId::IcmpType | FieldId::Icmpv6Type, _) => m.set(FieldId::TcpSrc, Value(value), Value(mask)),
@@ -157,9 +181,15 @@ fn part(m: &mut Match, key: &str, text: &str) -> Result<(), ParseError> {
     if field.id == FieldId::CtState && value >> part.first & !0xff != 0 {
         return Err(ParseError::bad_value(key, text, accepted(field)));
     }
-    let (had, had_mask) = m.get(field.id);
+    let (had, had_mask) = match field.id {
+        FieldId::NdOptionsType => m.get(FieldId::TcpFlags),
+        id => m.get(id),
+    };
     let ones = Value::ones(part.bits).0 << part.first;
-    let value = had.0 & !ones | value << part.first;
+    let mut value = had.0 & !ones | value << part.first;
+    if matches!(field.id, FieldId::InPortOxm | FieldId::ActsetOutput) {
+        value = u128::from(wide_port(value as u32).0);
+    }
     set(m, field, Masked { value, mask: had_mask.0 | ones, exact: whole });
     Ok(())
 }

@@ -21,6 +21,7 @@ mod number;
 mod parse;
 mod ports;
 mod print;
+mod print_match;
 mod value;
 
 #[cfg(test)]
@@ -34,4 +35,5 @@ pub use parse::{
     parse_match,
 };
 pub use ports::{NoPorts, PortNames};
-pub use print::{RuleStats, format_actions, format_dump, format_match, format_rule};
+pub use print::{RuleStats, format_actions, format_dump, format_rule};
+pub use print_match::format_match;

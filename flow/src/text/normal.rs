@@ -13,6 +13,8 @@ const IP: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const ARP: u16 = 0x0806;
 const RARP: u16 = 0x8035;
+const MPLS: u16 = 0x8847;
+const MPLS_MULTICAST: u16 = 0x8848;
 
 /// Clear what the match's packets cannot have, noting each field.
 pub(super) fn normalise(m: &mut Match, notes: &mut Vec<Note>) -> Result<(), ParseError> {
@@ -24,6 +26,14 @@ pub(super) fn normalise(m: &mut Match, notes: &mut Vec<Note>) -> Result<(), Pars
     let l4 = icmp || icmp6 || ip && matches!(proto, 6 | 17 | 132);
     let solicit = icmp6 && tp_src == 135 && tp_dst == 0;
     let advert = icmp6 && tp_src == 136 && tp_dst == 0;
+
+    let mpls = matches!(eth_type, MPLS | MPLS_MULTICAST);
+    let option = m.get(FieldId::TcpFlags);
+    if (solicit || advert) && option.1 != Value(0) {
+        // The same bits in OVS.
+        m.set(FieldId::TcpFlags, Value(0), Value(0));
+        m.set_exact(FieldId::NdOptionsType, option.0);
+    }
 
     let mut keep = |id: FieldId, name: &'static str, ok: bool, needs: &'static str| {
         if !ok && m.get(id).1 != Value(0) {
@@ -45,6 +55,16 @@ pub(super) fn normalise(m: &mut Match, notes: &mut Vec<Note>) -> Result<(), Pars
     keep(FieldId::TcpSrc, "tp_src", l4, "`tcp`, `udp`, `sctp`, `icmp`, or one of them for IPv6");
     keep(FieldId::TcpDst, "tp_dst", l4, "`tcp`, `udp`, `sctp`, `icmp`, or one of them for IPv6");
     keep(FieldId::NdTarget, "nd_target", solicit || advert, "`icmp6,icmp_type=135` (or 136) and no other code than 0");
+    keep(
+        FieldId::NdReserved,
+        "nd_reserved",
+        solicit || advert,
+        "`icmp6,icmp_type=135` (or 136) and no other code than 0",
+    );
+    keep(FieldId::MplsLabel, "mpls_label", mpls, "`mpls` or `mplsm`");
+    keep(FieldId::MplsTc, "mpls_tc", mpls, "`mpls` or `mplsm`");
+    keep(FieldId::MplsBos, "mpls_bos", mpls, "`mpls` or `mplsm`");
+    keep(FieldId::MplsTtl, "mpls_ttl", mpls, "`mpls` or `mplsm`");
     keep(FieldId::ArpSha, "arp_sha", arp || solicit, "`arp`, or for nd_sll `icmp6,icmp_type=135`");
     keep(FieldId::ArpTha, "arp_tha", arp || advert, "`arp`, or for nd_tll `icmp6,icmp_type=136`");
 
@@ -68,7 +88,42 @@ pub(super) fn normalise(m: &mut Match, notes: &mut Vec<Note>) -> Result<(), Pars
             }
         }
     }
+    connection(m, notes)?;
     vlan(m, notes)
+}
+
+/// The original direction of a connection is known of packets that are tracked and valid. OXM cannot say "no protocol",
+/// and ports without one.
+fn connection(m: &mut Match, notes: &mut Vec<Note>) -> Result<(), ParseError> {
+    if m.key.ct_nw_proto == 0 {
+        for (id, name) in
+            [(FieldId::CtNwProto, "ct_nw_proto"), (FieldId::CtTpSrc, "ct_tp_src"), (FieldId::CtTpDst, "ct_tp_dst")]
+        {
+            if m.get(id).1 != Value(0) {
+                m.set(id, Value(0), Value(0));
+                notes.push(Note::LeftOut { field: name, needs: "a `ct_nw_proto` that is not 0" });
+            }
+        }
+    }
+    let original = [
+        FieldId::CtNwProto,
+        FieldId::CtNwSrc,
+        FieldId::CtNwDst,
+        FieldId::CtIpv6Src,
+        FieldId::CtIpv6Dst,
+        FieldId::CtTpSrc,
+        FieldId::CtTpDst,
+    ];
+    for def in original.map(FieldId::def) {
+        if m.get(def.id).1 != Value(0) && !m.satisfies(def.prereq) {
+            return Err(ParseError::Prerequisite {
+                what: def.name.to_owned(),
+                needs: def.prereq.text(),
+                remedy: "add it to the match",
+            });
+        }
+    }
+    Ok(())
 }
 
 /// OXM has the VLAN id with its present bit, maskable, and the priority, whole, of a tag that is there.

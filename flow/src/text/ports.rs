@@ -46,6 +46,15 @@ pub(super) fn port(s: &str, ports: &dyn PortNames) -> Option<OfPort> {
     reserved.map(|(_, port)| *port).or_else(|| ports.number(unquoted))
 }
 
+/// A port by its 32-bit number; no port when there is none of that number.
+pub(super) fn wide_port(number: u32) -> OfPort {
+    match number {
+        _ if number < u32::from(OfPort::MAX.0) => OfPort(number as u16),
+        OFP11_MAX.. => OfPort((number - OFP11_OFFSET) as u16),
+        _ => OfPort::NONE,
+    }
+}
+
 /// Whether packets can be sent to the port.
 pub(super) fn can_send(port: OfPort) -> bool {
     let reserved =

@@ -86,7 +86,7 @@ fn errors_name_the_key_and_the_remedy() {
     assert_eq!(error("ip,nw_dts=1.2.3.4,actions=1"), "unknown field `nw_dts`: did you mean `nw_dst`?");
     assert_eq!(error("actions=ouput:1"), "unknown action `ouput`: did you mean `output`?");
     assert_eq!(error("actions=group:1"), "action `group` is not supported yet");
-    assert_eq!(error("mpls,actions=1"), "field `mpls` is not supported yet");
+    assert_eq!(error("tun_metadata0=1,actions=1"), "field `tun_metadata0` is not supported yet");
     assert_eq!(error("actions=set_field:80->tcp_dst"), "`tcp_dst` needs `tcp` or `tcp6`: add it to the match");
     assert_eq!(
         error("in_port=vf9,actions=1"),

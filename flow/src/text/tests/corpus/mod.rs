@@ -257,15 +257,6 @@ pub fn mix(seed: u64) -> String {
 /// Flows that ovs-ofctl takes and that need more than this switch has.
 pub fn unsupported() -> &'static [&'static str] {
     &[
-        "mpls,actions=1",
-        "mplsm,actions=1",
-        "conj_id=5,actions=1",
-        "actset_output=5,actions=1",
-        "tun_src=1.2.3.4,actions=1",
-        "xreg0=5,actions=1",
-        "xxreg1=5,actions=1",
-        "ct_label=5,actions=1",
-        "in_port_oxm=5,actions=1",
         "actions=group:5",
         "actions=meter:5",
         "actions=learn(table=1)",
@@ -285,7 +276,11 @@ pub fn unsupported() -> &'static [&'static str] {
         "actions=clear_actions",
         "ip,actions=dec_ttl(1,2)",
         "ct_state=+trk-inv,ip,actions=resubmit(5,4,ct)",
-        "actions=set_field:1.2.3.4->tun_dst",
+        "packet_type=(1,0x800),actions=1",
+        "tun_metadata0=5,actions=1",
+        "tun_gtpu_flags=5,actions=1",
+        "tun_erspan_ver=1,actions=1",
+        "dl_type=0x894f,nsh_flags=1,actions=1",
     ]
 }
 
