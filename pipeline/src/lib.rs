@@ -42,6 +42,7 @@ mod error;
 mod fdb;
 #[allow(dead_code, reason = "parts that only some builds use")]
 mod group;
+pub mod meter;
 #[allow(dead_code, reason = "parts that only some builds use")]
 mod meters;
 #[allow(dead_code, reason = "parts that only some builds use")]

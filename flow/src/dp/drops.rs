@@ -63,6 +63,8 @@ drop_reasons! {
     NoController = "no_controller",
     /// The miss budget of the port was used up.
     MissBudget = "miss_budget",
+    /// A meter's band dropped it.
+    MeterDrop = "meter",
 }
 
 /// Number of drop reasons: the length of a counter array.

@@ -7,8 +7,11 @@
 
 mod actions;
 mod drops;
+mod hash;
+mod meter;
 mod slowpath;
 
 pub use actions::*;
 pub use drops::*;
+pub use meter::*;
 pub use slowpath::*;
