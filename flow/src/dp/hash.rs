@@ -95,7 +95,7 @@ mod tests {
         for spec in [L4, SYMMETRIC] {
             let mut buckets = [0u32; 16];
             for i in 0..4096u32 {
-                buckets[spec.of(&key(0x0a00_0000 | i % 64, 0x0a01_0000 | i / 64, 1024, 80)) as usize % 16] += 1;
+                buckets[spec.of(&key(0x0a00_0000 | (i % 64), 0x0a01_0000 | (i / 64), 1024, 80)) as usize % 16] += 1;
             }
             assert!(buckets.iter().all(|n| (171..=341).contains(n)), "{spec:?} {buckets:?}");
         }
