@@ -2,8 +2,8 @@
 //!
 //! # Which band acts
 //! Packets are processed by a single band, that with the highest rate below the measured rate (OpenFlow 1.3, 5.7.1): bands
-//! of 5 and 12 Mbit/s let 12 of 15 through, but 5 of 8. So the rate is *measured* ([`rate`]), over what reaches the meter,
-//! whatever becomes of it; and the band that acts polices with a token bucket ([`bucket`]): what exceeds it is dropped or
+//! of 5 and 12 Mbit/s let 12 of 15 through, but 5 of 8. So the rate is *measured* (module `rate`), over what reaches the meter,
+//! whatever becomes of it; and the band that acts polices with a token bucket (module `bucket`): what exceeds it is dropped or
 //! remarked. As long as no rate is exceeded, the lowest band polices, since its bucket is what its burst size promises. The
 //! other bands' buckets go along with what passes, as far as they have tokens, so that no band comes into action with
 //! a bucket that traffic had used up long ago.
@@ -32,7 +32,7 @@ pub use table::MeterTable;
 /// Most bands of a meter, as in OVS.
 pub const MAX_BANDS: usize = 8;
 
-/// Most meters of a datapath, as in OVS.
+/// Most meters of a datapath, as in OVS; their numbers are below.
 pub const MAX_METERS: usize = 1 << 18;
 
 /// Why there cannot be such a meter.
@@ -44,6 +44,4 @@ pub enum MeterError {
     TooManyBands { meter: u32, bands: usize },
     #[error("meter {meter}: there are {MAX_METERS} meters already; delete one first")]
     TooManyMeters { meter: u32 },
-    #[error("there is no datapath meter {0}; it was removed")]
-    Unknown(u32),
 }

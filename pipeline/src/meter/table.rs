@@ -8,70 +8,53 @@ use flow::dp::{MeterId, Meters, Verdict};
 use flow::meter::MeterSpec;
 use parking_lot::Mutex;
 use rpds::VectorSync;
-use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// A number that became free is not given again before so many others: packets and flows that still name it should find nothing.
-const RESTING: usize = 1024;
 
 type Slots = VectorSync<Option<Arc<Meter>>>;
 
-/// The meters of a datapath. A meter's number here, its [`MeterId`], says nothing about its OpenFlow number or its bridge.
+/// The meters of a datapath by their numbers there, which whoever adds them chooses.
 #[derive(Debug, Default)]
 pub struct MeterTable {
     meters: ArcSwap<Slots>,
-    /// Numbers that are free again, the one that rested longest first. Its lock is held by whoever changes `meters`.
-    free: Mutex<VecDeque<u32>>,
+    /// Held by whoever changes `meters`.
+    writer: Mutex<()>,
 }
 
 impl MeterTable {
-    /// Add a meter; its buckets are full at `now`.
+    /// Add a meter, or change the one with this number. Buckets are full at `now`. What a meter counted outlives the change, of
+    /// bands too that stay what they are.
     ///
     /// # Errors
-    /// A band without a rate; too many bands or meters.
-    pub fn add(&self, spec: MeterSpec, now: Time) -> Result<MeterId, MeterError> {
-        let id = spec.id;
-        let meter = Arc::new(Meter::new(spec, now)?);
-        let mut free = self.free.lock();
+    /// A band without a rate; too many bands; a number of [`MAX_METERS`] or above.
+    pub fn put(&self, id: MeterId, spec: MeterSpec, now: Time) -> Result<(), MeterError> {
+        let index = id.0 as usize;
+        if index >= MAX_METERS {
+            return Err(MeterError::TooManyMeters { meter: spec.id });
+        }
+        let _writer = self.writer.lock();
         let mut slots = Slots::clone(&self.meters.load());
-        let fresh = slots.len();
-        let number = if free.len() <= RESTING && fresh < MAX_METERS {
-            slots.push_back_mut(Some(meter));
-            fresh as u32
-        } else {
-            let number = free.pop_front().ok_or(MeterError::TooManyMeters { meter: id })?;
-            slots.set_mut(number as usize, Some(meter));
-            number
+        let meter = match find(&slots, id) {
+            Some(old) => old.changed(spec, now)?,
+            None => Meter::new(spec, now)?,
         };
-        self.meters.store(Arc::new(slots));
-        Ok(MeterId(number))
-    }
-
-    /// Change a meter. Its counters stay, of bands too that stay what they are; its buckets are full at `now`.
-    ///
-    /// # Errors
-    /// As [`MeterTable::add`]; there is no such meter.
-    pub fn change(&self, id: MeterId, spec: MeterSpec, now: Time) -> Result<(), MeterError> {
-        let _writer = self.free.lock();
-        let mut slots = Slots::clone(&self.meters.load());
-        let old = find(&slots, id).ok_or(MeterError::Unknown(id.0))?;
-        let new = Arc::new(old.changed(spec, now)?);
-        slots.set_mut(id.0 as usize, Some(new));
+        while slots.len() <= index {
+            slots.push_back_mut(None);
+        }
+        slots.set_mut(index, Some(Arc::new(meter)));
         self.meters.store(Arc::new(slots));
         Ok(())
     }
 
     /// Remove a meter; `false` when there is none. Packets that still name it pass.
     pub fn remove(&self, id: MeterId) -> bool {
-        let mut free = self.free.lock();
+        let _writer = self.writer.lock();
         let mut slots = Slots::clone(&self.meters.load());
-        if find(&slots, id).is_none() {
-            return false;
+        let there = find(&slots, id).is_some();
+        if there {
+            slots.set_mut(id.0 as usize, None);
+            self.meters.store(Arc::new(slots));
         }
-        slots.set_mut(id.0 as usize, None);
-        free.push_back(id.0);
-        self.meters.store(Arc::new(slots));
-        true
+        there
     }
 
     /// What a meter is.
@@ -91,19 +74,6 @@ impl MeterTable {
         if let Some(meter) = find(&self.meters.load(), id) {
             meter.set_flow_count(flows);
         }
-    }
-
-    /// Number of meters.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        let free = self.free.lock();
-        self.meters.load().len() - free.len()
-    }
-
-    /// Whether there is no meter.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
