@@ -25,6 +25,8 @@ mod prefix_trie;
 mod prefixes;
 mod shape;
 mod subtable;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use crate::rule::Rule;
@@ -59,21 +61,20 @@ impl Table {
 
     /// The rule for a packet. `look` is told what was looked at, once.
     pub(crate) fn find(&self, key: &FlowKey, regs: &Registers, mut look: impl FnMut(&Mask)) -> Option<&Arc<Rule>> {
-        let words = Words::of(key, regs);
-        let mut lookup = Lookup::new(&words, key, &self.tries);
+        let mut lookup = Lookup::new(key, regs, &self.tries);
         let mut best: Option<&Arc<Rule>> = None;
         for (max_priority, slot) in &self.order {
             if best.is_some_and(|r| r.spec.priority >= *max_priority) {
                 break;
             }
             let Some(subtable) = &self.slots[*slot as usize] else { continue };
-            if let Some(rule) = subtable.find(&mut lookup).next()
+            if let Some(rule) = subtable.find(&mut lookup)
                 && best.is_none_or(|b| b.spec.priority < rule.spec.priority)
             {
                 best = Some(rule);
             }
         }
-        look(&lookup.seen());
+        look(lookup.seen());
         best
     }
 

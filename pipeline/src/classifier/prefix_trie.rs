@@ -126,6 +126,8 @@ impl<B: Bits> PrefixTrie<B> {
     pub(super) fn walk(&self, value: B) -> Walk<B> {
         let mut walk = Walk { matched: B::NONE, need: [0; 129] };
         let mut node = &self.root;
+        // The lengths above that were not seen in the way taken, and how many bits show that.
+        let (mut lens, mut bits) = (B::NONE, 0);
         loop {
             match node {
                 Node::Leaf(entries) => {
@@ -137,10 +139,13 @@ impl<B: Bits> PrefixTrie<B> {
                             let need = &mut walk.need[usize::from(e.len)];
                             *need = (*need).max(common + 1);
                         }
+                        lens = lens & !B::one(e.len);
                     }
+                    walk.need(lens, bits);
                     return walk;
                 }
                 Node::Inner(inner) => {
+                    walk.need(lens & !inner.lens, bits);
                     let common = inner.value.common(value);
                     for (len, _) in inner.own.iter().filter(|(len, _)| *len <= common) {
                         walk.matched |= B::one(*len);
@@ -149,8 +154,29 @@ impl<B: Bits> PrefixTrie<B> {
                         walk.need(inner.lens, common + 1);
                         return walk;
                     }
+                    (lens, bits) = (inner.lens, inner.bit + 1);
                     node = &inner.children[usize::from(value.bit(inner.bit))];
-                    walk.need(inner.lens & !node.lens(), inner.bit + 1);
+                }
+            }
+        }
+    }
+
+    /// As [`Walk::excluded_by`], when all prefixes have the same length.
+    pub(super) fn excluded_by(&self, value: B, len: u8) -> Option<u8> {
+        let (mut node, mut bits) = (&self.root, 0);
+        loop {
+            match node {
+                Node::Leaf(entries) => {
+                    let common = entries.iter().map(|e| e.value.common(value)).max();
+                    return common.is_none_or(|c| c < len).then(|| common.map_or(bits, |c| c + 1));
+                }
+                Node::Inner(inner) => {
+                    let common = inner.value.common(value);
+                    if common < inner.bit {
+                        return Some(common + 1);
+                    }
+                    bits = inner.bit + 1;
+                    node = &inner.children[usize::from(value.bit(inner.bit))];
                 }
             }
         }

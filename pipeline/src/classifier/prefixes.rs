@@ -91,48 +91,50 @@ impl Tries {
 }
 
 /// What one lookup has asked the tries, and how many leading bits of each field it has looked at.
-#[derive(Debug)]
-pub(super) struct Asked<'t> {
-    tries: &'t Tries,
-    key: &'t FlowKey,
+#[derive(Debug, Default)]
+pub(super) struct Asked {
     v4: [Option<Walk<u32>>; 2],
     v6: [Option<Walk<u128>>; 2],
     seen: [u8; PREFIXES.len()],
 }
 
-impl<'t> Asked<'t> {
-    pub(super) fn new(tries: &'t Tries, key: &'t FlowKey) -> Asked<'t> {
-        Asked { tries, key, v4: [None, None], v6: [None, None], seen: [0; PREFIXES.len()] }
-    }
-
+impl Asked {
     /// How many leading bits of field `i` show that no rule with a prefix of `len` matches; `None` when one may.
-    fn excluded_by(&mut self, i: usize, len: u8) -> Option<u8> {
+    #[inline]
+    fn excluded_by(&mut self, tries: &Tries, key: &FlowKey, i: usize, len: u8) -> Option<u8> {
         match PREFIXES[i] {
             p @ (Prefix::Ipv4Src | Prefix::Ipv4Dst) => {
-                self.v4[i].get_or_insert_with(|| self.tries.v4[i].walk(ipv4(self.key, p))).excluded_by(len)
+                self.v4[i].get_or_insert_with(|| tries.v4[i].walk(ipv4(key, p))).excluded_by(len)
             }
             p @ (Prefix::Ipv6Src | Prefix::Ipv6Dst) => {
-                self.v6[i - 2].get_or_insert_with(|| self.tries.v6[i - 2].walk(ipv6(self.key, p))).excluded_by(len)
+                self.v6[i - 2].get_or_insert_with(|| tries.v6[i - 2].walk(ipv6(key, p))).excluded_by(len)
             }
         }
     }
 
     /// Whether the addresses alone show that no rule of this shape matches. Looks at as few of their bits as it can:
     /// at none when those seen before are enough, else first at the field of which the least is left to see.
-    pub(super) fn excludes(&mut self, shape: &Shape) -> bool {
-        let lens = shape.prefixes;
-        let seen_enough = |asked: &mut Self, i: usize| {
-            lens[i] != 0 && asked.excluded_by(i, lens[i]).is_some_and(|need| need <= asked.seen[i])
-        };
-        if (0..lens.len()).any(|i| seen_enough(self, i)) {
-            return true;
+    pub(super) fn excludes(&mut self, shape: &Shape, tries: &Tries, key: &FlowKey) -> bool {
+        let mut needs = [(0u8, 0usize, None); PREFIXES.len()];
+        let mut count = 0;
+        for (i, len) in shape.prefixes.into_iter().enumerate().filter(|(_, len)| *len != 0) {
+            let need = self.excluded_by(tries, key, i, len);
+            if need.is_some_and(|need| need <= self.seen[i]) {
+                return true;
+            }
+            // Few: sorted as they come.
+            let left = len.saturating_sub(self.seen[i]);
+            let mut at = count;
+            while at > 0 && needs[at - 1].0 > left {
+                needs[at] = needs[at - 1];
+                at -= 1;
+            }
+            needs[at] = (left, i, need);
+            count += 1;
         }
-        let mut order: [usize; PREFIXES.len()] = std::array::from_fn(|i| i);
-        order.sort_by_key(|i| lens[*i].saturating_sub(self.seen[*i]));
-        for i in order.into_iter().filter(|i| lens[*i] != 0) {
-            let excluded = self.excluded_by(i, lens[i]);
-            self.seen[i] = self.seen[i].max(excluded.unwrap_or(lens[i]));
-            if excluded.is_some() {
+        for (_, i, need) in &needs[..count] {
+            self.seen[*i] = self.seen[*i].max(need.unwrap_or(shape.prefixes[*i]));
+            if need.is_some() {
                 return true;
             }
         }

@@ -2,8 +2,8 @@
 
 use super::hash;
 use super::prefixes::{PREFIXES, Prefix};
-use super::words::Words;
-use flow::{FieldId, Mask, Match, Registers};
+use super::words::{Words, word};
+use flow::{FieldId, FlowKey, Mask, Match, Registers};
 use smallvec::SmallVec;
 use std::sync::{Arc, LazyLock};
 use zerocopy::IntoBytes;
@@ -217,7 +217,8 @@ impl Packed {
 
     /// Whether a packet is matched.
     #[inline]
-    pub(super) fn matches(&self, words: &Words) -> bool {
-        self.shape.pieces.iter().zip(&self.values).all(|((at, bits), value)| words.0[usize::from(*at)] & bits == *value)
+    pub(super) fn matches(&self, key: &FlowKey, regs: &Registers) -> bool {
+        let mut parts = self.shape.pieces.iter().zip(&self.values);
+        parts.all(|((at, bits), value)| word(key, regs, usize::from(*at)) & bits == *value)
     }
 }

@@ -53,16 +53,11 @@ impl Subtable {
         self.rules.is_empty()
     }
 
-    /// The rules that match, highest priority first. All have the same match. Tells `lookup` what it looks at.
+    /// The rule of highest priority that matches. Tells `lookup` what it looks at.
     #[inline]
-    pub(super) fn find(&self, lookup: &mut Lookup<'_>) -> impl Iterator<Item = &Arc<Rule>> {
-        self.reach(lookup)
-            .map(|chain| {
-                let words = lookup.words;
-                self.rules.all(chain).filter(move |r| r.spec.matching.matches(words))
-            })
-            .into_iter()
-            .flatten()
+    pub(super) fn find<'s>(&'s self, lookup: &mut Lookup<'_>) -> Option<&'s Arc<Rule>> {
+        let chain = self.reach(lookup)?;
+        self.rules.all(chain).find(|r| r.spec.matching.matches(lookup.key, lookup.regs))
     }
 
     /// The hash of the packet, when no stage has excluded it.
@@ -71,7 +66,7 @@ impl Subtable {
         let shape = &*self.shape;
         let mut chain = hash::start();
         for (i, stage) in shape.stages.iter().enumerate() {
-            if stage.addresses && lookup.addresses.excludes(shape) {
+            if stage.addresses && lookup.excluded_by_addresses(shape) {
                 return None;
             }
             let pieces = &shape.pieces[usize::from(stage.from)..usize::from(stage.to)];
@@ -171,7 +166,7 @@ impl Subtable {
         if self.shape.is_within(mask) {
             // Wider than the match: only the rule that its values lead to can overlap.
             let hash = *self.shape.hashes(&self.shape.pick(values)).last()?;
-            return self.rules.all(hash).find(|r| r.spec.priority == priority && r.spec.matching.matches(values));
+            return self.rules.all(hash).find(|r| r.spec.priority == priority && r.spec.matching.agrees(values, mask));
         }
         self.rules().find(|r| r.spec.priority == priority && r.spec.matching.agrees(values, mask))
     }

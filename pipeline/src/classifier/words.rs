@@ -1,13 +1,29 @@
 //! Keys and registers as words.
 
-use flow::{FlowKey, Match, Registers};
+use flow::{FlowKey, Mask, Match, Registers};
 use zerocopy::{FromBytes, IntoBytes};
 
 const KEY_WORDS: usize = flow::key::KEY_WORDS;
-pub(super) const WORDS: usize = KEY_WORDS + size_of::<Registers>() / 8;
+const REGISTER_WORDS: usize = size_of::<Registers>() / 8;
+pub(super) const WORDS: usize = KEY_WORDS + REGISTER_WORDS;
 
 const _: () = assert!(size_of::<Registers>().is_multiple_of(8), "registers are compared word by word");
 const _: () = assert!(WORDS <= 256, "a word's index is a byte");
+
+/// One word of a key and its registers.
+#[inline]
+pub(super) fn word(key: &FlowKey, regs: &Registers, at: usize) -> u64 {
+    let regs: &[[u8; 8]; REGISTER_WORDS] = zerocopy::transmute_ref!(regs);
+    u64::from_ne_bytes(if at < KEY_WORDS { key.words()[at] } else { regs[at - KEY_WORDS] })
+}
+
+/// Require bits of a word; nothing when it is one of the registers.
+#[inline]
+pub(super) fn require(mask: &mut Mask, at: usize, bits: u64) {
+    if let Some(word) = mask.0.words_mut().get_mut(at) {
+        *word = (u64::from_ne_bytes(*word) | bits).to_ne_bytes();
+    }
+}
 
 /// A key and its registers, 64 bits at a time, in memory order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
