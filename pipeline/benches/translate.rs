@@ -126,7 +126,7 @@ fn shapes(rng: &mut Rng) -> Vec<String> {
         if shape % 2 == 0 {
             text += &format!(",tp_dst={}", 1 + below(rng, 1023));
         }
-        rules.push(text + &format!(",actions=output:2"));
+        rules.push(text + ",actions=output:2");
     }
     rules
 }
