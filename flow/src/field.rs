@@ -534,7 +534,7 @@ pub static FIELDS: [FieldDef; 101] = [
     FieldDef { id: FieldId::Xxreg2, name: "xxreg2", aliases: &[], place: reg(offset_of!(Registers, regs) + 32, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::Xxreg3, name: "xxreg3", aliases: &[], place: reg(offset_of!(Registers, regs) + 48, 16), bits: 128, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::NdReserved, name: "nd_reserved", aliases: &[], place: key(offset_of!(FlowKey, nd_reserved), 4), bits: 32, shift: 0, prereq: Prereq::Nd, maskable: false, writable: true, format: Format::Decimal },
-    FieldDef { id: FieldId::NdOptionsType, name: "nd_options_type", aliases: &[], place: key(offset_of!(FlowKey, nd_options_type), 1), bits: 8, shift: 0, prereq: Prereq::Nd, maskable: false, writable: true, format: Format::Decimal },
+    FieldDef { id: FieldId::NdOptionsType, name: "nd_options_type", aliases: &[], place: key(offset_of!(FlowKey, nd_options_type), 1), bits: 8, shift: 0, prereq: Prereq::Nd, maskable: false, writable: false, format: Format::Decimal },
 ];
 
 #[cfg(test)]

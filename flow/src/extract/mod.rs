@@ -34,11 +34,13 @@ impl RxMeta {
 /// - `vlans`: tags that the NIC stripped, then those in the bytes, two at most. The drop-eligible bit of a tag in
 ///   the bytes is lost: that bit is the present bit.
 /// - ARP and RARP: addresses, and the opcode in `nw_proto`, 0 when it is above 255.
+/// - MPLS: the outermost entry of the label stack, nothing of the others or of what they carry.
 /// - IPv4, IPv6: the fields of the header. `nw_proto` is the protocol behind IPv6 extension headers, 44 in
 ///   a later IPv6 fragment. When an extension header is not valid: only the two addresses.
 /// - L4: ports and TCP flags, or ICMP type and code. Nothing for other protocols (IGMP included) and in later
 ///   fragments.
-/// - Neighbour discovery: target, and both link-layer options, whichever of the two messages it is.
+/// - Neighbour discovery: flags, target, and both link-layer options, whichever of the two messages it is; and the type
+///   of the first of those options.
 ///
 /// A packet whose head is shorter than its headers has a shallower key; [`Layout::short_head`] tells.
 #[must_use]
@@ -95,6 +97,10 @@ fn network(key: &mut FlowKey, head: &[u8], layout: &Layout) {
             key.arp_tha = [arp[18], arp[19], arp[20], arp[21], arp[22], arp[23]];
             key.ipv4_dst = [arp[24], arp[25], arp[26], arp[27]].into();
         }
+        L3::Mpls => {
+            let Some(entry) = chunk::<4>(head, at) else { return };
+            key.mpls_lse = (*entry).into();
+        }
         L3::Ipv4 => {
             let Some(ip) = chunk::<20>(head, at) else { return };
             key.nw_frag = layout.frag;
@@ -149,6 +155,10 @@ fn transport(key: &mut FlowKey, head: &[u8], layout: &Layout) {
 }
 
 fn neighbour(key: &mut FlowKey, head: &[u8], nd: &NeighbourDiscovery) {
+    if let Some(reserved) = chunk::<4>(head, nd.reserved) {
+        key.nd_reserved = (*reserved).into();
+    }
+    key.nd_options_type = nd.first_option;
     if let Some(target) = nd.target.and_then(|at| chunk(head, at)) {
         key.nd_target = *target;
     }

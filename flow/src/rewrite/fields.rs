@@ -11,8 +11,8 @@ use crate::wire::{L3, L4, Layout, NdKind, NeighbourDiscovery, VLAN_AT, chunk, ch
 ///
 /// Fields: Ethernet addresses; `vlan_tci`, `vlan_vid`, `vlan_pcp` of the outer tag in the bytes (its drop-eligible bit
 /// stays); IPv4 and IPv6 addresses, TOS, DSCP, ECN, TTL, flow label; ports; ICMP type and code; ARP opcode (its low 8
-/// bits as [`crate::extract`] has them, the high 8 become 0) and addresses; neighbour discovery target, source
-/// address of a solicitation, target address of an advertisement.
+/// bits as [`crate::extract`] has them, the high 8 become 0) and addresses; label, traffic class and TTL of the outermost
+/// MPLS entry; neighbour discovery flags and target, source address of a solicitation, target address of an advertisement.
 pub fn set_field<P: PacketBuf>(pkt: &mut P, field: FieldId, value: Value, mask: Value) -> bool {
     let layout = layout_of(pkt);
     set_field_at(pkt, &layout, field, value, mask)
@@ -65,6 +65,11 @@ impl Edit<'_> {
             FieldId::ArpSha => self.arp::<6>(8),
             FieldId::ArpTha => self.arp::<6>(18),
             FieldId::NdTarget => self.nd::<16>(|nd| nd.target),
+            FieldId::NdReserved => self.nd::<4>(|nd| Some(nd.reserved)),
+            FieldId::MplsLabel | FieldId::MplsTc | FieldId::MplsTtl => {
+                Self::need(self.layout.l3 == L3::Mpls)?;
+                self.replace::<4>(l3, &[])
+            }
             FieldId::NdSll => self.nd::<6>(|nd| nd.source_mac.filter(|_| nd.kind == NdKind::Solicitation)),
             FieldId::NdTll => self.nd::<6>(|nd| nd.target_mac.filter(|_| nd.kind == NdKind::Advertisement)),
             _ => None,

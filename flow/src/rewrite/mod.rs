@@ -122,7 +122,7 @@ pub fn dec_ttl_at<P: PacketBuf>(pkt: &mut P, layout: &Layout) -> TtlOutcome {
             }
             _ => TtlOutcome::Expired,
         },
-        L3::None | L3::Arp | L3::Ipv6Broken => match layout.eth_type {
+        L3::None | L3::Arp | L3::Mpls | L3::Ipv6Broken => match layout.eth_type {
             ethertype::IPV4 | ethertype::IPV6 => TtlOutcome::Expired,
             _ => TtlOutcome::NotIp,
         },

@@ -15,6 +15,8 @@
 //!   `aa aa 03 00 00 00` + type of at least 0x0600 behind it (LLC, SNAP, OUI 0), that type is the packet's and L3
 //!   is behind it. Otherwise the ethertype is 0x05ff.
 //! - **ARP, RARP** (0x0806, 0x8035): 28 bytes, hardware type 1, protocol type 0x0800, lengths 6 and 4. Any opcode.
+//! - **MPLS** (0x8847, 0x8848): the 4 bytes of the outermost entry. Nothing behind it is parsed, whether it is the bottom
+//!   of the stack or not: the stack does not say what it carries.
 //! - **IPv4** (0x0800): 20 bytes; header length at least 20; header length ≤ total length ≤ bytes that are there.
 //!   Neither version nor header checksum is looked at. L4 is what lies between header and total length: padding
 //!   behind it is not part of the packet. Fragment: MF or an offset; later fragment: an offset.
@@ -30,7 +32,7 @@
 //!
 //! When a header would be valid but its bytes are not all in `head`, it is absent too, and
 //! [`Layout::short_head`] tells that a longer head would show more. Needed of each header: Ethernet 14, tag 6,
-//! SNAP 8, ARP 28, IPv4 20 (not its options), IPv6 40, an extension header its first 8, TCP 20 (not its options),
+//! SNAP 8, MPLS 4, ARP 28, IPv4 20 (not its options), IPv6 40, an extension header its first 8, TCP 20 (not its options),
 //! the others as above, and all of a neighbour discovery message.
 
 mod nd;
@@ -50,6 +52,9 @@ pub mod ethertype {
     /// 802.1Q customer tag.
     pub const VLAN: u16 = 0x8100;
     pub const IPV6: u16 = 0x86dd;
+    pub const MPLS: u16 = 0x8847;
+    /// MPLS with upstream-assigned labels (RFC 5332), once called multicast.
+    pub const MPLS_MULTICAST: u16 = 0x8848;
     /// 802.1ad service tag.
     pub const QINQ: u16 = 0x88a8;
     /// Lowest ethertype: below, the bytes are an 802.3 length.
@@ -95,6 +100,8 @@ pub enum L3 {
     Arp,
     Ipv4,
     Ipv6,
+    /// MPLS: a label stack with one entry at least.
+    Mpls,
     /// IPv6 with an extension header that does not fit: addresses, nothing else.
     Ipv6Broken,
 }
@@ -236,6 +243,11 @@ impl Layout {
                 if let [0, 1, 8, 0, 6, 4, ..] = bytes.get::<28>(at, total)? {
                     self.l3 = L3::Arp;
                 }
+                None
+            }
+            ethertype::MPLS | ethertype::MPLS_MULTICAST => {
+                bytes.get::<4>(at, total)?;
+                self.l3 = L3::Mpls;
                 None
             }
             _ => None,

@@ -1,4 +1,4 @@
-//! Target and link-layer addresses of neighbour discovery (RFC 4861, sections 4.3, 4.4, 4.6.1).
+//! Target, flags and link-layer addresses of neighbour discovery (RFC 4861, sections 4.3, 4.4, 4.6.1).
 
 use super::{L4, Layout, chunk};
 
@@ -17,6 +17,10 @@ pub struct NeighbourDiscovery {
     pub source_mac: Option<usize>,
     /// The MAC address of the target link-layer address option.
     pub target_mac: Option<usize>,
+    /// The flags and reserved bits, 4 bytes.
+    pub reserved: usize,
+    /// Type of the first of the two options that counts; 0 without.
+    pub first_option: u8,
 }
 
 /// Which message it is.
@@ -51,8 +55,14 @@ impl NeighbourDiscovery {
         let end = head.len().min(start + layout.l4_len as usize);
         let head = &head[..end];
         let kind = kind(*chunk::<2>(head, start)?)?;
-        let absent = NeighbourDiscovery { kind, target: None, source_mac: None, target_mac: None };
-        let mut nd = absent;
+        let mut nd = NeighbourDiscovery {
+            kind,
+            target: None,
+            source_mac: None,
+            target_mac: None,
+            reserved: start + 4,
+            first_option: 0,
+        };
         let mut at = start + 8;
         if chunk::<16>(head, at).is_none() {
             return Some(nd);
@@ -73,9 +83,12 @@ impl NeighbourDiscovery {
                 if let Some(before) = *place
                     && chunk::<6>(head, before).is_some_and(|mac| *mac != [0; 6])
                 {
-                    return Some(absent);
+                    return Some(NeighbourDiscovery { target: None, source_mac: None, target_mac: None, ..nd });
                 }
                 *place = Some(at + 2);
+                if nd.first_option == 0 {
+                    nd.first_option = option;
+                }
             }
             at += len;
         }

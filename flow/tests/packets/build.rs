@@ -35,6 +35,10 @@ pub enum Net {
     Rarp,
     Ipv4,
     Ipv6,
+    /// A stack of labels; the entries behind the outermost are the payload.
+    Mpls {
+        multicast: bool,
+    },
     Other,
 }
 
@@ -78,7 +82,8 @@ const FINAL_DESTINATION: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0,
 
 pub fn shape() -> impl Strategy<Value = Shape> {
     let net = prop_oneof![
-        1 => Just(Net::Arp), 1 => Just(Net::Rarp), 6 => Just(Net::Ipv4), 6 => Just(Net::Ipv6), 1 => Just(Net::Other)
+        1 => Just(Net::Arp), 1 => Just(Net::Rarp), 6 => Just(Net::Ipv4), 6 => Just(Net::Ipv6), 1 => Just(Net::Other),
+        1 => any::<bool>().prop_map(|multicast| Net::Mpls { multicast })
     ];
     let extension = prop_oneof![
         (0u8..4).prop_map(Extension::HopByHop),
@@ -128,6 +133,8 @@ pub fn frame() -> impl Strategy<Value = (Shape, FlowKey)> {
             Net::Rarp => 0x8035,
             Net::Ipv4 => 0x0800,
             Net::Ipv6 => 0x86dd,
+            Net::Mpls { multicast: false } => 0x8847,
+            Net::Mpls { multicast: true } => 0x8848,
             Net::Other => 0x88cc,
         }
         .into();
@@ -147,6 +154,7 @@ pub fn frame() -> impl Strategy<Value = (Shape, FlowKey)> {
                 };
                 l4_key(&mut key, &shape, &long, &words, &bytes);
             }
+            Net::Mpls { .. } => key.mpls_lse = (u32::from(words[2]) << 16 | u32::from(words[3])).into(),
             Net::Other => {}
         }
         if matches!(shape.net, Net::Arp | Net::Rarp | Net::Ipv4) {
@@ -186,6 +194,8 @@ fn l4_key(key: &mut FlowKey, shape: &Shape, long: &[[u8; 16]; 4], words: &[u16; 
         Transport::Nd { source, target } => {
             key.tp_src = if bytes[4] & 1 == 0 { 135 } else { 136 }.into();
             key.nd_target = long[1];
+            key.nd_reserved = (u32::from(words[5]) << 16 | u32::from(words[6])).into();
+            key.nd_options_type = if source { 1 } else { 2 * u8::from(target) };
             if source {
                 key.arp_sha.copy_from_slice(&long[0][10..]);
             }
@@ -239,6 +249,10 @@ pub fn packet(shape: &Shape, key: &FlowKey) -> Vec<u8> {
         }
         Net::Ipv4 => out.extend(ipv4(shape, key)),
         Net::Ipv6 => out.extend(ipv6(shape, key)),
+        Net::Mpls { .. } => {
+            out.extend(key.mpls_lse.get().to_be_bytes());
+            out.extend(&shape.payload);
+        }
         Net::Other => out.extend(&shape.payload),
     }
     out.extend(&shape.padding);
@@ -346,7 +360,8 @@ fn segment(shape: &Shape, key: &FlowKey, pseudo: Sum16BitWords) -> Vec<u8> {
         }
         Transport::Icmp => (vec![src as u8, dst as u8, 0, 0, 1, 2, 3, 4], Some(2)),
         Transport::Nd { source, target } => {
-            let mut out = vec![src as u8, dst as u8, 0, 0, 0x60, 0, 0, 0];
+            let mut out = vec![src as u8, dst as u8, 0, 0];
+            out.extend(key.nd_reserved.get().to_be_bytes());
             out.extend(key.nd_target);
             // An option that is none of the two, before them.
             out.extend([14, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);

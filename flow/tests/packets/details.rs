@@ -176,3 +176,62 @@ fn nothing_is_changed_while_headers_are_beyond_the_head() {
     let pkt = FrameBuf::new(&solicitation).split_at(solicitation.len() - 1);
     assert!(layout_of(&pkt).short_head && pkt.head().len() < pkt.total_len());
 }
+
+/// An Ethernet header with these ethertypes and tags, and what follows it.
+fn frame_of(types: &[u8], rest: &[u8]) -> Vec<u8> {
+    [&[2; 12], types, rest].concat()
+}
+
+#[test]
+fn of_a_label_stack_the_outermost_entry_is_read_and_nothing_behind_it() {
+    // RFC 3032, section 2.1: label 20 bits, class 3, bottom 1, TTL 8. Behind the stack is an IPv4 packet.
+    let stack = [0x00, 0x01, 0x66, 0x40, 0x00, 0x02, 0x0f, 0x3f];
+    let ip = packet(&shape(Net::Ipv4, Transport::Udp), &key(Net::Ipv4))[14..].to_vec();
+    let behind = [&stack[..], &ip].concat();
+    for types in
+        [&[0x88, 0x47][..], &[0x88, 0x48], &[0x81, 0, 0, 5, 0x88, 0x47], &[0x88, 0xa8, 0, 6, 0x81, 0, 0, 5, 0x88, 0x47]]
+    {
+        let bytes = frame_of(types, &behind);
+        let key = key_of(&bytes);
+        let get = |id| key.get(id).unwrap().0;
+        assert_eq!(get(FieldId::MplsLabel), 0x16);
+        assert_eq!((get(FieldId::MplsTc), get(FieldId::MplsBos), get(FieldId::MplsTtl)), (3, 0, 64));
+        assert_eq!((key.nw_proto, key.ipv4_src.get(), key.nw_ttl), (0, 0, 0));
+        assert_eq!(key.vlans[0].is_present(), types.len() > 2);
+
+        let changed = set(&bytes, FieldId::MplsLabel, 0xabcde);
+        let at = 12 + types.len();
+        assert_eq!(changed[at..at + 4], [0xab, 0xcd, 0xe6, 0x40]);
+        assert_eq!(changed[at + 4..], bytes[at + 4..]);
+        assert_eq!(set(&bytes, FieldId::MplsTc, 0)[at..at + 4], [0x00, 0x01, 0x60, 0x40]);
+        assert_eq!(set(&bytes, FieldId::MplsTtl, 1)[at..at + 4], [0x00, 0x01, 0x66, 0x01]);
+        assert!(layout_of(&FrameBuf::new(&bytes).split_at(at + 3)).short_head);
+    }
+    let cut = key_of(&frame_of(&[0x88, 0x47], &stack[..3]));
+    assert_eq!((cut.eth_type.get(), cut.mpls_lse.get()), (0x8847, 0));
+    assert!(!set_field(
+        &mut FrameBuf::new(&frame_of(&[0x88, 0x47], &stack[..3])),
+        FieldId::MplsTtl,
+        Value(1),
+        Value(255)
+    ));
+    // Whether it is the bottom of the stack is not for an action to say.
+    assert!(!set_field(&mut FrameBuf::new(&frame_of(&[0x88, 0x47], &stack)), FieldId::MplsBos, Value(1), Value(1)));
+}
+
+#[test]
+fn flags_and_first_option_of_neighbour_discovery() {
+    let of = |options: &[u8]| {
+        let mut bytes = solicitation(options);
+        bytes[58..62].copy_from_slice(&[0xe0, 1, 2, 3]);
+        let key = key_of(&bytes);
+        (key.nd_reserved.get(), key.nd_options_type)
+    };
+    let (a, b) = ([1, 1, 3, 3, 3, 3, 3, 3], [2, 1, 4, 4, 4, 4, 4, 4]);
+    assert_eq!(of(&[]), (0xe001_0203, 0));
+    assert_eq!(of(&a), (0xe001_0203, 1));
+    assert_eq!(of(&[b, a].concat()), (0xe001_0203, 2));
+    assert_eq!(of(&[[14, 1, 0, 0, 0, 0, 0, 0], b].concat()), (0xe001_0203, 2), "behind one that does not count");
+    // OVS keeps it when the same option comes again.
+    assert_eq!(of(&[b, b].concat()), (0xe001_0203, 2));
+}

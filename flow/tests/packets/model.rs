@@ -29,7 +29,8 @@ fn has(shape: &Shape, key: &FlowKey, field: FieldId) -> bool {
         FieldId::Icmpv6Type | FieldId::Icmpv6Code => {
             v6 && l4(|l4| matches!(l4, Transport::Icmp | Transport::Nd { .. }))
         }
-        FieldId::NdTarget => v6 && l4(|l4| matches!(l4, Transport::Nd { .. })),
+        FieldId::MplsLabel | FieldId::MplsTc | FieldId::MplsTtl => matches!(shape.net, Net::Mpls { .. }),
+        FieldId::NdTarget | FieldId::NdReserved => v6 && l4(|l4| matches!(l4, Transport::Nd { .. })),
         FieldId::NdSll => v6 && l4(|l4| matches!(l4, Transport::Nd { source: true, .. })) && key.tp_src.get() == 135,
         FieldId::NdTll => v6 && l4(|l4| matches!(l4, Transport::Nd { target: true, .. })) && key.tp_src.get() == 136,
         _ => false,
