@@ -46,7 +46,7 @@ pub enum Action {
     ModVlanVid(u16),
     /// Set the priority of the outer tag, adding a tag with id 0 when there is none (`mod_vlan_pcp`).
     ModVlanPcp(u8),
-    /// Add an outer tag with this ethertype, id and priority copied from the present outer tag, or 0.
+    /// Add an outer tag with this ethertype, id 0 and priority 0 (as Open vSwitch; OpenFlow would copy those of the present tag).
     PushVlan(u16),
     /// Remove the outer tag; nothing when there is none (`strip_vlan`, `pop_vlan`).
     PopVlan,

@@ -137,8 +137,7 @@ impl Run<'_> {
             return;
         }
         let old = self.key.vlans[0];
-        let tci = VlanTag::PRESENT | old.tci.get();
-        self.key.vlans = [VlanTag { tpid: tpid.into(), tci: tci.into() }, old];
+        self.key.vlans = [VlanTag { tpid: tpid.into(), tci: VlanTag::PRESENT.into() }, old];
     }
 
     fn mod_vlan(&mut self, value: u16, mask: u16) {

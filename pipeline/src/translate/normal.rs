@@ -4,7 +4,7 @@ use super::Walk;
 use super::reserved::is_reserved;
 use crate::port::Port;
 use flow::dp::{Dep, DropReason, Effect};
-use flow::{FieldId, Mask, OfPort, VlanTag};
+use flow::{FieldId, Mask, VlanTag};
 
 impl<'a> Walk<'a> {
     pub(super) fn normal(&mut self) {
@@ -101,10 +101,5 @@ impl<'a> Walk<'a> {
         if !sent {
             self.explain(DropReason::NoFloodPort);
         }
-    }
-
-    /// The OpenFlow port that the packet came in on, as far as actions know.
-    pub(super) fn in_port(&self) -> OfPort {
-        OfPort(u16::try_from(self.packet.key().in_port.get()).unwrap_or(OfPort::NONE.0))
     }
 }

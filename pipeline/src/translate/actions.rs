@@ -1,0 +1,125 @@
+//! What each action does.
+
+use super::Walk;
+use super::walk::List;
+use flow::action::{Controller, PacketInReason, SubField};
+use flow::dp::{Dep, DpAction, DropReason};
+use flow::field::Prereq;
+use flow::{Action, FieldId, OfPort, Value};
+
+/// Deepest stack (OVS: 64 KiB of values).
+const MAX_STACK: usize = 4096;
+
+impl<'a> Walk<'a> {
+    /// Execute one action; `rest` comes after it in its list. `false`: that is not to be executed.
+    pub(super) fn execute(&mut self, action: &'a Action, rest: List<'a, '_>, last: bool) -> bool {
+        match action {
+            Action::Output(port) => self.output(*port, last),
+            Action::OutputField { port, max_len } => self.output_field(port, *max_len, last),
+            Action::OutputTruncated { port, max_len } => self.output_truncated(*port, *max_len, last),
+            Action::Enqueue { port, queue } => self.enqueue(*port, *queue, last),
+            Action::Controller(controller) => self.controller(controller),
+            Action::Meter(id) => self.meter(*id),
+            Action::SetField { .. }
+            | Action::Load { .. }
+            | Action::SetNwTtl(_)
+            | Action::SetTunnel(_)
+            | Action::WriteMetadata { .. } => {
+                if let Some((field, value, mask)) = action.as_set() {
+                    self.packet.set(field, value, mask);
+                }
+            }
+            Action::ModVlanVid(vid) => self.mod_vlan(*vid, 0x0fff),
+            Action::ModVlanPcp(pcp) => self.mod_vlan(u16::from(*pcp) << 13, 0xe000),
+            Action::PushVlan(tpid) => {
+                if !self.packet.push_tag(*tpid) {
+                    self.error = Some(DropReason::VlanTooDeep);
+                }
+            }
+            Action::PopVlan => self.packet.pop_tag(),
+            Action::DecTtl => self.packet.dec_ttl(&mut self.actions),
+            Action::DecTtlControllers(ids) => return self.dec_ttl(ids),
+            Action::Move { from, to } => self.copy(from, to),
+            Action::SetQueue(queue) => {
+                self.packet.set(FieldId::SkbPriority, Value::from(*queue), FieldId::SkbPriority.def().ones());
+            }
+            Action::PopQueue => self.packet.unset(FieldId::SkbPriority),
+            Action::Push(from) => {
+                let value = self.packet.read(from);
+                if self.stack.len() < MAX_STACK {
+                    self.stack.push(value);
+                } else {
+                    self.error = Some(DropReason::ResubmitLimit);
+                }
+            }
+            Action::Pop(to) => {
+                if let Some(value) = self.stack.pop() {
+                    self.packet.write(to, value);
+                }
+            }
+            Action::Resubmit { port, table, .. } => self.resubmit(*port, table.unwrap_or(self.table), last),
+            Action::Clone(list) => self.clone(list, last),
+            // A conjunction is the lookup's business.
+            Action::Note(_) | Action::Conjunction { .. } => {}
+            Action::Exit => self.exit = true,
+            Action::CheckPktLarger { len, result } => {
+                self.check_len(*len, result, rest);
+                return false;
+            }
+            Action::ClearActions => self.clear_actions(),
+            Action::WriteActions(list) => self.write_actions(list),
+            Action::GotoTable(_) => {}
+            // Samples are for collectors, and there are none.
+            Action::Sample(_) => {}
+            Action::Group(_) | Action::Learn(_) | Action::Bundle(_) | Action::Ct(_) | Action::CtClear => {
+                self.error = Some(DropReason::Unsupported);
+            }
+        }
+        true
+    }
+
+    fn mod_vlan(&mut self, value: u16, mask: u16) {
+        if self.packet.has_tag() || self.packet.push_tag(0x8100) {
+            self.packet.write_tag(value, mask);
+        }
+    }
+
+    /// Copy bits between fields that the packet has.
+    fn copy(&mut self, from: &SubField, to: &SubField) {
+        if self.packet.has(to.field.def().prereq) && self.packet.has(from.field.def().prereq) {
+            // Looked at here, so that what matches the copy later does not depend on where it is from.
+            let value = self.packet.read(from);
+            self.packet.write(to, value);
+        }
+    }
+
+    /// Decrement the TTL; one that runs out is for controllers. `false`: it has.
+    fn dec_ttl(&mut self, controllers: &[u16]) -> bool {
+        if !self.packet.has(Prereq::Ip) {
+            return true;
+        }
+        if self.packet.ttl_lasts() {
+            self.packet.dec_ttl(&mut self.actions);
+            return true;
+        }
+        for id in controllers {
+            self.punt(u16::MAX, PacketInReason::InvalidTtl, *id);
+        }
+        self.explain(DropReason::TtlExpired);
+        false
+    }
+
+    fn controller(&mut self, to: &Controller) {
+        let miss = to.reason == PacketInReason::Action && self.table_miss;
+        let reason = if miss { PacketInReason::NoMatch } else { to.reason };
+        self.punt(to.max_len, reason, to.id);
+    }
+
+    /// An OpenFlow meter stands for one of the datapath; nothing when there is none.
+    fn meter(&mut self, _id: u32) {
+        self.error = Some(DropReason::Unsupported);
+        let _ = Dep::Meter(self.bridge.id, _id);
+        let _ = OfPort::NONE;
+        let _ = DpAction::PopVlan;
+    }
+}

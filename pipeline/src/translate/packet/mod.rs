@@ -1,0 +1,186 @@
+//! The packet as the actions so far have made it, and what of it was looked at.
+//!
+//! There are three of it: as it came (`came`), as it is for the actions (`now`), and as the datapath has it, which
+//! is changed only before an output (`sent`). Each bit of the latter two is either the packet's own, whose value
+//! another packet of the flow may not share unless the mask requires it, or a constant that an action wrote.
+//!
+//! Registers are always constants: what is copied into one from the packet is looked at when it is copied.
+
+mod commit;
+mod look;
+mod set;
+mod tags;
+
+use flow::{FieldId, FlowKey, Mask, Registers};
+use smallvec::SmallVec;
+use tags::{MAX_TAGS, Tags};
+
+/// One state of the packet.
+#[derive(Clone, Debug)]
+struct Layer {
+    key: FlowKey,
+    /// Bits that are the packet's own. VLAN tags keep theirs in `tags`.
+    own: Mask,
+    tags: Tags,
+    /// Decrements of a TTL that is the packet's own: it is then a function of all its bits.
+    decrements: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Packet<'k> {
+    came: &'k FlowKey,
+    mask: Mask,
+    now: Layer,
+    sent: Layer,
+    pub(super) regs: Registers,
+    /// Fields that an action has set and that are part of the packet, apart from VLAN tags. In the order in which they
+    /// are committed.
+    touched: SmallVec<[FieldId; 4]>,
+    next_tag: u32,
+}
+
+/// What actions see of the packet, to go back to.
+#[derive(Debug)]
+pub(super) struct Saved {
+    now: Layer,
+    regs: Registers,
+}
+
+/// What the datapath has of the packet, to go back to.
+#[derive(Debug)]
+pub(super) struct Sent(Layer);
+
+impl<'k> Packet<'k> {
+    /// A packet that came on OpenFlow port `in_port`.
+    pub(super) fn new(came: &'k FlowKey, in_port: u16) -> Packet<'k> {
+        let mut key = *came;
+        key.in_port = u32::from(in_port).into();
+        let mut own = Mask::ANY;
+        own.0.words_mut().fill([0xff; 8]);
+        let layer = Layer { key, own, tags: Tags::of(&came.vlans), decrements: 0 };
+        let mut packet = Packet {
+            came,
+            mask: Mask::ANY,
+            now: layer.clone(),
+            sent: layer,
+            regs: Registers::default(),
+            touched: SmallVec::new(),
+            next_tag: MAX_TAGS as u32,
+        };
+        for field in [FieldId::InPort, FieldId::RecircId, FieldId::EthType] {
+            packet.mask.require(field);
+        }
+        if packet.is_ip() {
+            packet.mask.require(FieldId::IpFrag);
+        }
+        packet
+    }
+
+    /// The packet as it is now; what a decision depends on must be looked at first.
+    pub(super) fn key(&self) -> &FlowKey {
+        &self.now.key
+    }
+
+    /// The packet as it came.
+    pub(super) fn came(&self) -> &'k FlowKey {
+        self.came
+    }
+
+    /// What was looked at, in terms of the packet as it came.
+    pub(super) fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    pub(super) fn mask_mut(&mut self) -> &mut Mask {
+        &mut self.mask
+    }
+
+    fn is_ip(&self) -> bool {
+        matches!(self.came.eth_type.get(), 0x0800 | 0x86dd)
+    }
+
+    /// The packet and the registers as they are now, to go back to with [`Packet::restore`].
+    pub(super) fn save(&self) -> Saved {
+        Saved { now: self.now.clone(), regs: self.regs }
+    }
+
+    /// Undo changes; those that were committed are undone by the next commit.
+    pub(super) fn restore(&mut self, saved: Saved) {
+        self.now = saved.now;
+        self.regs = saved.regs;
+    }
+
+    /// The packet as the datapath has it, to go back to with [`Packet::restore_sent`].
+    pub(super) fn save_sent(&self) -> Sent {
+        Sent(self.sent.clone())
+    }
+
+    /// The datapath went on with a copy: it has the packet as it had it then.
+    pub(super) fn restore_sent(&mut self, sent: &Sent) {
+        self.sent = sent.0.clone();
+    }
+
+    // ---- Connection tracking
+
+    /// Tracking tells nothing about the packet.
+    pub(super) fn clear_tracking(&mut self) {
+        for field in CT_FIELDS {
+            field.def().write_key(&mut self.now.key, flow::Value(0));
+            field.def().write_key(&mut self.now.own.0, flow::Value(0));
+        }
+    }
+}
+
+/// What tracking tells about a packet.
+const CT_FIELDS: [FieldId; 11] = [
+    FieldId::CtState,
+    FieldId::CtZone,
+    FieldId::CtMark,
+    FieldId::CtLabel,
+    FieldId::CtNwProto,
+    FieldId::CtNwSrc,
+    FieldId::CtNwDst,
+    FieldId::CtIpv6Src,
+    FieldId::CtIpv6Dst,
+    FieldId::CtTpSrc,
+    FieldId::CtTpDst,
+];
+
+/// Fields of a tunnel's outer header: they are set for a tunnel port to take, never in the packet.
+pub(super) const TUNNEL_FIELDS: [FieldId; 8] = [
+    FieldId::TunId,
+    FieldId::TunSrc,
+    FieldId::TunDst,
+    FieldId::TunIpv6Src,
+    FieldId::TunIpv6Dst,
+    FieldId::TunFlags,
+    FieldId::TunGbpId,
+    FieldId::TunGbpFlags,
+];
+
+impl Packet<'_> {
+    /// What actions wrote into the fields of the tunnel: value and the bits written.
+    pub(super) fn tunnel_writes(&self) -> SmallVec<[(FieldId, flow::Value, flow::Value); 2]> {
+        let written = |field: FieldId| {
+            let def = field.def();
+            let own = def.read_key(&self.now.own.0)?.0;
+            let mask = def.ones().0 & !own;
+            let value = def.read_key(&self.now.key)?.0 & mask;
+            (mask != 0).then_some((field, flow::Value(value), flow::Value(mask)))
+        };
+        TUNNEL_FIELDS.into_iter().filter_map(written).collect()
+    }
+
+    /// Nothing is known of a tunnel: the packet enters another bridge.
+    pub(super) fn clear_tunnel(&mut self) {
+        for field in TUNNEL_FIELDS {
+            field.def().write_key(&mut self.now.key, flow::Value(0));
+            field.def().write_key(&mut self.now.own.0, flow::Value(0));
+        }
+    }
+
+    /// The packet is on another OpenFlow port.
+    pub(super) fn set_in_port(&mut self, port: u16) {
+        self.now.key.in_port = u32::from(port).into();
+    }
+}
