@@ -3,9 +3,10 @@
 use super::Walk;
 use super::walk::List;
 use flow::action::{Controller, PacketInReason, SubField};
-use flow::dp::{Dep, DpAction, DropReason};
+use crate::rule::Rule;
+use flow::dp::{Dep, DpAction, DropReason, MeterId, PuntReason};
 use flow::field::Prereq;
-use flow::{Action, FieldId, OfPort, Value};
+use flow::{Action, FieldId, Value};
 
 /// Deepest stack (OVS: 64 KiB of values).
 const MAX_STACK: usize = 4096;
@@ -110,16 +111,35 @@ impl<'a> Walk<'a> {
     }
 
     fn controller(&mut self, to: &Controller) {
-        let miss = to.reason == PacketInReason::Action && self.table_miss;
-        let reason = if miss { PacketInReason::NoMatch } else { to.reason };
-        self.punt(to.max_len, reason, to.id);
+        let reason = self.punt_reason(to.reason);
+        match to.meter.and_then(|id| self.meter_of(id)) {
+            // The meter is for what is sent to the controller only.
+            Some(meter) => {
+                self.packet.commit(&mut self.actions);
+                let punt = PuntReason::Controller { max_len: to.max_len, reason, id: to.id };
+                self.push(DpAction::Clone([DpAction::Meter(meter), DpAction::Punt(punt)].into()));
+                self.forwarded = true;
+            }
+            None => self.punt(to.max_len, reason, to.id),
+        }
+    }
+
+    /// An action of a table-miss rule sends because there was no match (OpenFlow 1.3, section 5.4).
+    pub(super) fn punt_reason(&self, reason: PacketInReason) -> PacketInReason {
+        let table_miss = |r: &Rule| r.spec.priority == 0 && r.spec.matching.unpack() == flow::Match::default();
+        let missed = reason == PacketInReason::Action && self.rule.is_some_and(table_miss);
+        if missed { PacketInReason::NoMatch } else { reason }
     }
 
     /// An OpenFlow meter stands for one of the datapath; nothing when there is none.
-    fn meter(&mut self, _id: u32) {
-        self.error = Some(DropReason::Unsupported);
-        let _ = Dep::Meter(self.bridge.id, _id);
-        let _ = OfPort::NONE;
-        let _ = DpAction::PopVlan;
+    fn meter(&mut self, id: u32) {
+        if let Some(meter) = self.meter_of(id) {
+            self.push(DpAction::Meter(meter));
+        }
+    }
+
+    fn meter_of(&mut self, id: u32) -> Option<MeterId> {
+        self.depend(Dep::Meter(self.bridge.id, id));
+        self.bridge.meters.get(&id).map(|m| m.id)
     }
 }

@@ -12,6 +12,7 @@ mod packet;
 mod reserved;
 mod walk;
 
+use crate::rule::Rule;
 use crate::state::{Bridge, State};
 use flow::action::Action;
 use flow::dp::{Actions, Cacheable, Dep, DepSet, DpAction, DropReason, Effect, Resume, Translation};
@@ -73,8 +74,8 @@ struct Walk<'a> {
     exit: bool,
     /// The table that the present rule is in.
     table: u8,
-    /// Whether the present rule has priority 0 and matches everything.
-    table_miss: bool,
+    /// The present rule.
+    rule: Option<&'a Rule>,
     /// Lookups that led to the same or an earlier table.
     depth: u32,
     /// Lookups within lookups.
@@ -109,7 +110,7 @@ impl<'a> Walk<'a> {
             error: None,
             exit: false,
             table: 0,
-            table_miss: false,
+            rule: None,
             depth: 0,
             nested: 0,
             resubmits: 0,

@@ -18,8 +18,8 @@ impl<'a> Walk<'a> {
                     Place::Bucket => PacketInReason::Group,
                     Place::ActionSet => PacketInReason::ActionSet,
                 };
-                let miss = reason == PacketInReason::Action && self.table_miss;
-                self.punt(u16::MAX, if miss { PacketInReason::NoMatch } else { reason }, 0);
+                let reason = self.punt_reason(reason);
+                self.punt(u16::MAX, reason, 0);
             }
             OfPort::NONE => {}
             OfPort::TABLE => self.resubmit(None, 0, last),

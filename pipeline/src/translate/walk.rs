@@ -48,18 +48,18 @@ impl<'a> List<'a, '_> {
 impl<'a> Walk<'a> {
     /// Look up in a table, execute the rule, go on where it says. `in_port` is for the first lookup only.
     pub(super) fn tables(&mut self, first: u8, in_port: Option<OfPort>, last: bool) {
-        let (old_table, old_miss) = (self.table, self.table_miss);
+        let (old_table, old_rule) = (self.table, self.rule);
         let (mut table, mut in_port) = (first, in_port);
         loop {
             self.table = table;
             let Some(rule) = self.lookup(table, in_port.take()) else { break };
-            self.table_miss = rule.spec.priority == 0 && rule.spec.matching == flow::Match::default();
+            self.rule = Some(rule);
             match self.run(List::Whole(&rule.spec.actions), last) {
                 Some(next) if self.goes_on() && self.spend() => table = next,
                 _ => break,
             }
         }
-        (self.table, self.table_miss) = (old_table, old_miss);
+        (self.table, self.rule) = (old_table, old_rule);
     }
 
     fn lookup(&mut self, table: u8, in_port: Option<OfPort>) -> Option<&'a Rule> {
