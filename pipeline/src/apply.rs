@@ -1,13 +1,14 @@
 //! Changes of rules, a batch at a time: all or nothing.
 
+use crate::check::check_actions;
 use crate::classifier::Table;
 use crate::error::ChangeError;
 use crate::rule::{Applied, Counters, RemoveReason, RemovedRule, Rule, RuleChange, Select, StoredSpec};
 use crate::state::{State, TABLES};
+use flow::Action;
 use flow::clock::Time;
 use flow::dp::{BridgeId, Dep, RuleId};
 use flow::rule::{RuleFlags, RuleSpec};
-use flow::{Action, FieldId, OfPort};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -164,44 +165,4 @@ pub(crate) fn select_rules(state: &State, bridge: BridgeId, select: &Select) -> 
     }
     found.retain(|r| select.admits(r));
     Ok(found)
-}
-
-/// What can be said about actions without looking at a packet.
-fn check_actions(table: u8, actions: &[Action]) -> Result<(), ChangeError> {
-    for (i, action) in actions.iter().enumerate() {
-        if let Some((field, ..)) = action.as_set()
-            && (!field.def().writable || field == FieldId::CtMark)
-        {
-            return Err(ChangeError::ReadOnly(field));
-        }
-        match action {
-            Action::GotoTable(to) if *to <= table => {
-                return Err(ChangeError::GotoBackwards { from: table, to: *to });
-            }
-            Action::GotoTable(to) if usize::from(*to) >= TABLES => return Err(ChangeError::BadTable(*to)),
-            Action::GotoTable(_) if i + 1 != actions.len() => return Err(ChangeError::GotoNotLast),
-            Action::Resubmit { table: Some(to), .. } if usize::from(*to) >= TABLES => {
-                return Err(ChangeError::BadTable(*to));
-            }
-            Action::Output(to) => {
-                let reserved = [
-                    OfPort::IN_PORT,
-                    OfPort::NORMAL,
-                    OfPort::FLOOD,
-                    OfPort::ALL,
-                    OfPort::CONTROLLER,
-                    OfPort::LOCAL,
-                    OfPort::NONE,
-                ];
-                if !to.is_real() && !reserved.contains(to) {
-                    return Err(ChangeError::BadOutput(*to));
-                }
-            }
-            Action::ModVlanVid(vid) if *vid > 0xfff => return Err(ChangeError::BadVlanId(*vid)),
-            Action::ModVlanPcp(pcp) if *pcp > 7 => return Err(ChangeError::BadVlanPriority(*pcp)),
-            Action::PushVlan(tpid) if !matches!(tpid, 0x8100 | 0x88a8) => return Err(ChangeError::BadVlanType(*tpid)),
-            _ => {}
-        }
-    }
-    Ok(())
 }

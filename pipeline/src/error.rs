@@ -57,4 +57,34 @@ pub enum ChangeError {
     BadVlanPriority(u8),
     #[error("push_vlan:{0:#06x} is not a VLAN ethertype; use 0x8100 or 0x88a8")]
     BadVlanType(u16),
+    #[error(
+        "conjunction can only stand beside other conjunctions and notes; move the other actions to a rule with conj_id"
+    )]
+    ConjunctionMixed,
+    #[error("conjunction clause {}/{clauses} is out of range; have 2 to 64 clauses, numbered from 1", u16::from(*.clause) + 1)]
+    BadClause { clause: u8, clauses: u8 },
+    #[error("{0} cannot be in an action set or a group's bucket; apply it in the rule")]
+    NotInSet(String),
+    #[error("{0} cannot be in ct(exec(...)); only ct_mark and ct_label can be set there")]
+    NotInExec(String),
+    #[error("{0} is an instruction of a rule and cannot be inside another action")]
+    Instruction(String),
+    #[error("the bits named of {0} are not all in it; give a range within the field")]
+    BadPart(FieldId),
+    #[error("controller(pause) is not supported; send without it, and let a rule go on with the packet")]
+    Pause,
+    #[error("actions are nested too deeply; use at most 100 levels")]
+    TooDeep,
+    #[error("group {0:#x} is out of range; choose one up to 0xffffff00")]
+    BadGroupId(u32),
+    #[error("group {group} is indirect and has {buckets} buckets; give it one")]
+    IndirectBuckets { group: u32, buckets: usize },
+    #[error("group {0} has a selection method but is not of type select; remove it")]
+    SelectionOfOther(u32),
+    #[error("group {group} has bucket {bucket} twice; give each bucket its own number")]
+    BucketTwice { group: u32, bucket: u32 },
+    #[error("bucket {bucket} of fast-failover group {group} watches nothing; give it watch_port or watch_group")]
+    NothingWatched { group: u32, bucket: u32 },
+    #[error("group {group} would lead back to itself through group {through}; remove that")]
+    GroupLoop { group: u32, through: u32 },
 }

@@ -37,6 +37,7 @@
 
 mod apply;
 mod changes;
+mod check;
 mod classifier;
 mod error;
 mod fdb;

@@ -2,8 +2,8 @@
 
 use super::Walk;
 use super::walk::List;
-use flow::action::{Controller, PacketInReason, SubField};
 use crate::rule::Rule;
+use flow::action::{Controller, PacketInReason, SubField};
 use flow::dp::{Dep, DpAction, DropReason, MeterId, PuntReason};
 use flow::field::Prereq;
 use flow::{Action, FieldId, Value};

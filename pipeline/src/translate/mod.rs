@@ -12,6 +12,10 @@ mod packet;
 mod reserved;
 mod walk;
 
+#[allow(unused_imports, reason = "for changes of rules")]
+pub(crate) use crate::check::check_actions;
+pub(crate) use action_set::allowed as allowed_in_set;
+
 use crate::rule::Rule;
 use crate::state::{Bridge, State};
 use flow::action::Action;
