@@ -16,6 +16,8 @@ pub struct Ct {
     pub table: Option<u8>,
     pub alg: Option<CtAlg>,
     pub nat: Option<Nat>,
+    /// How many of `exec` text has before `nat`. Without meaning for packets.
+    pub nat_at: usize,
     /// Sets of `ct_mark` and `ct_label` for the connection.
     pub exec: Vec<Action>,
 }

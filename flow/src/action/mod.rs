@@ -147,6 +147,14 @@ impl Controller {
     }
 }
 
+impl Controller {
+    /// Whether OpenFlow's own output action says all of it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Controller::new(self.max_len)
+    }
+}
+
 /// Why a packet goes to the controller (ofp_packet_in_reason).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PacketInReason {

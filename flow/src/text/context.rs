@@ -3,29 +3,55 @@
 use super::error::ParseError;
 use super::names::text_of;
 use super::ports::can_send;
-use crate::action::Action;
+use crate::action::{Action, SubField};
 use crate::field::{FieldId, Prereq};
-use crate::key::VlanTag;
+use crate::key::{VlanTag, ct_state};
 use crate::matching::Match;
+use crate::port::OfPort;
 
 /// The most tags that are handled.
 const TAGS: usize = 2;
+
+/// How much of a list is held against the match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    All,
+    /// An action set: what it is executed on is not known when it is written.
+    ActionSet,
+    /// Nothing, as Open vSwitch does it inside `ct` with a zone from a field.
+    Nothing,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'a> {
     m: &'a Match,
     /// Whether there is surely an outer tag, and one behind it.
     tags: [bool; TAGS],
+    care: Care,
 }
 
 impl<'a> Context<'a> {
     pub fn new(m: &'a Match) -> Context<'a> {
-        Context { m, tags: [m.key.vlans[0].is_present(), m.key.vlans[1].is_present()] }
+        Context { m, tags: [m.key.vlans[0].is_present(), m.key.vlans[1].is_present()], care: Care::All }
+    }
+
+    /// For a list inside this one, from here.
+    pub fn inside(&self, care: Care) -> Context<'a> {
+        Context { care: if self.care == Care::All { care } else { self.care }, ..*self }
+    }
+
+    pub fn matching(&self) -> &'a Match {
+        self.m
     }
 
     /// Whether there is surely a tag.
     pub fn is_tagged(&self) -> bool {
         self.tags[0]
+    }
+
+    /// Whether actions are held against the match.
+    pub fn cares(&self) -> bool {
+        self.care != Care::Nothing
     }
 
     /// IP protocol, if the match says it.
@@ -37,34 +63,81 @@ impl<'a> Context<'a> {
     /// Refuse an action that needs what the match and the actions before it do not give.
     pub fn check(&self, action: &Action) -> Result<(), ParseError> {
         match action {
-            Action::Output(port) if !can_send(*port) => Err(ParseError::bad_value(
-                "output",
-                &port.to_string(),
-                "a number below 65280, a port's name, IN_PORT, TABLE, NORMAL, FLOOD, ALL, CONTROLLER or LOCAL",
-            )),
+            Action::Output(port) | Action::OutputTruncated { port, .. } if !can_send(*port) => {
+                Err(ParseError::bad_value(
+                    "output",
+                    &port.to_string(),
+                    "a number below 65280, a port's name, IN_PORT, TABLE, NORMAL, FLOOD, ALL, CONTROLLER or LOCAL",
+                ))
+            }
+            Action::Enqueue { port, .. }
+                if *port >= OfPort::MAX && *port != OfPort::IN_PORT && *port != OfPort::LOCAL =>
+            {
+                Err(ParseError::bad_value(
+                    "enqueue",
+                    &port.to_string(),
+                    "a number below 65280, a port's name, IN_PORT or LOCAL",
+                ))
+            }
+            Action::CheckPktLarger { result, .. } => writable(result),
+            Action::Move { from, to } => self.check_read(from).and_then(|()| self.check_write(to)),
+            Action::Pop(part) => self.check_write(part),
+            _ if self.care == Care::Nothing => Ok(()),
             Action::PushVlan(_) if self.tags[TAGS - 1] => Err(ParseError::TooManyTags(TAGS)),
-            Action::PopVlan if !self.is_tagged() => Err(needs_tag("pop_vlan")),
-            Action::DecTtl if !self.m.satisfies(Prereq::Ip) => Err(needs("dec_ttl".to_owned(), Prereq::Ip)),
-            Action::SetNwTtl(_) if !self.m.satisfies(Prereq::Ip) => Err(needs("mod_nw_ttl".to_owned(), Prereq::Ip)),
+            Action::PopVlan if self.care == Care::All && !self.is_tagged() => Err(needs_tag("pop_vlan")),
+            Action::DecTtl | Action::DecTtlControllers(_) => self.check_ip("dec_ttl"),
+            Action::SetNwTtl(_) => self.check_ip("mod_nw_ttl"),
             Action::SetField { field, .. } | Action::Load { field, .. } => self.check_set(*field),
+            Action::OutputField { port, .. } => self.check_read(port),
+            Action::Push(part) => self.check_read(part),
+            Action::Resubmit { ct: true, .. } if !self.m.satisfies(Prereq::CtIp) => {
+                Err(needs("resubmit(...,ct)".to_owned(), Prereq::CtIp))
+            }
             _ => Ok(()),
         }
     }
 
+    /// In an action set, dec_ttl and mod_nw_ttl of other packets do nothing.
+    fn check_ip(&self, name: &str) -> Result<(), ParseError> {
+        if self.care == Care::All && !self.m.satisfies(Prereq::Ip) {
+            return Err(needs(name.to_owned(), Prereq::Ip));
+        }
+        Ok(())
+    }
+
     fn check_set(&self, field: FieldId) -> Result<(), ParseError> {
+        if field == FieldId::VlanVid && !self.is_tagged() {
+            return Err(needs_tag("vlan_vid"));
+        }
+        self.check_exists(field)
+    }
+
+    /// Refuse to read bits that the packet may not have.
+    pub fn check_read(&self, part: &SubField) -> Result<(), ParseError> {
+        if self.care == Care::Nothing { Ok(()) } else { self.check_exists(part.field) }
+    }
+
+    /// Refuse to write bits that the packet may not have, or that cannot be written.
+    pub fn check_write(&self, part: &SubField) -> Result<(), ParseError> {
+        writable(part)?;
+        self.check_read(part)
+    }
+
+    fn check_exists(&self, field: FieldId) -> Result<(), ParseError> {
         let name = text_of(field).map_or(field.def().name, |t| t.name());
         match field.def().prereq {
-            _ if field == FieldId::CtMark => Err(ParseError::Prerequisite {
-                what: name.to_owned(),
-                needs: "a `ct` action around it",
-                remedy: "set it inside `ct(commit,exec(...))`",
-            }),
-            Prereq::VlanVid if !self.is_tagged() => Err(needs_tag(name)),
-            _ if field == FieldId::VlanVid && !self.is_tagged() => Err(needs_tag(name)),
-            Prereq::VlanVid => Ok(()),
+            // The id of a packet without tag is there, and 0.
+            _ if field == FieldId::VlanVid => Ok(()),
+            Prereq::VlanVid if self.is_tagged() => Ok(()),
+            Prereq::VlanVid => Err(needs_tag(name)),
             prereq if !self.m.satisfies(prereq) => Err(needs(name.to_owned(), prereq)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the match is for packets of no valid connection only.
+    pub fn is_invalid(&self) -> bool {
+        self.m.key.ct_state.get() & ct_state::INVALID != 0
     }
 
     /// Go on behind an action.
@@ -79,6 +152,15 @@ impl<'a> Context<'a> {
             }
             _ => {}
         }
+    }
+}
+
+/// Refuse bits of a field that no action can change.
+pub(super) fn writable(part: &SubField) -> Result<(), ParseError> {
+    if part.field.def().writable {
+        Ok(())
+    } else {
+        Err(ParseError::ReadOnly(text_of(part.field).map_or("", |f| f.name())))
     }
 }
 

@@ -49,6 +49,25 @@ pub enum ParseError {
     /// Something after `goto_table`.
     #[error("`goto_table` ends the list: move it behind `{0}`")]
     NotLast(String),
+    /// An instruction of OpenFlow 1.1 behind one that it has to be before.
+    #[error(
+        "`{0}` has to be before `{1}`: the order is meter, actions, clear_actions, write_actions, write_metadata, goto_table"
+    )]
+    OutOfOrder(String, &'static str),
+    /// An instruction of OpenFlow 1.1 twice.
+    #[error("`{0}` twice: once is all there can be")]
+    Twice(&'static str),
+    /// An action inside another that cannot hold it.
+    #[error("`{action}` cannot be inside `{outer}`: {remedy}")]
+    Inside { action: String, outer: &'static str, remedy: &'static str },
+    /// `conjunction` beside other actions.
+    #[error(
+        "`conjunction` stands beside other `conjunction` and `note` only: move the other actions to a rule with `conj_id=`"
+    )]
+    ConjunctionNotAlone,
+    /// Lists inside lists.
+    #[error("actions nested more than {0} deep: use `resubmit`")]
+    TooDeep(usize),
     /// A table that does not come later.
     #[error("`goto_table:{to}` in table {from}: only a later table can follow (use `resubmit(,{to})`)")]
     NotLater { from: u8, to: u8 },

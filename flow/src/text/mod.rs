@@ -21,6 +21,7 @@ mod number;
 mod parse;
 mod ports;
 mod print;
+mod print_actions;
 mod print_match;
 mod value;
 
@@ -35,5 +36,6 @@ pub use parse::{
     parse_match,
 };
 pub use ports::{NoPorts, PortNames};
-pub use print::{RuleStats, format_actions, format_dump, format_rule};
+pub use print::{RuleStats, format_dump, format_rule};
+pub use print_actions::format_actions;
 pub use print_match::format_match;

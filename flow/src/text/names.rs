@@ -228,89 +228,6 @@ const OTHER_FIELDS: [&str; 19] = [
     "out_group",
 ];
 
-/// Actions of Open vSwitch that are refused by name.
-const OTHER_ACTIONS: [&str; 41] = [
-    "group",
-    "enqueue",
-    "output_reg",
-    "bundle",
-    "bundle_load",
-    "move",
-    "push",
-    "pop",
-    "set_mpls_label",
-    "set_mpls_tc",
-    "set_mpls_ttl",
-    "dec_mpls_ttl",
-    "push_mpls",
-    "pop_mpls",
-    "dec_nsh_ttl",
-    "delete_field",
-    "encap",
-    "decap",
-    "set_queue",
-    "pop_queue",
-    "fin_timeout",
-    "learn",
-    "conjunction",
-    "multipath",
-    "note",
-    "exit",
-    "sample",
-    "unroll_xlate",
-    "ct",
-    "ct_clear",
-    "nat",
-    "output_trunc",
-    "clone",
-    "check_pkt_larger",
-    "debug_recirc",
-    "debug_slow",
-    "meter",
-    "clear_actions",
-    "write_actions",
-    "write_metadata",
-    "apply_actions",
-];
-
-/// Actions that are parsed, for suggestions.
-pub(super) const ACTIONS: [&str; 34] = [
-    "output",
-    "drop",
-    "in_port",
-    "normal",
-    "flood",
-    "all",
-    "local",
-    "table",
-    "controller",
-    "mod_dl_src",
-    "mod_dl_dst",
-    "mod_nw_src",
-    "mod_nw_dst",
-    "mod_nw_tos",
-    "mod_nw_ecn",
-    "mod_nw_ttl",
-    "set_nw_ttl",
-    "mod_tp_src",
-    "mod_tp_dst",
-    "mod_vlan_vid",
-    "mod_vlan_pcp",
-    "set_vlan_vid",
-    "set_vlan_pcp",
-    "strip_vlan",
-    "pop_vlan",
-    "push_vlan",
-    "dec_ttl",
-    "set_field",
-    "load",
-    "resubmit",
-    "goto_table",
-    "set_tunnel",
-    "set_tunnel64",
-    "unset",
-];
-
 /// The field with this name.
 pub(super) fn text_field(name: &str) -> Option<&'static TextField> {
     TEXT_FIELDS.iter().find(|f| f.names.contains(&name))
@@ -342,23 +259,14 @@ pub(super) fn is_other_field(name: &str) -> bool {
     })
 }
 
-/// The action of that name which Open vSwitch has and which is not supported here.
-pub(super) fn other_action(name: &str) -> Option<&'static str> {
-    OTHER_ACTIONS.iter().find(|other| other.eq_ignore_ascii_case(name)).copied()
-}
-
 /// What a mistyped match key was meant to be.
 pub(super) fn nearest_key(name: &str) -> Option<&'static str> {
     let fields = TEXT_FIELDS.iter().flat_map(|f| f.names.iter().copied());
     nearest(name, fields.chain(PROTOCOLS.iter().map(|p| p.0)).chain(KEYS))
 }
 
-/// What a mistyped action was meant to be.
-pub(super) fn nearest_action(name: &str) -> Option<&'static str> {
-    nearest(name, ACTIONS.into_iter().chain(OTHER_ACTIONS))
-}
-
-fn nearest(name: &str, candidates: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+/// The candidate that a mistyped name was probably meant to be.
+pub(super) fn nearest(name: &str, candidates: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     // Longer than any name by more than the distance that would still be a typing mistake.
     if name.is_empty() || name.len() > 24 {
         return None;
@@ -404,7 +312,6 @@ mod tests {
         assert_eq!(nearest_key("nw_dts"), Some("nw_dst"));
         assert_eq!(nearest_key("priorty"), Some("priority"));
         assert_eq!(nearest_key("tcpp"), Some("tcp"));
-        assert_eq!(nearest_action("ouput"), Some("output"));
         assert_eq!(nearest_key("bananas"), None);
         assert_eq!(distance("abc", "abc"), 0);
         assert_eq!(distance("", "abc"), 3);

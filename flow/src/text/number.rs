@@ -100,6 +100,21 @@ pub(super) fn scan(s: &str, base: u32) -> Option<(u64, bool, &str)> {
     Some((if negative { value.wrapping_neg() } else { value }, odd, rest))
 }
 
+/// Bytes as pairs of hexadecimal digits, with or without dots and spaces between them.
+pub(super) fn hex_bytes(s: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut rest = s.trim_start_matches([' ', '.', '\t', '\r', '\n']);
+    while !rest.is_empty() {
+        let (pair, behind) = rest.split_at_checked(2)?;
+        if !pair.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        bytes.push(u8::from_str_radix(pair, 16).ok()?);
+        rest = behind.trim_start_matches([' ', '.', '\t', '\r', '\n']);
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

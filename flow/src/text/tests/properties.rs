@@ -85,7 +85,26 @@ fn errors_name_the_key_and_the_remedy() {
     let error = |text: &str| parse_flow(text, &NoPorts).unwrap_err().to_string();
     assert_eq!(error("ip,nw_dts=1.2.3.4,actions=1"), "unknown field `nw_dts`: did you mean `nw_dst`?");
     assert_eq!(error("actions=ouput:1"), "unknown action `ouput`: did you mean `output`?");
-    assert_eq!(error("actions=group:1"), "action `group` is not supported yet");
+    assert_eq!(error("actions=push_mpls:0x8847"), "action `push_mpls` is not supported yet");
+    assert_eq!(
+        error("actions=1,meter:5"),
+        "`meter:5` has to be before `actions`: the order is meter, actions, clear_actions, write_actions, \
+         write_metadata, goto_table"
+    );
+    assert_eq!(error("actions=clear_actions,clear_actions"), "`clear_actions` twice: once is all there can be");
+    assert_eq!(
+        error("actions=clone(goto_table:3)"),
+        "`goto_table:3` cannot be inside `clone`: it is an instruction of the rule: move it out"
+    );
+    assert_eq!(
+        error("actions=set_field:5->ct_mark"),
+        "`ct_mark` needs a `ct` action around it: set it inside `ct(commit,exec(...))`"
+    );
+    assert_eq!(
+        error("actions=conjunction(1,1/2),2"),
+        "`conjunction` stands beside other `conjunction` and `note` only: move the other actions to a rule with \
+         `conj_id=`"
+    );
     assert_eq!(error("tun_metadata0=1,actions=1"), "field `tun_metadata0` is not supported yet");
     assert_eq!(error("actions=set_field:80->tcp_dst"), "`tcp_dst` needs `tcp` or `tcp6`: add it to the match");
     assert_eq!(
@@ -173,7 +192,7 @@ fn nearly() -> impl Strategy<Value = String> {
     let token = prop_oneof![
         Just("actions=".to_owned()),
         prop::sample::select(super::super::names::TEXT_FIELDS).prop_map(|f| f.names[0].to_owned()),
-        prop::sample::select(&super::super::names::ACTIONS[..]).prop_map(str::to_owned),
+        prop::sample::select(&super::super::actions::names::ACTIONS[..]).prop_map(str::to_owned),
         prop::sample::select(&super::super::names::KEYS[..]).prop_map(str::to_owned),
         "[=:,()/|+* \\[\\].\"-]{1,3}",
         "(0x)?[0-9a-f]{0,20}",

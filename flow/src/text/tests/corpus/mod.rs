@@ -1,8 +1,12 @@
 //! Flow texts: each field in each form, each action, and many that are wrong.
 
 mod actions;
+mod actions_more;
 
-use actions::ACTIONS;
+/// Matches and the actions that are tried with them.
+fn all_actions() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    actions::ACTIONS.iter().chain(actions_more::ACTIONS)
+}
 
 /// Match keys with the match that they need, and values: good ones, then bad ones behind a `!`.
 const FIELDS: &[(&str, &str, &str)] = &[
@@ -208,7 +212,7 @@ pub fn corpus() -> Vec<String> {
         let values = values.split(' ').filter(|v| *v != "!");
         flows.extend(values.map(|value| format!("{needs},{key}={value},actions=1")));
     }
-    for (needs, list) in ACTIONS {
+    for (needs, list) in all_actions() {
         flows.extend(list.split(' ').filter(|a| *a != "!").map(|action| format!("{needs},actions={action}")));
     }
     flows
@@ -240,8 +244,9 @@ pub fn mix(seed: u64) -> String {
         parts.push(format!("{key}={}", good[next(good.len())]));
     }
     let mut actions = Vec::new();
+    let families: Vec<_> = all_actions().collect();
     for _ in 0..next(4) {
-        let (needs, list) = ACTIONS[next(ACTIONS.len())];
+        let (needs, list) = *families[next(families.len())];
         let all: Vec<_> = list.split(' ').take_while(|a| *a != "!").collect();
         if all.is_empty() {
             continue;
@@ -257,25 +262,19 @@ pub fn mix(seed: u64) -> String {
 /// Flows that ovs-ofctl takes and that need more than this switch has.
 pub fn unsupported() -> &'static [&'static str] {
     &[
-        "actions=group:5",
-        "actions=meter:5",
-        "actions=learn(table=1)",
-        "ip,actions=ct(commit)",
-        "actions=ct_clear",
-        "actions=enqueue:1:2",
-        "actions=set_queue:3",
-        "actions=move:reg0[]->reg1[]",
-        "actions=push:reg0[]",
-        "actions=note:00",
-        "actions=exit",
-        "actions=clone(1)",
-        "actions=output:reg0[]",
-        "actions=output(port=1,max_len=100)",
-        "actions=controller(reason=no_match)",
-        "actions=write_metadata:0x5",
-        "actions=clear_actions",
-        "ip,actions=dec_ttl(1,2)",
-        "ct_state=+trk-inv,ip,actions=resubmit(5,4,ct)",
+        "mpls,actions=set_mpls_label:5",
+        "mpls,actions=set_mpls_tc:5",
+        "mpls,actions=set_mpls_ttl:5",
+        "mpls,actions=dec_mpls_ttl",
+        "mpls,actions=pop_mpls:0x800",
+        "actions=push_mpls:0x8847",
+        "actions=multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG0[0..15])",
+        "tcp,actions=fin_timeout(idle_timeout=5)",
+        "actions=delete_field:tun_metadata0",
+        "actions=encap(nsh)",
+        "actions=decap()",
+        "dl_type=0x894f,actions=dec_nsh_ttl",
+        "actions=clone(push_mpls:0x8847)",
         "packet_type=(1,0x800),actions=1",
         "tun_metadata0=5,actions=1",
         "tun_gtpu_flags=5,actions=1",
@@ -291,6 +290,14 @@ pub fn deliberate() -> &'static [&'static str] {
         "table=5,actions=goto_table:255",
         // ovs-ofctl sends another field than was meant.
         "dl_vlan=5,actions=set_field:3->dl_vlan",
+        // A reason without name, which is number 6.
+        "actions=controller(reason=)",
+        // Taken for no range at all.
+        "ip,actions=ct(commit,nat(src=1.2.3))",
+        "ipv6,actions=ct(commit,nat(src=:::1))",
+        // No connection is in `exec`, and the second translation would hide the first.
+        "ip,actions=ct(commit,exec(conjunction(1,1/2)))",
+        "ip,actions=ct(commit,nat(src=1.2.3.4),nat(dst=1.2.3.4))",
         // Text behind the flags.
         "tcp,tcp_flags=2/3x,actions=1",
     ]
