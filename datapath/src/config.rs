@@ -13,6 +13,8 @@ pub struct Config {
     pub idle_at_limit: Duration,
     /// Entries of the exact-match cache of each PMD.
     pub cache_entries: usize,
+    /// Most packets for controllers that wait in each PMD; more are dropped as `no_controller`. Each holds a buffer.
+    pub punt_queue: usize,
     /// Whether somebody reports [`crate::Datapath::hardware_gone`] for every removed flow. If not, marks are free again as
     /// soon as the receive queues have drained.
     pub offload: bool,
@@ -29,6 +31,7 @@ impl Default for Config {
             idle: Duration::from_secs(10),
             idle_at_limit: Duration::from_millis(100),
             cache_entries: 8192,
+            punt_queue: 256,
             offload: false,
             change_interval: Duration::from_millis(1),
             sweep_interval: Duration::from_millis(500),

@@ -40,7 +40,7 @@ macro_rules! worker_counters {
             }
         }
 
-        /// What workers counted. `rx + copies == tx + drops` whenever no worker is inside a poll.
+        /// What workers counted. `rx + copies == tx + punted + drops` whenever no worker is inside a poll.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Counters {
             $($(#[$doc])* pub $name: u64,)*
@@ -83,10 +83,14 @@ macro_rules! worker_counters {
 worker_counters! {
     /// Packets received.
     rx,
-    /// Outputs and drops beyond the first of each packet.
+    /// Outputs, punts and drops beyond the first of each packet.
     copies,
     /// Packets that an output queue took.
     tx,
+    /// Packets, or first bytes of them, that wait for a controller or were read.
+    punted,
+    /// Lookups of packets that came again.
+    recirculated,
     /// Packets whose hardware mark named a live flow.
     mark_hit,
     /// Packets with a mark of no live flow of their port: looked up by their bytes.
@@ -137,10 +141,10 @@ impl Counters {
         self.drops.iter().sum()
     }
 
-    /// Whether every packet and every copy was sent or dropped.
+    /// Whether every packet and every copy was sent, punted or dropped.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
-        self.rx + self.copies == self.tx + self.dropped()
+        self.rx + self.copies == self.tx + self.punted + self.dropped()
     }
 }
 

@@ -5,13 +5,14 @@ use crate::counters::{Counters, PortWorkerCounters};
 use crate::flows::FlowEntry;
 use crate::pmd::{Mail, Pmd, PmdShared, PmdView, PortSetup};
 use crate::ports::{MAX_PORT, PortError, PortOptions, PortRecord, PortState, PortView};
+use crate::punt::Punts;
 use crate::revalidate::{RevalidationReport, Revalidator};
 use crate::shared::Shared;
 use crate::worker::Worker;
 use dpdk::{Mempool, Port};
 use flow::DpPort;
 use flow::clock::{Clock, Time};
-use flow::dp::{DpFlow, FlowListener, Hits, Slowpath, WorkerFence};
+use flow::dp::{DpFlow, FlowListener, Hits, Meters, Slowpath, WorkerFence};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -58,7 +59,21 @@ impl Datapath {
         pool: Arc<Mempool>,
         config: Config,
     ) -> Datapath {
-        let shared = Arc::new(Shared::new(slowpath, listener, clock, pool, config));
+        let shared = Arc::new(Shared::new(slowpath, listener, None, clock, pool, config));
+        Datapath { shared, pmds: Mutex::default(), ports: Mutex::default() }
+    }
+
+    /// As [`Datapath::new`], with meters. Without, packets that reach a meter are dropped as `unsupported_action`.
+    #[must_use]
+    pub fn with_meters(
+        slowpath: Arc<dyn Slowpath>,
+        listener: Arc<dyn FlowListener>,
+        meters: Arc<dyn Meters>,
+        clock: Arc<dyn Clock>,
+        pool: Arc<Mempool>,
+        config: Config,
+    ) -> Datapath {
+        let shared = Arc::new(Shared::new(slowpath, listener, Some(meters), clock, pool, config));
         Datapath { shared, pmds: Mutex::default(), ports: Mutex::default() }
     }
 
@@ -73,7 +88,8 @@ impl Datapath {
             let (have, need) = (port.tx_queues.min(pmds.len()), pmds.len() + 1);
             return Err(PortError::TxQueues { name: port.name.clone(), have, need });
         }
-        let me = Arc::new(PmdShared::new(u32::try_from(pmds.len()).unwrap_or(u32::MAX)));
+        let number = u32::try_from(pmds.len()).unwrap_or(u32::MAX);
+        let me = Arc::new(PmdShared::new(number, self.shared.config.punt_queue));
         let worker = Worker::new(Arc::clone(&self.shared), Arc::clone(&me));
         let pmd = Pmd::new(Arc::clone(&self.shared), Arc::clone(&me), worker);
         self.shared.pmds.write().push(me);
@@ -211,6 +227,12 @@ impl Datapath {
                 other => return other,
             }
         }
+    }
+
+    /// Read packets for controllers. While there is a reader, workers queue them; else they are dropped as `no_controller`.
+    #[must_use]
+    pub fn punts(&self) -> Punts {
+        Punts::new(Arc::clone(&self.shared))
     }
 
     /// The revalidator.

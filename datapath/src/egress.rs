@@ -1,12 +1,10 @@
-//! Execution of a flow's program on a packet, and the way out: transmit buffers by port.
+//! The way out: transmit buffers by port.
 
 use crate::counters::{PortWorkerCounters, WorkerCounters};
-use crate::packet::{self, ETHERNET, Headers};
-use crate::program::{Handover, Program, Step};
-use dpdk::{BURST, Mbuf, MbufBatch, Mempool, TxQueue};
+use crate::packet::ETHERNET;
+use dpdk::{BURST, Mbuf, MbufBatch, TxQueue};
 use flow::DpPort;
 use flow::dp::DropReason;
-use flow::rewrite::{self, Outcome};
 use std::sync::Arc;
 
 /// Room for two VLAN tags above the MTU.
@@ -34,13 +32,12 @@ pub(crate) struct Egress {
     ports: Vec<Option<TxPort>>,
     /// Ports with packets in their buffer.
     waiting: Vec<u32>,
-    pool: Arc<Mempool>,
     counters: Arc<WorkerCounters>,
 }
 
 impl Egress {
-    pub(crate) fn new(pool: Arc<Mempool>, counters: Arc<WorkerCounters>) -> Egress {
-        Egress { ports: Vec::new(), waiting: Vec::new(), pool, counters }
+    pub(crate) fn new(counters: Arc<WorkerCounters>) -> Egress {
+        Egress { ports: Vec::new(), waiting: Vec::new(), counters }
     }
 
     pub(crate) fn add(&mut self, port: DpPort, tx: TxPort) {
@@ -72,69 +69,9 @@ impl Egress {
         }
     }
 
-    /// Execute a program on a packet; each of its ends is counted.
+    /// Send a packet when the buffer of its port is full or flushed. Whatever becomes of it is counted.
     #[inline]
-    pub(crate) fn execute(&mut self, program: &Program, packet: Mbuf) {
-        if let Some(port) = program.single_output() {
-            self.send(port, packet);
-            return;
-        }
-        let mut ends = 0;
-        self.run(program.steps(), packet, &mut ends);
-        match ends {
-            0 => self.counters.count_drop(DropReason::RuleDrop),
-            _ => self.counters.copies.add(ends - 1),
-        }
-    }
-
-    fn run(&mut self, steps: &[Step], packet: Mbuf, ends: &mut u64) {
-        let mut packet = Some(packet);
-        for step in steps {
-            match step {
-                Step::Output { port, max_len, how } => {
-                    *ends += 1;
-                    match self.hand_over(&mut packet, *how, *max_len) {
-                        Some(packet) => self.send(*port, packet),
-                        None => self.counters.count_drop(DropReason::NoBuffer),
-                    }
-                }
-                Step::Rewrite(action) => {
-                    let Some(packet) = &mut packet else { return };
-                    if let Err(reason) = change(packet, action, &self.pool) {
-                        *ends += 1;
-                        self.counters.count_drop(reason);
-                        return;
-                    }
-                }
-                Step::Nested { steps, how } => match self.hand_over(&mut packet, *how, u16::MAX) {
-                    Some(packet) => self.run(steps, packet, ends),
-                    None => {
-                        *ends += 1;
-                        self.counters.count_drop(DropReason::NoBuffer);
-                    }
-                },
-                Step::Drop(reason) => {
-                    *ends += 1;
-                    self.counters.count_drop(*reason);
-                }
-            }
-        }
-    }
-
-    fn hand_over(&self, packet: &mut Option<Mbuf>, how: Handover, max_len: u16) -> Option<Mbuf> {
-        let mut handed = match how {
-            Handover::Move => packet.take()?,
-            Handover::Share => packet.as_ref()?.clone_ref(&self.pool).ok()?,
-            Handover::Copy => packet.as_ref()?.deep_copy(&self.pool).ok()?,
-        };
-        if max_len != u16::MAX {
-            packet::truncate(&mut handed, usize::from(max_len), &self.pool).ok()?;
-        }
-        Some(handed)
-    }
-
-    #[inline]
-    fn send(&mut self, port: DpPort, packet: Mbuf) {
+    pub(crate) fn send(&mut self, port: DpPort, packet: Mbuf) {
         let Some(Some(tx)) = self.ports.get_mut(port.0 as usize) else {
             self.counters.count_drop(DropReason::NoSuchPort);
             return;
@@ -161,24 +98,6 @@ impl Egress {
         };
         self.counters.count_drop(refused);
         tx.counters.tx_dropped.add(1);
-    }
-}
-
-/// Change the packet's bytes, which become its own before.
-fn change(packet: &mut Mbuf, action: &flow::dp::DpAction, pool: &Mempool) -> Result<(), DropReason> {
-    packet.make_exclusive(pool).map_err(|_| DropReason::NoBuffer)?;
-    match rewrite::apply(&mut Headers(packet), action) {
-        Outcome::Done | Outcome::Absent => Ok(()),
-        Outcome::Expired => Err(DropReason::TtlExpired),
-        Outcome::NotRewrite | Outcome::ShortHead => Err(DropReason::Unsupported),
-        Outcome::NoRoom => {
-            // A buffer of the pool has headroom.
-            *packet = packet.deep_copy(pool).map_err(|_| DropReason::NoBuffer)?;
-            match rewrite::apply(&mut Headers(packet), action) {
-                Outcome::NoRoom => Err(DropReason::NoBuffer),
-                _ => Ok(()),
-            }
-        }
     }
 }
 

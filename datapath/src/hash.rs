@@ -2,6 +2,10 @@
 
 use flow::FlowKey;
 use std::hash::{BuildHasher, RandomState};
+use std::mem::offset_of;
+
+/// The first word of those that few packets have.
+const RARE: usize = offset_of!(FlowKey, tun_src) / 8;
 
 /// The seed of a datapath's hashes; different in each process, so that nobody can prepare packets that collide.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +30,22 @@ impl Seed {
         self.1
     }
 
-    /// The hash of all words of a key.
+    /// The hash of a packet's key. What only tunnels and tracked connections have counts when the packet has been through
+    /// something already: of others it is zero.
     #[inline]
-    pub(crate) fn key(self, key: &FlowKey) -> u64 {
+    pub(crate) fn packet(self, key: &FlowKey) -> u64 {
         let words = key.words();
+        let again = key.recirc_id.get() != 0 || key.tun_dst.get() != 0;
+        self.words(if again { words } else { &words[..RARE] })
+    }
+
+    /// The hash of all words of a key.
+    pub(crate) fn key(self, key: &FlowKey) -> u64 {
+        self.words(key.words())
+    }
+
+    #[inline]
+    fn words(self, words: &[[u8; 8]]) -> u64 {
         let mut hash = self.start();
         let mut pairs = words.chunks_exact(2);
         for pair in &mut pairs {
@@ -55,6 +71,8 @@ mod tests {
                 let mut key = FlowKey::ZERO;
                 key.words_mut()[word] = (1u64 << bit).to_ne_bytes();
                 assert!(seen.insert(seed.key(&key)), "word {word} bit {bit}");
+                key.recirc_id = (key.recirc_id.get() ^ 1).into();
+                assert!(seen.insert(seed.packet(&key)) || word == 0, "word {word} bit {bit}");
             }
         }
     }

@@ -10,6 +10,10 @@
 //! known), and the flow is installed. Packets of a burst that hit the same flow run its actions together. They wait for that
 //! until the burst ends or a packet misses; so packets of a flow leave in the order in which they came.
 //!
+//! A packet may be looked up again (`Recirc`): at once, by a key of its bytes as they are by then and of what is known beside
+//! them, as the actions left it (`Set` of a metadata field, `Hash`). Each pass is a flow of its own with its own hits. A packet
+//! recirculates 8 times in a row at most, as in OVS, and 256 times with all of its copies.
+//!
 //! # Threads
 //! - A [`Pmd`] owns its queues, caches and table: one thread polls it at a time, the caller's ([`Pmd::poll_once`]) or a pinned
 //!   one of its own ([`Pmd::spawn`]). Per-packet code takes no lock and allocates nothing; a miss does both.
@@ -35,8 +39,8 @@
 //!   ([`Revalidator::barrier`]).
 //!
 //! # Invariants
-//! - `rx + copies == tx + drops` exactly, in total, whenever no worker is inside a poll ([`Counters`]). A *copy* is each end of
-//!   a packet (sent or dropped) beyond its first.
+//! - `rx + copies == tx + punted + drops` exactly, in total, whenever no worker is inside a poll ([`Counters`]). A *copy* is
+//!   each end of a packet (sent, given to a controller, or dropped) beyond its first, whichever pass it came to it in.
 //! - Every packet's effects are replayed exactly once: a miss's at once, others from counter deltas. A removed flow is
 //!   settled once more when its workers have passed the fence.
 //! - Live flows that match the same packet do the same with it: masks cover all that a translation looked at.
@@ -52,14 +56,18 @@ mod config;
 mod counters;
 mod datapath;
 mod egress;
+mod execute;
 mod fence;
 mod flows;
 mod hash;
+mod lookup;
 mod mask;
 mod packet;
 mod pmd;
 mod ports;
 mod program;
+mod punt;
+mod random;
 mod revalidate;
 mod shared;
 mod table;
@@ -74,4 +82,5 @@ pub use datapath::{Datapath, FlowView, NoHardware};
 pub use flows::MAX_FLOWS;
 pub use pmd::{Pmd, PmdConfig, PmdError, PmdThread, PmdView};
 pub use ports::{MAX_PORT, PortError, PortOptions, PortState, PortView, attach};
+pub use punt::{PuntedPacket, Punts};
 pub use revalidate::{RevalidationReport, Revalidator, RevalidatorThread};

@@ -4,6 +4,7 @@ use dpdk::{Mbuf, MbufError, Mempool};
 use flow::dp::DropReason;
 use flow::extract::RxMeta;
 use flow::rewrite::{PacketBuf, restore_tags};
+use flow::wire::{L3, Layout};
 use flow::{DpPort, VlanTag};
 
 /// Headers lie within so many first bytes; that much is made contiguous.
@@ -111,4 +112,18 @@ pub(crate) fn truncate(packet: &mut Mbuf, len: usize, pool: &Mempool) -> Result<
     }
     *packet = short;
     Ok(())
+}
+
+/// Length of a packet without padding behind its IP packet, which is what OVS compares in `check_pkt_len`.
+pub(crate) fn unpadded_len(packet: &Mbuf) -> usize {
+    let (head, total) = (packet.data(), packet.pkt_len());
+    let layout = Layout::parse(head, total, Layout::MAX_TAGS);
+    match layout.l3 {
+        L3::Ipv4 | L3::Ipv6 => layout.l4_at() + layout.l4_len as usize,
+        L3::Ipv6Broken => match head.get(layout.l3_at() + 4..) {
+            Some(&[hi, lo, ..]) => layout.l3_at() + 40 + usize::from(u16::from_be_bytes([hi, lo])),
+            _ => total,
+        },
+        L3::None | L3::Arp => total,
+    }
 }

@@ -3,11 +3,12 @@
 use crate::cache::FlowCache;
 use crate::counters::{Counter, Counters, PortWorkerCounters, WorkerCounters};
 use crate::fence::Quiescence;
+use crate::punt::Punt;
 use crate::shared::Shared;
 use crate::table::FlowTable;
 use crate::worker::Worker;
 use crossbeam::channel;
-use crossbeam::queue::SegQueue;
+use crossbeam::queue::{ArrayQueue, SegQueue};
 use dpdk::{Eal, RxQueue, ThreadError, TxQueue};
 use flow::DpPort;
 use flow::clock::Time;
@@ -52,6 +53,8 @@ pub(crate) struct PmdShared {
     pub(crate) mailbox: SegQueue<Mail>,
     pub(crate) quiescence: Quiescence,
     pub(crate) counters: Arc<WorkerCounters>,
+    /// Packets for controllers.
+    pub(crate) punts: ArrayQueue<Punt>,
     flows: Counter,
     subtables: Counter,
     cache_used: Counter,
@@ -60,12 +63,13 @@ pub(crate) struct PmdShared {
 }
 
 impl PmdShared {
-    pub(crate) fn new(id: u32) -> PmdShared {
+    pub(crate) fn new(id: u32, punt_queue: usize) -> PmdShared {
         PmdShared {
             id,
             mailbox: SegQueue::new(),
             quiescence: Quiescence::default(),
             counters: Arc::default(),
+            punts: ArrayQueue::new(punt_queue.max(1)),
             flows: Counter::default(),
             subtables: Counter::default(),
             cache_used: Counter::default(),

@@ -4,8 +4,8 @@
 //! later step of the list changes bytes: then it gets bytes of its own. This is known from the list alone, so no packet pays
 //! for finding out.
 
-use flow::DpPort;
-use flow::dp::{DpAction, DropReason, PuntReason};
+use flow::dp::{DpAction, DropReason, HashSpec, MeterId, PuntReason, RecircId};
+use flow::{DpPort, FieldId, Value};
 
 /// What an output or a nested list gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,13 @@ pub(crate) enum Handover {
     Copy,
 }
 
+/// Steps on a copy: what they change does not show in the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nested {
+    pub(crate) steps: Box<[Step]>,
+    pub(crate) how: Handover,
+}
+
 /// One step of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -26,10 +33,35 @@ pub(crate) enum Step {
         max_len: u16,
         how: Handover,
     },
-    /// `Set`, `DecTtl`, `PushVlan` or `PopVlan`.
+    /// `Set` of a field in the bytes, `DecTtl`, `PushVlan` or `PopVlan`.
     Rewrite(DpAction),
-    Nested {
-        steps: Box<[Step]>,
+    /// `Set` of a field beside the bytes: what a later pass will find in its key.
+    SetMetadata {
+        field: FieldId,
+        value: Value,
+        mask: Value,
+    },
+    Hash(HashSpec),
+    /// Forget the connection.
+    CtClear,
+    Meter(MeterId),
+    Recirc {
+        id: RecircId,
+        how: Handover,
+    },
+    Nested(Nested),
+    Sample {
+        probability: u32,
+        actions: Nested,
+    },
+    CheckLen {
+        len: u16,
+        greater: Nested,
+        rest: Nested,
+    },
+    Punt {
+        reason: PuntReason,
+        max_len: u16,
         how: Handover,
     },
     Drop(DropReason),
@@ -41,6 +73,7 @@ pub(crate) struct Program {
     steps: Box<[Step]>,
     /// The only step is an output of the whole packet to this port.
     single: Option<DpPort>,
+    needs_metadata: bool,
 }
 
 impl Program {
@@ -50,7 +83,8 @@ impl Program {
             [Step::Output { port, max_len: u16::MAX, .. }] => Some(port),
             _ => None,
         };
-        Program { steps, single }
+        let needs_metadata = steps.iter().any(needs_metadata);
+        Program { steps, single, needs_metadata }
     }
 
     pub(crate) fn steps(&self) -> &[Step] {
@@ -62,39 +96,55 @@ impl Program {
     pub(crate) fn single_output(&self) -> Option<DpPort> {
         self.single
     }
+
+    /// Whether somebody after it is told what is known of the packet beside its bytes: another pass, or a controller. Else
+    /// nobody keeps it.
+    #[inline]
+    pub(crate) fn needs_metadata(&self) -> bool {
+        self.needs_metadata
+    }
 }
 
 fn compile(actions: &[DpAction]) -> Box<[Step]> {
     let mut steps = Vec::with_capacity(actions.len());
     let mut max_len = u16::MAX;
+    // Decided when the whole list is known.
+    let how = Handover::Copy;
+    let nested = |actions: &[DpAction]| Nested { steps: compile(actions), how };
     for action in actions {
         let step = match action {
             DpAction::Output(port) => {
-                Step::Output { port: *port, max_len: std::mem::replace(&mut max_len, u16::MAX), how: Handover::Copy }
+                Step::Output { port: *port, max_len: std::mem::replace(&mut max_len, u16::MAX), how }
             }
             DpAction::Truncate(len) => {
                 max_len = *len;
                 continue;
             }
+            DpAction::Set { field, value, mask } if field.def().is_metadata() => {
+                Step::SetMetadata { field: *field, value: *value, mask: *mask }
+            }
             DpAction::Set { .. } | DpAction::DecTtl | DpAction::PushVlan(_) | DpAction::PopVlan => {
                 Step::Rewrite(action.clone())
             }
-            DpAction::Clone(list) => Step::Nested { steps: compile(list), how: Handover::Copy },
-            DpAction::Drop(reason) => Step::Drop(*reason),
-            DpAction::Punt(PuntReason::Controller { .. }) => Step::Drop(DropReason::NoController),
+            DpAction::Hash(spec) => Step::Hash(*spec),
+            DpAction::CtClear => Step::CtClear,
+            DpAction::Meter(id) => Step::Meter(*id),
+            DpAction::Recirc(id) => Step::Recirc { id: *id, how },
+            DpAction::Clone(list) => Step::Nested(nested(list)),
+            DpAction::Sample(sample) => {
+                Step::Sample { probability: sample.probability, actions: nested(&sample.actions) }
+            }
+            DpAction::CheckLen(check) => {
+                Step::CheckLen { len: check.len, greater: nested(&check.greater), rest: nested(&check.rest) }
+            }
+            DpAction::Punt(reason @ PuntReason::Controller { max_len, .. }) => {
+                Step::Punt { reason: *reason, max_len: *max_len, how }
+            }
             DpAction::Punt(PuntReason::Reserved) => Step::Drop(DropReason::Reserved),
-            DpAction::Meter(_)
-            | DpAction::Hash(_)
-            | DpAction::Ct(_)
-            | DpAction::CtClear
-            | DpAction::TunnelPush(_)
-            | DpAction::TunnelPop(_)
-            | DpAction::Recirc(_)
-            | DpAction::Sample(_)
-            | DpAction::CheckLen(_) => Step::Drop(DropReason::Unsupported),
+            DpAction::Drop(reason) => Step::Drop(*reason),
+            DpAction::Ct(_) | DpAction::TunnelPush(_) | DpAction::TunnelPop(_) => Step::Drop(DropReason::Unsupported),
         };
-        let last = matches!(step, Step::Drop(DropReason::Unsupported))
-            || matches!(step, Step::Drop(_)) && matches!(action, DpAction::Drop(_));
+        let last = matches!(step, Step::Drop(DropReason::Unsupported)) || matches!(action, DpAction::Drop(_));
         steps.push(step);
         if last {
             break;
@@ -107,21 +157,30 @@ fn compile(actions: &[DpAction]) -> Box<[Step]> {
 /// Decide from the end who gets what.
 fn hand_over(steps: &mut Vec<Step>) {
     // Changes that nobody sees need not be made. A TTL that runs out is seen: it is a drop.
-    while matches!(steps.last(), Some(Step::Rewrite(action)) if !matches!(action, DpAction::DecTtl)) {
+    while steps.last().is_some_and(is_unseen_at_end) {
         steps.pop();
     }
     let mut used_later = false;
     let mut changed_later = false;
     for step in steps.iter_mut().rev() {
         let changes = changes_bytes(step);
+        // What a nested list changes must not show in the packet, if that is used later. What a later pass or a meter may
+        // change is not known here: whoever changes shared bytes copies them first.
+        let inner = choose(used_later, used_later && changes || changed_later);
+        let outer = choose(used_later, changed_later);
         match step {
-            Step::Output { how, .. } => *how = choose(used_later, changed_later),
-            // What a nested list changes must not show in the packet, if that is used later.
-            Step::Nested { how, .. } => *how = choose(used_later, used_later && changes || changed_later),
-            Step::Rewrite(_) | Step::Drop(_) => {}
+            Step::Output { how, .. } | Step::Punt { how, .. } | Step::Recirc { how, .. } => *how = outer,
+            Step::Nested(nested) | Step::Sample { actions: nested, .. } => nested.how = inner,
+            Step::CheckLen { greater, rest, .. } => (greater.how, rest.how) = (inner, inner),
+            Step::Rewrite(_)
+            | Step::SetMetadata { .. }
+            | Step::Hash(_)
+            | Step::CtClear
+            | Step::Meter(_)
+            | Step::Drop(_) => {}
         }
         changed_later |= changes;
-        used_later |= !matches!(step, Step::Drop(_));
+        used_later |= !matches!(step, Step::Drop(_) | Step::SetMetadata { .. } | Step::CtClear);
     }
 }
 
@@ -133,12 +192,28 @@ fn choose(used_later: bool, changed: bool) -> Handover {
     }
 }
 
-fn changes_bytes(step: &Step) -> bool {
+fn is_unseen_at_end(step: &Step) -> bool {
     match step {
-        Step::Rewrite(_) => true,
-        Step::Nested { steps, .. } => steps.iter().any(changes_bytes),
-        Step::Output { .. } | Step::Drop(_) => false,
+        Step::Rewrite(action) => !matches!(action, DpAction::DecTtl),
+        Step::SetMetadata { .. } | Step::Hash(_) | Step::CtClear => true,
+        _ => false,
     }
+}
+
+fn any_nested(step: &Step, which: fn(&Step) -> bool) -> bool {
+    match step {
+        Step::Nested(nested) | Step::Sample { actions: nested, .. } => nested.steps.iter().any(which),
+        Step::CheckLen { greater, rest, .. } => greater.steps.iter().chain(&*rest.steps).any(which),
+        _ => false,
+    }
+}
+
+fn changes_bytes(step: &Step) -> bool {
+    matches!(step, Step::Rewrite(_)) || any_nested(step, changes_bytes)
+}
+
+fn needs_metadata(step: &Step) -> bool {
+    matches!(step, Step::Recirc { .. } | Step::Punt { .. }) || any_nested(step, needs_metadata)
 }
 
 #[cfg(test)]
@@ -156,7 +231,7 @@ mod tests {
             .steps()
             .iter()
             .filter_map(|step| match step {
-                Step::Output { how, .. } | Step::Nested { how, .. } => Some(*how),
+                Step::Output { how, .. } | Step::Recirc { how, .. } | Step::Nested(Nested { how, .. }) => Some(*how),
                 _ => None,
             })
             .collect()
@@ -177,11 +252,23 @@ mod tests {
 
     #[test]
     fn an_unsupported_action_ends_the_list_and_a_punt_does_not() {
-        let steps = Program::new(&[out(1), DpAction::Recirc(flow::dp::RecircId(1)), out(2)]);
+        let steps = Program::new(&[out(1), DpAction::Ct(Box::default()), out(2)]);
         assert_eq!(steps.steps().len(), 2);
         assert_eq!(steps.steps()[1], Step::Drop(DropReason::Unsupported));
         let punt = DpAction::Punt(PuntReason::Controller { max_len: 64, reason: PacketInReason::Action, id: 0 });
         assert_eq!(Program::new(&[punt, out(2)]).steps().len(), 2);
+    }
+
+    #[test]
+    fn another_pass_gets_a_share_and_what_it_would_not_see_is_not_done() {
+        let recirc = DpAction::Recirc(RecircId(1));
+        let mark = |value| DpAction::Set { field: FieldId::PktMark, value: Value(value), mask: Value(0xff) };
+        assert_eq!(handovers(&[recirc.clone(), out(1)]), [Share, Move]);
+        assert_eq!(handovers(&[out(1), mark(1), recirc.clone()]), [Share, Move]);
+        assert_eq!(handovers(&[recirc.clone(), DpAction::PopVlan, out(1)]), [Copy, Move]);
+        assert_eq!(handovers(&[recirc.clone(), mark(1), DpAction::CtClear]), [Move]);
+        assert!(Program::new(&[DpAction::Clone(Box::new([recirc])), out(1)]).needs_metadata());
+        assert!(!Program::new(&[mark(1), out(1)]).needs_metadata());
     }
 
     #[test]

@@ -5,11 +5,12 @@ use crate::fence::Fences;
 use crate::flows::{Candidate, Granted, Refusal, Registry};
 use crate::hash::Seed;
 use crate::pmd::PmdShared;
+use crate::punt::Readers;
 use crate::revalidate::Revalidation;
 use crossbeam::queue::SegQueue;
 use dpdk::Mempool;
 use flow::clock::Clock;
-use flow::dp::{FlowId, FlowListener, Slowpath};
+use flow::dp::{FlowId, FlowListener, Meters, Slowpath};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Shared {
     pub(crate) slowpath: Arc<dyn Slowpath>,
     pub(crate) listener: Arc<dyn FlowListener>,
+    pub(crate) meters: Option<Arc<dyn Meters>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Config,
     pub(crate) pool: Arc<Mempool>,
@@ -27,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) pmds: RwLock<Vec<Arc<PmdShared>>>,
     /// Removed flows that hardware is done with.
     pub(crate) gone: SegQueue<FlowId>,
+    pub(crate) punt_readers: Readers,
     epoch: AtomicU64,
 }
 
@@ -34,6 +37,7 @@ impl Shared {
     pub(crate) fn new(
         slowpath: Arc<dyn Slowpath>,
         listener: Arc<dyn FlowListener>,
+        meters: Option<Arc<dyn Meters>>,
         clock: Arc<dyn Clock>,
         pool: Arc<Mempool>,
         config: Config,
@@ -42,6 +46,7 @@ impl Shared {
         Shared {
             slowpath,
             listener,
+            meters,
             clock,
             pool,
             seed,
@@ -50,6 +55,7 @@ impl Shared {
             revalidation: Mutex::default(),
             pmds: RwLock::default(),
             gone: SegQueue::new(),
+            punt_readers: Readers::default(),
             epoch: AtomicU64::new(0),
             config,
         }

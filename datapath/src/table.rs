@@ -7,7 +7,7 @@ use crate::flows::{FlowEntry, Shard, index_of};
 use crate::hash::Seed;
 use crate::mask::CompiledMask;
 use crate::program::Program;
-use flow::{FlowKey, Mask};
+use flow::{DpPort, FlowKey, Mask};
 use hashbrown::HashTable;
 use std::sync::Arc;
 
@@ -28,6 +28,12 @@ pub(crate) struct LocalFlow {
 }
 
 impl LocalFlow {
+    /// Whether it is for packets as they are received on this port, not for those that come again.
+    #[inline]
+    pub(crate) fn is_first_pass_on(&self, port: DpPort) -> bool {
+        self.in_port == port.0 && self.key.recirc_id.get() == 0
+    }
+
     #[inline]
     fn is_hit_by(&self, key: &FlowKey) -> bool {
         self.mask.matches(key, &self.key) && !self.shard.is_dead()

@@ -1,20 +1,19 @@
 //! One worker: polls its receive queues, finds each packet's flow, executes, sends. Owned by one thread at a time.
 
-use crate::cache::FlowCache;
 use crate::counters::{PortWorkerCounters, WorkerCounters};
-use crate::egress::{Egress, TxPort};
-use crate::flows::{Candidate, Refusal};
+use crate::egress::TxPort;
+use crate::execute::Executor;
+use crate::lookup::Lookup;
 use crate::packet;
 use crate::pmd::{Mail, PmdShared};
-use crate::program::Program;
 use crate::shared::Shared;
 use crate::table::{FlowTable, NO_GROUP};
 use arrayvec::ArrayVec;
 use dpdk::{BURST, Mbuf, MbufBatch, RxQueue};
+use flow::DpPort;
 use flow::clock::Time;
-use flow::dp::{Cacheable, DropReason, Hits, RecircId, Resume};
+use flow::dp::DropReason;
 use flow::extract::{RxMeta, extract};
-use flow::{DpPort, FlowKey};
 use std::sync::Arc;
 
 /// Mails taken at each poll: removals come in thousands and packets must not wait for them.
@@ -75,21 +74,34 @@ impl Burst {
     }
 
     /// Execute the flows, in the order in which they were first met.
-    fn execute(&mut self, table: &mut FlowTable, egress: &mut Egress, now: Time) {
+    fn execute(&mut self, lookup: &mut Lookup, executor: &mut Executor, now: Time) {
         for group in self.groups.drain(..) {
-            let Some(flow) = table.at_mut(group.mark) else { continue };
+            let Some(flow) = lookup.table.at_mut(group.mark) else { continue };
             flow.group = NO_GROUP;
             flow.shard.hits.add(group.packets, group.bytes, now);
             let mut next = group.first;
-            while let Some((packet, follower)) = self.packets.get_mut(usize::from(next)) {
-                next = *follower;
-                if let Some(packet) = packet.take() {
-                    egress.execute(&flow.program, packet);
+            if flow.program.needs_metadata() {
+                // It may look up and install flows itself.
+                let (program, port) = (Arc::clone(&flow.program), DpPort(flow.in_port));
+                while let Some(packet) = take(&mut self.packets, &mut next) {
+                    executor.execute_deep(&program, packet, port, now, lookup);
+                }
+            } else {
+                while let Some(packet) = take(&mut self.packets, &mut next) {
+                    executor.execute(&flow.program, packet, now);
                 }
             }
         }
         self.packets.clear();
     }
+}
+
+/// The packet at `next`, which goes on to the one behind it in its group.
+#[inline]
+fn take(packets: &mut ArrayVec<(Option<Mbuf>, u8), BURST>, next: &mut u8) -> Option<Mbuf> {
+    let (packet, follower) = packets.get_mut(usize::from(*next))?;
+    *next = *follower;
+    packet.take()
 }
 
 /// What a worker owns.
@@ -98,10 +110,9 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     me: Arc<PmdShared>,
     counters: Arc<WorkerCounters>,
-    table: FlowTable,
-    cache: FlowCache,
+    lookup: Lookup,
     sources: Vec<RxSource>,
-    egress: Egress,
+    executor: Executor,
     burst: Burst,
     /// The fence that the present drain round will have passed.
     drain_target: u64,
@@ -111,9 +122,8 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, me: Arc<PmdShared>) -> Worker {
         let counters = Arc::clone(&me.counters);
         Worker {
-            table: FlowTable::new(shared.seed),
-            cache: FlowCache::new(shared.config.cache_entries),
-            egress: Egress::new(Arc::clone(&shared.pool), Arc::clone(&counters)),
+            lookup: Lookup::new(Arc::clone(&shared), Arc::clone(&counters)),
+            executor: Executor::new(Arc::clone(&shared), Arc::clone(&me)),
             sources: Vec::new(),
             burst: Burst::default(),
             drain_target: 0,
@@ -134,7 +144,7 @@ impl Worker {
         for i in 0..self.sources.len() {
             received += self.poll_queue(i, now);
         }
-        self.egress.flush();
+        self.executor.egress.flush();
         self.counters.polls.add(1);
         if received == 0 {
             self.counters.idle_polls.add(1);
@@ -147,7 +157,7 @@ impl Worker {
             }
         }
         if received == 0 {
-            self.me.note_table(&self.table, &self.cache);
+            self.me.note_table(&self.lookup.table, &self.lookup.cache);
         }
         received
     }
@@ -157,15 +167,15 @@ impl Worker {
         for _ in 0..most {
             let Some(mail) = self.me.mailbox.pop() else { return true };
             match mail {
-                Mail::FlowRemoved(mark) => self.table.remove(mark),
+                Mail::FlowRemoved(mark) => self.lookup.table.remove(mark),
                 Mail::AddPort(port) => self.add_port(*port),
                 Mail::RemovePort { port, left } => {
                     self.sources.retain(|s| s.port != port);
-                    self.egress.remove(port);
+                    self.executor.egress.remove(port);
                     left.fetch_sub(1, std::sync::atomic::Ordering::Release);
                 }
                 Mail::PortChanged { port, up, max_frame } => {
-                    if let Some(tx) = self.egress.port_mut(port) {
+                    if let Some(tx) = self.executor.egress.port_mut(port) {
                         (tx.up, tx.max_frame) = (up, max_frame);
                     }
                 }
@@ -187,7 +197,7 @@ impl Worker {
                 max_frame: setup.max_frame,
                 counters: setup.counters,
             };
-            self.egress.add(setup.port, tx);
+            self.executor.egress.add(setup.port, tx);
         }
     }
 
@@ -210,7 +220,7 @@ impl Worker {
         for packet in batch.drain() {
             self.receive(port, packet, now);
         }
-        self.burst.execute(&mut self.table, &mut self.egress, now);
+        self.burst.execute(&mut self.lookup, &mut self.executor, now);
         n
     }
 
@@ -229,67 +239,22 @@ impl Worker {
         }
         if let Some(mark) = mark {
             // Hardware found the flow already, if it is still that flow.
-            if self.table.get(mark).is_some_and(|flow| flow.in_port == port.0) {
+            if self.lookup.table.get(mark).is_some_and(|flow| flow.is_first_pass_on(port)) {
                 self.counters.mark_hit.add(1);
-                self.burst.add(&mut self.table, mark, packet);
+                self.burst.add(&mut self.lookup.table, mark, packet);
                 return;
             }
             self.counters.mark_unknown.add(1);
         }
         let key = extract(packet.data(), packet.pkt_len(), &RxMeta::from_port(port));
-        match self.classify(&key) {
-            Some(mark) => self.burst.add(&mut self.table, mark, packet),
+        match self.lookup.classify(&key) {
+            Some(mark) => self.burst.add(&mut self.lookup.table, mark, packet),
             None => {
                 // Those before it go first: a miss changes what is known of flows, and order within a flow stays.
-                self.burst.execute(&mut self.table, &mut self.egress, now);
-                self.miss(&key, packet, now);
+                self.burst.execute(&mut self.lookup, &mut self.executor, now);
+                let program = self.lookup.miss(&key, packet.pkt_len(), now);
+                self.executor.execute_deep(&program, packet, port, now, &mut self.lookup);
             }
         }
-    }
-
-    #[inline]
-    fn classify(&mut self, key: &FlowKey) -> Option<u32> {
-        let hash = self.shared.seed.key(key);
-        let table = &self.table;
-        if let Some(mark) = self.cache.find(hash, |mark| table.verify(mark, key)) {
-            self.counters.emc_hit.add(1);
-            return Some(mark);
-        }
-        let (found, probed) = self.table.lookup(key);
-        self.counters.subtables_probed.add(probed as u64);
-        if let Some(mark) = found {
-            self.counters.megaflow_hit.add(1);
-            self.cache.insert(hash, mark);
-        }
-        found
-    }
-
-    #[cold]
-    fn miss(&mut self, key: &FlowKey, packet: Mbuf, now: Time) {
-        self.counters.miss.add(1);
-        let first = Hits { packets: 1, bytes: packet.pkt_len() as u64, used: now };
-        // Before translating: what changes from here on is found out at the install.
-        let epoch = self.shared.epoch();
-        let at = Resume { recirc_id: RecircId(key.recirc_id.get()) };
-        let translation = self.shared.slowpath.translate(&at, key);
-        self.shared.slowpath.replay(&translation.effects, &first);
-        let program = Arc::new(Program::new(&translation.actions));
-        if translation.cacheable == Cacheable::Yes {
-            let candidate = Candidate { key, translation: &translation, program: Arc::clone(&program), epoch, first };
-            match self.shared.install(candidate) {
-                Ok(granted) => {
-                    let counter = if granted.new { &self.counters.installed } else { &self.counters.adopted };
-                    counter.add(1);
-                    self.table.insert(&granted.entry, granted.shard);
-                    self.cache.insert(self.shared.seed.key(key), granted.entry.flow.mark.0);
-                }
-                Err(Refusal::Limit) => self.counters.refused_limit.add(1),
-                Err(Refusal::Marks) => self.counters.refused_marks.add(1),
-                Err(Refusal::Stale) => self.counters.refused_stale.add(1),
-            }
-        } else {
-            self.counters.uncacheable.add(1);
-        }
-        self.egress.execute(&program, packet);
     }
 }

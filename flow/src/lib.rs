@@ -26,6 +26,7 @@ pub mod field;
 pub mod group;
 pub mod key;
 pub mod matching;
+mod metadata;
 pub mod meter;
 pub mod port;
 pub mod rewrite;

@@ -3,6 +3,7 @@
 mod actions;
 mod caches;
 mod flows;
+mod model;
 mod ports;
 mod race;
 mod tables;
@@ -101,9 +102,35 @@ impl FlowListener for Heard {
     }
 }
 
+/// Meters whose verdict is their number.
+#[derive(Debug, Default)]
+pub(super) struct FakeMeters {
+    /// Packets and bytes.
+    pub metered: Mutex<(u64, u64)>,
+}
+
+impl FakeMeters {
+    pub fn verdict(meter: MeterId) -> Verdict {
+        match meter.0 {
+            1 => Verdict::Drop,
+            by @ 2..=4 => Verdict::Remark { by: by as u8 - 2 },
+            _ => Verdict::Pass,
+        }
+    }
+}
+
+impl Meters for FakeMeters {
+    fn police(&self, meter: MeterId, _: Time, bytes: u32) -> Verdict {
+        let mut metered = self.metered.lock();
+        *metered = (metered.0 + 1, metered.1 + u64::from(bytes));
+        Self::verdict(meter)
+    }
+}
+
 /// A datapath with ring ports 1 to n.
 pub(super) struct Rig {
     pub slowpath: Arc<FakeSlowpath>,
+    pub meters: Arc<FakeMeters>,
     pub heard: Arc<Heard>,
     pub clock: Arc<VirtualClock>,
     pub dp: Datapath,
@@ -120,10 +147,31 @@ impl Rig {
     }
 
     pub fn with(ports: u32, config: Config, used: Arc<dyn Slowpath>, slowpath: Arc<FakeSlowpath>) -> Rig {
+        let meters = Arc::<FakeMeters>::default();
+        let metered = Arc::clone(&meters) as Arc<dyn Meters>;
+        Rig::build(ports, slowpath, meters, |heard, clock, pool| {
+            Datapath::with_meters(used, heard, metered, clock, pool, config)
+        })
+    }
+
+    pub fn without_meters(ports: u32) -> Rig {
+        let slowpath = Arc::new(FakeSlowpath::default());
+        let used = Arc::clone(&slowpath);
+        Rig::build(ports, slowpath, Arc::default(), |heard, clock, pool| {
+            Datapath::new(used, heard, clock, pool, Config::default())
+        })
+    }
+
+    fn build(
+        ports: u32,
+        slowpath: Arc<FakeSlowpath>,
+        meters: Arc<FakeMeters>,
+        datapath: impl FnOnce(Arc<dyn FlowListener>, Arc<dyn Clock>, Arc<Mempool>) -> Datapath,
+    ) -> Rig {
         let clock = Arc::new(VirtualClock::default());
         let pool = Arc::new(testing::mempool(4095));
         let heard = Arc::<Heard>::default();
-        let dp = Datapath::new(used, Arc::clone(&heard) as _, Arc::clone(&clock) as _, Arc::clone(&pool), config);
+        let dp = datapath(Arc::clone(&heard) as _, Arc::clone(&clock) as _, Arc::clone(&pool));
         let pmd = dp.add_pmd().unwrap();
         let mut ends = Vec::new();
         for port in 1..=ports {
@@ -133,7 +181,7 @@ impl Rig {
             ends.push(end);
         }
         let revalidator = dp.revalidator();
-        Rig { slowpath, heard, clock, dp, pmd, revalidator, ends, pool }
+        Rig { slowpath, meters, heard, clock, dp, pmd, revalidator, ends, pool }
     }
 
     pub fn now(&self) -> Time {

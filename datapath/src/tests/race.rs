@@ -94,7 +94,7 @@ fn after_the_fence_no_packet_meets_a_stale_flow() {
     while start.elapsed() < Duration::from_millis(1500) {
         for _ in 0..20 {
             serial = serial.wrapping_add(1);
-            let mut bytes = frame(1, 2, serial % 64, 8);
+            let mut bytes = frame(1, 2, serial % 16, 8);
             bytes[42..50].copy_from_slice(&fenced.load(Ordering::SeqCst).to_be_bytes());
             rig.inject(1, &bytes);
             sent += 1;

@@ -51,7 +51,7 @@ pub fn extract(head: &[u8], total_len: usize, meta: &RxMeta) -> FlowKey {
     key
 }
 
-/// As [`extract`], into `key`, which must be [`FlowKey::ZERO`]; also where the headers are.
+/// As [`extract`], into `key`, which must be zero but for metadata; that stays, and `in_port` is set. Also where the headers are.
 ///
 /// When tags were stripped, the layout is that of the bytes as they are; it may say less than after
 /// [`crate::rewrite::restore_tags`], never more.

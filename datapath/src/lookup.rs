@@ -1,0 +1,87 @@
+//! From a key to a flow's program: cache, megaflow table, slow path.
+
+use crate::cache::FlowCache;
+use crate::counters::WorkerCounters;
+use crate::flows::{Candidate, Refusal};
+use crate::program::Program;
+use crate::shared::Shared;
+use crate::table::FlowTable;
+use flow::FlowKey;
+use flow::clock::Time;
+use flow::dp::{Cacheable, Hits, RecircId, Resume};
+use std::sync::Arc;
+
+/// The flows that a worker knows, and the way to those that it does not.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub(crate) table: FlowTable,
+    pub(crate) cache: FlowCache,
+    shared: Arc<Shared>,
+    counters: Arc<WorkerCounters>,
+}
+
+impl Lookup {
+    pub(crate) fn new(shared: Arc<Shared>, counters: Arc<WorkerCounters>) -> Lookup {
+        let table = FlowTable::new(shared.seed);
+        let cache = FlowCache::new(shared.config.cache_entries);
+        Lookup { table, cache, shared, counters }
+    }
+
+    /// The mark of the flow that a packet with this key hits.
+    #[inline]
+    pub(crate) fn classify(&mut self, key: &FlowKey) -> Option<u32> {
+        let hash = self.shared.seed.packet(key);
+        let table = &self.table;
+        if let Some(mark) = self.cache.find(hash, |mark| table.verify(mark, key)) {
+            self.counters.emc_hit.add(1);
+            return Some(mark);
+        }
+        let (found, probed) = self.table.lookup(key);
+        self.counters.subtables_probed.add(probed as u64);
+        if let Some(mark) = found {
+            self.counters.megaflow_hit.add(1);
+            self.cache.insert(hash, mark);
+        }
+        found
+    }
+
+    /// The program for a packet that comes again under another recirculation. The hit is counted.
+    pub(crate) fn another_pass(&mut self, key: &FlowKey, bytes: usize, now: Time) -> Arc<Program> {
+        self.counters.recirculated.add(1);
+        if let Some(flow) = self.classify(key).and_then(|mark| self.table.at_mut(mark)) {
+            flow.shard.hits.add(1, bytes as u64, now);
+            return Arc::clone(&flow.program);
+        }
+        self.miss(key, bytes, now)
+    }
+
+    /// Translate for a packet that hits no flow, and install what is learned from that. The packet counts for the flow.
+    #[cold]
+    pub(crate) fn miss(&mut self, key: &FlowKey, bytes: usize, now: Time) -> Arc<Program> {
+        self.counters.miss.add(1);
+        let first = Hits { packets: 1, bytes: bytes as u64, used: now };
+        // Before translating: what changes from here on is found out at the install.
+        let epoch = self.shared.epoch();
+        let at = Resume { recirc_id: RecircId(key.recirc_id.get()) };
+        let translation = self.shared.slowpath.translate(&at, key);
+        self.shared.slowpath.replay(&translation.effects, &first);
+        let program = Arc::new(Program::new(&translation.actions));
+        if translation.cacheable == Cacheable::Yes {
+            let candidate = Candidate { key, translation: &translation, program: Arc::clone(&program), epoch, first };
+            match self.shared.install(candidate) {
+                Ok(granted) => {
+                    let counter = if granted.new { &self.counters.installed } else { &self.counters.adopted };
+                    counter.add(1);
+                    self.table.insert(&granted.entry, granted.shard);
+                    self.cache.insert(self.shared.seed.packet(key), granted.entry.flow.mark.0);
+                }
+                Err(Refusal::Limit) => self.counters.refused_limit.add(1),
+                Err(Refusal::Marks) => self.counters.refused_marks.add(1),
+                Err(Refusal::Stale) => self.counters.refused_stale.add(1),
+            }
+        } else {
+            self.counters.uncacheable.add(1);
+        }
+        program
+    }
+}
