@@ -124,6 +124,6 @@ pub(crate) fn unpadded_len(packet: &Mbuf) -> usize {
             Some(&[hi, lo, ..]) => layout.l3_at() + 40 + usize::from(u16::from_be_bytes([hi, lo])),
             _ => total,
         },
-        L3::None | L3::Arp => total,
+        L3::None | L3::Arp | L3::Mpls => total,
     }
 }
