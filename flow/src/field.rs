@@ -438,7 +438,7 @@ pub static FIELDS: [FieldDef; 101] = [
     FieldDef { id: FieldId::RecircId, name: "recirc_id", aliases: &[], place: key(offset_of!(FlowKey, recirc_id), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Hex },
     FieldDef { id: FieldId::TunId, name: "tun_id", aliases: &["tunnel_id"], place: key(offset_of!(FlowKey, tun_id), 8), bits: 64, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::PktMark, name: "pkt_mark", aliases: &[], place: key(offset_of!(FlowKey, pkt_mark), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
-    FieldDef { id: FieldId::CtState, name: "ct_state", aliases: &[], place: key(offset_of!(FlowKey, ct_state), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },
+    FieldDef { id: FieldId::CtState, name: "ct_state", aliases: &[], place: key(offset_of!(FlowKey, ct_state), 4), bits: 8, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },
     FieldDef { id: FieldId::CtMark, name: "ct_mark", aliases: &[], place: key(offset_of!(FlowKey, ct_mark), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: true, format: Format::Hex },
     FieldDef { id: FieldId::CtZone, name: "ct_zone", aliases: &[], place: key(offset_of!(FlowKey, ct_zone), 2), bits: 16, shift: 0, prereq: Prereq::None, maskable: false, writable: false, format: Format::Hex },
     FieldDef { id: FieldId::DpHash, name: "dp_hash", aliases: &[], place: key(offset_of!(FlowKey, dp_hash), 4), bits: 32, shift: 0, prereq: Prereq::None, maskable: true, writable: false, format: Format::Hex },

@@ -4,7 +4,7 @@ use super::error::{Note, ParseError, excerpt};
 use super::names::{self, Form, TextField};
 use super::number::{int_string, scan};
 use super::ports::{PortNames, wide_port};
-use super::value::{Masked, accepted, field_masked};
+use super::value::{Masked, field_masked};
 use crate::field::FieldId;
 use crate::key::VlanTag;
 use crate::matching::Match;
@@ -174,22 +174,22 @@ fn part(m: &mut Match, key: &str, text: &str) -> Result<(), ParseError> {
         Ok((value, "")) if value & !Value::ones(part.bits).0 == 0 => value,
         _ => return Err(ParseError::bad_value(key, text, format!("a number of {} bits", part.bits))),
     };
-    let whole = part.bits == u16::from(field.bytes) * 8;
-    if !whole && (!field.def().maskable || field.form != Form::Plain) {
-        return Err(ParseError::BadMask { key: excerpt(key), value: excerpt(text) });
-    }
-    if field.id == FieldId::CtState && value >> part.first & !0xff != 0 {
-        return Err(ParseError::bad_value(key, text, accepted(field)));
-    }
     let (had, had_mask) = match field.id {
         FieldId::NdOptionsType => m.get(FieldId::TcpFlags),
         id => m.get(id),
     };
     let ones = Value::ones(part.bits).0 << part.first;
+    // With the bits that were matched before, it may be all of the field's bytes.
+    let mask = had_mask.0 & width(field).0 | ones;
+    let bytes = Value::ones(u16::from(field.bytes) * 8).0;
+    let whole = mask & bytes == bytes;
+    if !whole && (!field.def().maskable || field.form != Form::Plain) {
+        return Err(ParseError::BadMask { key: excerpt(key), value: excerpt(text) });
+    }
     let mut value = had.0 & !ones | value << part.first;
     if matches!(field.id, FieldId::InPortOxm | FieldId::ActsetOutput) {
         value = u128::from(wide_port(value as u32).0);
     }
-    set(m, field, Masked { value, mask: had_mask.0 | ones, exact: whole });
+    set(m, field, Masked { value, mask, exact: whole });
     Ok(())
 }

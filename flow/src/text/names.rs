@@ -127,7 +127,7 @@ pub(super) static TEXT_FIELDS: &[TextField] = &[
     row(FieldId::MplsTtl, &["mpls_ttl"], 1, 8, &["NXM_NX_MPLS_TTL"]),
     row(FieldId::IpProto, &["nw_proto", "ip_proto"], 1, 8, &["NXM_OF_IP_PROTO", "OXM_OF_IP_PROTO"]),
     special(row(FieldId::IpTos, &["nw_tos"], 1, 8, &["NXM_OF_IP_TOS"]), Form::Tos),
-    row(FieldId::IpDscp, &["ip_dscp", "nw_tos_shifted"], 1, 6, &["OXM_OF_IP_DSCP"]),
+    row(FieldId::IpDscp, &["ip_dscp"], 1, 6, &["OXM_OF_IP_DSCP"]),
     row(FieldId::IpEcn, &["nw_ecn", "ip_ecn"], 1, 2, &["NXM_NX_IP_ECN", "OXM_OF_IP_ECN"]),
     row(FieldId::IpTtl, &["nw_ttl"], 1, 8, &["NXM_NX_IP_TTL"]),
     row(FieldId::IpFrag, &["ip_frag", "nw_frag"], 1, 2, &["NXM_NX_IP_FRAG"]),

@@ -4,7 +4,7 @@
 //! few things either. Both are done here, so that a match means the same as in Open vSwitch.
 
 use super::error::{Note, ParseError};
-use crate::field::FieldId;
+use crate::field::{FieldId, Prereq};
 use crate::key::{VlanTag, frag};
 use crate::matching::Match;
 use crate::value::Value;
@@ -33,6 +33,23 @@ pub(super) fn normalise(m: &mut Match, notes: &mut Vec<Note>) -> Result<(), Pars
         // The same bits in OVS.
         m.set(FieldId::TcpFlags, Value(0), Value(0));
         m.set_exact(FieldId::NdOptionsType, option.0);
+    }
+
+    if ip4 && m.get(FieldId::Ipv6Label).1 != Value(0) {
+        // Others are left out; this one ovs-ofctl sends to be refused.
+        return Err(ParseError::Prerequisite {
+            what: "ipv6_label".to_owned(),
+            needs: Prereq::Ipv6.text(),
+            remedy: "remove it, or match IPv6",
+        });
+    }
+
+    if ip && m.key.nw_frag == frag::LATER && m.is_exact(FieldId::IpFrag) {
+        return Err(ParseError::bad_value(
+            "ip_frag",
+            "2",
+            "a later fragment is a fragment: set the bit of value 1 too",
+        ));
     }
 
     let mut keep = |id: FieldId, name: &'static str, ok: bool, needs: &'static str| {

@@ -202,8 +202,7 @@ fn ipv6_masked(s: &str) -> Option<Masked> {
     let (address, mask) = s.split_once('/').map_or((s, None), |(a, m)| (a, Some(m)));
     let value = u128::from(address.parse::<Ipv6Addr>().ok()?);
     let Some(mask) = mask else { return Some(Masked::exact(value)) };
-    // OVS tries the length first: a mask that starts with a decimal group is read as a length and refused.
-    let mask = if scan(mask, 10).is_some() {
+    let mask = if scan(mask, 10).is_some_and(|(_, _, rest)| rest.is_empty()) {
         u128::MAX.checked_shl(128 - prefix_length(mask, 128)?).unwrap_or(0)
     } else {
         u128::from(mask.parse::<Ipv6Addr>().ok()?)

@@ -2,148 +2,16 @@
 
 mod actions;
 mod actions_more;
+pub mod differences;
+mod fields;
+pub mod fields_forms;
+
+use fields::FIELDS;
 
 /// Matches and the actions that are tried with them.
 fn all_actions() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     actions::ACTIONS.iter().chain(actions_more::ACTIONS)
 }
-
-/// Match keys with the match that they need, and values: good ones, then bad ones behind a `!`.
-const FIELDS: &[(&str, &str, &str)] = &[
-    ("in_port", "", "0 1 65279 65280 LOCAL local in_port controller 65534 4294967294 ANY ! foo -1 0x5 65536 5/3"),
-    ("recirc_id", "", "0 5 0x10 ! x 5/3 4294967296"),
-    ("tun_id", "", "0 5 0xffffffffffffffff 5/0xff 0/0 -1 * ! 0x10000000000000000 x"),
-    ("tunnel_id", "", "7 7/7"),
-    ("pkt_mark", "", "0 5 0xffffffff 0x5/0xf 010 ! 4294967296 x/1 1/x"),
-    (
-        "ct_state",
-        "",
-        "0 +trk +trk+est-new trk|new 0x21 0x21/0x21 0/3 0x21/0xff -dnat ! 0x100 +foo foo +trk+trk trk+new",
-    ),
-    ("ct_mark", "", "0 6 0x6/0xf ! x"),
-    ("ct_zone", "", "0 5 65535 ! 65536 5/3"),
-    ("dp_hash", "", "0 5 5/0xff ! x"),
-    ("metadata", "", "0 5 0x5/0xf 18446744073709551615 0xffffffffffffffff ! 18446744073709551616 zz"),
-    ("reg0", "", "0 1 0xffffffff 5/3 0/0xff 0x100/0xff * 5/0 ! 0x1ffffffff x 5/ /5 5/3/1"),
-    ("reg15", "", "7 0x7/0x70"),
-    (
-        "dl_src",
-        "",
-        "00:11:22:33:44:55 AA:bb:CC:dd:EE:ff 1:2:3:4:5:6 01:00:00:00:00:00/01:00:00:00:00:00 ! zz 1:2:3:4:5 1:2:3:4:5:6:7 00:11:22:33:44:55/1",
-    ),
-    ("eth_src", "", "00:11:22:33:44:55/ff:ff:00:00:00:00 00:11:22:33:44:55/00:00:00:00:00:00 *"),
-    ("dl_dst", "", "ff:ff:ff:ff:ff:ff 100:2:3:4:5:6 0x1:2:3:4:5:6 ! 1.2.3.4"),
-    ("eth_dst", "", "00:00:00:00:00:00 33:33:00:00:00:00/ff:ff:00:00:00:00"),
-    ("dl_type", "", "0x800 0x806 0x86dd 0x88cc 0x5ff 5 0 2048 0x8035 ! 0x10000 0x800/0xff00 x"),
-    ("eth_type", "", "0x0800 0x600"),
-    (
-        "vlan_tci",
-        "",
-        "0 0x1000 0x1123 0xf123 0x1000/0x1000 0x0123/0x0fff 0xf000/0xf000 0x3000/0xf000 0x2000/0xe000 0x5/0x1fff 0x1005/0x1fff 0x1005/0x100f 0x0/0x1000 0xffff * ! 0x10000 0x2005/0xefff x",
-    ),
-    ("dl_vlan", "", "0 10 4095 4096 0xffff 65535 * ! 65536 5/0xfff x"),
-    ("dl_vlan_pcp", "", "0 7 8 * ! 256 1/3"),
-    ("vlan_vid", "", "0 10 0x100a 0x1000/0x1000 0x1005/0x1fff 5/0xfff 0x2000 0x1123/0x1f00 * ! 65536 x"),
-    ("vlan_pcp", "", "0 7 9 ! 256 1/3"),
-    ("nw_proto", "ip", "0 6 17 132 1 47 255 * ! 256 6/15 tcp"),
-    ("ip_proto", "ipv6", "0 6 17 58 89"),
-    ("nw_proto", "arp", "1 2"),
-    ("nw_proto", "", "6"),
-    ("nw_tos", "ip", "0 4 252 5 0x20 * ! 256 4/4"),
-    ("nw_tos", "ipv6", "8"),
-    ("nw_tos", "arp", "4"),
-    ("ip_dscp", "ip", "0 1 63 64 ! 256"),
-    ("nw_ecn", "ip", "0 3 4 ! 256 3/3"),
-    ("ip_ecn", "ipv6", "1"),
-    ("nw_ttl", "ip", "0 64 255 ! 256 64/64"),
-    ("nw_ttl", "", "64"),
-    ("nw_frag", "ip", "no yes first later not_later FIRST * ! maybe 1"),
-    ("ip_frag", "ipv6", "no yes first later not_later"),
-    ("nw_frag", "tcp", "later first"),
-    ("nw_frag", "tcp,tp_dst=80", "first yes not_later ! later"),
-    ("nw_frag", "udp6,tp_dst=80", "! later"),
-    ("nw_frag", "tcp,tcp_flags=+syn", "! later"),
-    ("nw_frag", "icmp,icmp_type=8", "later"),
-    ("recirc_id", "tcp,ct_mark=5,reg0=1", "7"),
-    ("recirc_id", "dl_vlan=5", "7"),
-    ("nw_frag", "", "yes"),
-    (
-        "nw_src",
-        "ip",
-        "1.2.3.4 0.0.0.0 255.255.255.255 1.2.3.4/0 1.2.3.4/8 1.2.3.4/32 1.2.3.4/255.0.255.0 1.2.3.4/255.255.255.0 300.2.3.4 * ! 1.2.3.4/33 1.2.3 1.2.3.4.5 1.2.3.4x ::1 foo",
-    ),
-    ("nw_dst", "tcp", "10.0.0.0/8 10.1.2.3/255.255.0.0"),
-    ("ip_src", "arp", "1.2.3.4 1.2.3.4/24"),
-    ("ip_dst", "", "1.2.3.4"),
-    ("nw_dst", "ipv6", "1.2.3.4"),
-    (
-        "ipv6_src",
-        "ipv6",
-        "::1 :: fe80::1/64 fe80::1/10 2001:db8::/ffff:ffff:: ::1.2.3.4 ::ffff:1.2.3.4 1:0:0:2:0:0:0:3 1:2:3:4:5:6:7:8 ::1/0 ::1/128 * ! fe80:::1 ::1/129 ::1/x 1.2.3.4 1:2",
-    ),
-    ("ipv6_dst", "tcp6", "fe80::1/ffff::ffff 1:0:0:2::/ffff:0:0:ffff::"),
-    ("ipv6_dst", "ip", "::1"),
-    ("ipv6_label", "ipv6", "0 5 0x12345 0x5/0xff 0xfffff ! 0x100000 x"),
-    ("arp_op", "arp", "0 1 255 256 ! 65536 1/1"),
-    ("arp_op", "rarp", "3"),
-    ("arp_spa", "arp", "1.2.3.4 1.2.3.4/16 1.2.3.4/0.0.0.255 ! x"),
-    ("arp_tpa", "rarp", "1.2.3.4 1.2.3.4/31"),
-    ("arp_sha", "arp", "00:00:00:00:00:01 00:01:00:00:00:00/ff:ff:00:00:00:00 ! x"),
-    ("arp_tha", "arp", "00:00:00:00:00:01"),
-    ("arp_tha", "ip", "00:00:00:00:00:01"),
-    ("tp_src", "tcp", "0 80 65535 0x50 80/0xfff0 0x50/0xffff 5/0 * ! 65536 -1 0x50/-1 http"),
-    ("tp_dst", "udp6", "53 53/0xff"),
-    ("tp_dst", "", "80"),
-    ("tp_dst", "ip", "80"),
-    ("tp_src", "icmp", "8 256 8/0xf"),
-    ("tp_src", "icmp6", "135"),
-    ("tcp_src", "tcp", "80 80/0xff"),
-    ("tcp_dst", "tcp6", "443"),
-    ("tcp_dst", "udp", "80"),
-    ("tcp_dst", "", "80"),
-    ("udp_src", "udp", "53 0x1/0x1"),
-    ("udp_dst", "tcp", "53"),
-    ("sctp_src", "sctp", "5 5/7"),
-    ("sctp_dst", "sctp6", "5"),
-    (
-        "tcp_flags",
-        "tcp",
-        "0 2 0xfff syn syn|ack +syn +syn-ack +[200] +ece-ns 2/0x12 0/0xfff 2/0 ! 0x1000 +syn+syn +foo foo syn+ack",
-    ),
-    ("tcp_flags", "tcp6", "+fin"),
-    ("tcp_flags", "udp", "+syn"),
-    ("icmp_type", "icmp", "0 8 255 * ! 256 8/8"),
-    ("icmp_code", "icmp", "0 3"),
-    ("icmp_type", "icmp6", "135"),
-    ("icmpv6_type", "icmp6", "128 135 ! 256"),
-    ("icmpv6_code", "icmp6", "1"),
-    ("icmp_type", "", "8"),
-    ("nd_target", "icmp6,icmp_type=135", "::1 fe80::/16 ! x"),
-    ("nd_target", "icmp6,icmp_type=135,icmp_code=1", "::1"),
-    ("nd_target", "icmp6", "::1"),
-    ("nd_sll", "icmp6,icmp_type=135", "00:00:00:00:00:01 00:00:00:00:00:01/00:00:00:00:00:ff"),
-    ("nd_sll", "icmp6,icmp_type=136", "00:00:00:00:00:01"),
-    ("nd_tll", "icmp6,icmp_type=136", "00:00:00:00:00:01"),
-    ("reg1[0..3]", "", "5 0xf ! 16 x"),
-    ("reg1[7]", "", "1 0 ! 2"),
-    ("NXM_NX_REG2[]", "", "7"),
-    ("nw_src[0..7]", "ip", "5 ! 256"),
-    ("nw_proto[]", "ip", "6"),
-    ("nw_tos[2..7]", "ip", "! 1"),
-    ("reg1[5..3]", "", "! 1"),
-    ("reg1[0..32]", "", "! 1"),
-    ("reg1[0..3", "", "! 1"),
-    ("reg16[]", "", "! 1"),
-    ("priority", "ip", "0 1 10 32768 65535 0x10 010 +5 ! 65536 -1 x 1x"),
-    ("table", "ip", "0 1 254 255 +5 ! 256 -1 0x5 x"),
-    ("cookie", "ip", "0 5 0xabcdef 0xffffffffffffffff -1 ! 5/5 0x123456789abcdef01 x"),
-    ("idle_timeout", "", "0 5 65535 ! 65536 x"),
-    ("hard_timeout", "ip", "0 5 ! -1"),
-    ("importance", "ip", "0 7 ! 65536"),
-    ("duration", "", "5.3s"),
-    ("n_packets", "", "7"),
-    ("idle_age", "", "7"),
-];
 
 /// Whole flows that do not fit the tables.
 const WHOLE: &[&str] = &[
@@ -205,17 +73,45 @@ const WHOLE: &[&str] = &[
     "vlan1_tci=1,actions=1",
 ];
 
-/// All of the above as flows.
-pub fn corpus() -> Vec<String> {
-    let mut flows: Vec<String> = WHOLE.iter().map(|f| (*f).to_owned()).collect();
+/// A flow text, and what it is about: the field or action, and the form of its value.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub flow: String,
+    pub about: String,
+    pub form: &'static str,
+}
+
+impl Text {
+    fn new(flow: impl Into<String>, about: impl Into<String>, form: &'static str) -> Text {
+        Text { flow: flow.into(), about: about.into(), form }
+    }
+}
+
+/// Every text.
+pub fn texts() -> Vec<Text> {
+    let mut texts: Vec<_> = WHOLE.iter().map(|f| Text::new(*f, "flow", "whole")).collect();
+    texts.extend(fields_forms::texts());
     for (key, needs, values) in FIELDS {
         let values = values.split(' ').filter(|v| *v != "!");
-        flows.extend(values.map(|value| format!("{needs},{key}={value},actions=1")));
+        texts.extend(values.map(|value| Text::new(format!("{needs},{key}={value},actions=1"), *key, "by hand")));
+    }
+    for difference in differences::DIFFERENCES {
+        texts.extend(difference.examples.iter().map(|flow| Text::new(*flow, difference.what, "difference")));
     }
     for (needs, list) in all_actions() {
-        flows.extend(list.split(' ').filter(|a| *a != "!").map(|action| format!("{needs},actions={action}")));
+        texts.extend(list.split(' ').filter(|a| *a != "!").map(|action| {
+            let name = action.split([':', '(']).next().unwrap_or_default().to_lowercase();
+            Text::new(format!("{needs},actions={action}"), name, "action")
+        }));
     }
-    flows
+    let mut seen = std::collections::HashSet::new();
+    texts.retain(|t| seen.insert(t.flow.clone()));
+    texts
+}
+
+/// All of the above as flows.
+pub fn corpus() -> Vec<String> {
+    texts().into_iter().map(|t| t.flow).collect()
 }
 
 /// A flow of parts that are chosen by `seed`.
@@ -234,8 +130,7 @@ pub fn mix(seed: u64) -> String {
         let (key, needs, values) = FIELDS[next(FIELDS.len())];
         // Bad values alone are tried one by one; together they would hide each other.
         let good: Vec<_> = values.split(' ').take_while(|v| *v != "!").collect();
-        // Two whose bits OVS keeps for another field when the protocol is changed behind them.
-        if good.is_empty() || matches!(key, "tcp_flags" | "ipv6_label") {
+        if good.is_empty() {
             continue;
         }
         if next(3) > 0 {
@@ -275,11 +170,6 @@ pub fn unsupported() -> &'static [&'static str] {
         "actions=decap()",
         "dl_type=0x894f,actions=dec_nsh_ttl",
         "actions=clone(push_mpls:0x8847)",
-        "packet_type=(1,0x800),actions=1",
-        "tun_metadata0=5,actions=1",
-        "tun_gtpu_flags=5,actions=1",
-        "tun_erspan_ver=1,actions=1",
-        "dl_type=0x894f,nsh_flags=1,actions=1",
     ]
 }
 
@@ -298,7 +188,5 @@ pub fn deliberate() -> &'static [&'static str] {
         // No connection is in `exec`, and the second translation would hide the first.
         "ip,actions=ct(commit,exec(conjunction(1,1/2)))",
         "ip,actions=ct(commit,nat(src=1.2.3.4),nat(dst=1.2.3.4))",
-        // Text behind the flags.
-        "tcp,tcp_flags=2/3x,actions=1",
     ]
 }
