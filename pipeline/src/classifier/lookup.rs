@@ -9,7 +9,7 @@ use flow::{FlowKey, Mask, Registers};
 #[derive(Debug)]
 pub(super) struct Lookup<'t> {
     pub(super) key: &'t FlowKey,
-    pub(super) regs: &'t Registers,
+    pub(super) regs: Registers,
     tries: &'t Tries,
     asked: Asked,
     seen: Mask,
@@ -18,7 +18,7 @@ pub(super) struct Lookup<'t> {
 }
 
 impl<'t> Lookup<'t> {
-    pub(super) fn new(key: &'t FlowKey, regs: &'t Registers, tries: &'t Tries) -> Lookup<'t> {
+    pub(super) fn new(key: &'t FlowKey, regs: Registers, tries: &'t Tries) -> Lookup<'t> {
         Lookup { key, regs, tries, asked: Asked::default(), seen: Mask::ANY, ports: 0 }
     }
 
@@ -26,7 +26,7 @@ impl<'t> Lookup<'t> {
     #[inline]
     pub(super) fn look(&mut self, at: u8, bits: u64) -> u64 {
         require(&mut self.seen, at.into(), bits);
-        word(self.key, self.regs, at.into()) & bits
+        word(self.key, &self.regs, at.into()) & bits
     }
 
     /// Whether the addresses alone show that no rule of this shape matches.

@@ -10,7 +10,9 @@
 //!   that no rule with a prefix of some length matches.
 //! - **Ports** ([`lookup`]): a trie for each subtable tells the same of layer 4 ports.
 //!
-//! Each of them stops at the first bit that decides, in an order that depends only on bits seen before: the crate's "a
+//! Rules with `conjunction` actions are no answers; see [`conjunction`].
+//!
+//! Each of the three stops at the first bit that decides, in an order that depends only on bits seen before: the crate's "a
 //! mask is a path".
 //!
 //! All structures share what they can between versions, so that a changed copy costs a path, not a table; a copy that is
@@ -18,6 +20,7 @@
 //! masks: what happens between rules that overlap at equal priority depends on the rules, never on the order in which
 //! they came.
 
+mod conjunction;
 mod hash;
 mod hash_trie;
 mod lookup;
@@ -30,6 +33,7 @@ mod tests;
 mod words;
 
 use crate::rule::Rule;
+use conjunction::{Softs, is_soft};
 use flow::{FlowKey, Mask, Match, Registers};
 use hash_trie::{HashTrie, push};
 use lookup::Lookup;
@@ -61,20 +65,37 @@ impl Table {
 
     /// The rule for a packet. `look` is told what was looked at, once.
     pub(crate) fn find(&self, key: &FlowKey, regs: &Registers, mut look: impl FnMut(&Mask)) -> Option<&Arc<Rule>> {
-        let mut lookup = Lookup::new(key, regs, &self.tries);
+        let mut lookup = Lookup::new(key, *regs, &self.tries);
+        let mut softs = Softs::new();
+        let hard = self.search(&mut lookup, &mut |rule, subtable| softs.push((rule, subtable)));
+        let found = if softs.is_empty() { hard } else { self.resolve(&mut lookup, softs, hard) };
+        look(lookup.seen());
+        found
+    }
+
+    /// The hard rule of highest priority that matches. `soft` is told the soft ones of higher priority.
+    #[inline]
+    fn search<'t>(
+        &'t self,
+        lookup: &mut Lookup<'_>,
+        soft: &mut impl FnMut(&'t Arc<Rule>, &'t Subtable),
+    ) -> Option<&'t Arc<Rule>> {
         let mut best: Option<&Arc<Rule>> = None;
         for (max_priority, slot) in &self.order {
             if best.is_some_and(|r| r.spec.priority >= *max_priority) {
                 break;
             }
-            let Some(subtable) = &self.slots[*slot as usize] else { continue };
-            if let Some(rule) = subtable.find(&mut lookup)
+            let Some(subtable) = self.subtable(*slot) else { continue };
+            if let Some(rule) = subtable.find(lookup)
                 && best.is_none_or(|b| b.spec.priority < rule.spec.priority)
             {
-                best = Some(rule);
+                if is_soft(rule) {
+                    soft(rule, subtable);
+                } else {
+                    best = Some(rule);
+                }
             }
         }
-        look(lookup.seen());
         best
     }
 

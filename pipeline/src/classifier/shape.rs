@@ -207,6 +207,11 @@ impl Packed {
         Match { key: values.key(), mask: Mask(mask.key()), regs: values.registers(), regs_mask: mask.registers() }
     }
 
+    /// Whether it matches every packet.
+    pub(crate) fn is_any(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// Whether both require the same of the bits of `mask` that both look at.
     pub(super) fn agrees(&self, values: &Words, mask: &Words) -> bool {
         self.shape.pieces.iter().zip(&self.values).all(|((at, bits), value)| {

@@ -57,7 +57,7 @@ impl Subtable {
     #[inline]
     pub(super) fn find<'s>(&'s self, lookup: &mut Lookup<'_>) -> Option<&'s Arc<Rule>> {
         let chain = self.reach(lookup)?;
-        self.rules.all(chain).find(|r| r.spec.matching.matches(lookup.key, lookup.regs))
+        self.rules.all(chain).find(|r| r.spec.matching.matches(lookup.key, &lookup.regs))
     }
 
     /// The hash of the packet, when no stage has excluded it.
@@ -88,6 +88,14 @@ impl Subtable {
     pub(super) fn get(&self, matching: &Packed, priority: u16) -> Option<&Arc<Rule>> {
         let hash = *self.shape.hashes(&matching.values).last()?;
         self.rules.all(hash).find(|r| r.spec.priority == priority && r.spec.matching.values == matching.values)
+    }
+
+    /// The next rule with the same match and a lower priority.
+    pub(super) fn below(&self, rule: &Rule) -> Option<&Arc<Rule>> {
+        let values = &rule.spec.matching.values;
+        let hash = *self.shape.hashes(values).last()?;
+        let mut rest = self.rules.all(hash).filter(|r| r.spec.matching.values == *values);
+        rest.find(|r| r.spec.priority < rule.spec.priority)
     }
 
     /// Put a rule in.

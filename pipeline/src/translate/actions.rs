@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
 
     /// An action of a table-miss rule sends because there was no match (OpenFlow 1.3, section 5.4).
     pub(super) fn punt_reason(&self, reason: PacketInReason) -> PacketInReason {
-        let table_miss = |r: &Rule| r.spec.priority == 0 && r.spec.matching.unpack() == flow::Match::default();
+        let table_miss = |r: &Rule| r.spec.priority == 0 && r.spec.matching.is_any();
         let missed = reason == PacketInReason::Action && self.rule.is_some_and(table_miss);
         if missed { PacketInReason::NoMatch } else { reason }
     }

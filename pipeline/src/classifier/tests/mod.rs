@@ -1,5 +1,7 @@
 //! Tables against lists of rules, tries against lists of prefixes.
 
+mod conjunction;
+
 use super::hash_trie::{HashTrie, push};
 use super::prefix_trie::PrefixTrie;
 use super::{Packed, Table, overlap};
