@@ -46,8 +46,7 @@ fn rules(rng: &mut Rng, n: usize) -> Vec<RuleSpec> {
                     let at = if rng.percent(90) { field } else { rng.below(3) };
                     (at % usize::from(clauses(id))) as u8
                 };
-                let dimension =
-                    |id: u32| Action::Conjunction { id, clause: clause(rng, id), clauses: clauses(id) };
+                let dimension = |id: u32| Action::Conjunction { id, clause: clause(rng, id), clauses: clauses(id) };
                 let mut actions: Vec<_> = ids.into_iter().map(dimension).collect();
                 if rng.percent(10) {
                     actions.insert(0, Action::Note([1].into()));
@@ -89,7 +88,8 @@ fn answers(rules: &[RuleSpec], key: &FlowKey) -> BTreeSet<u64> {
         for id in 1..=3u32 {
             let wanted = if id == 3 { 3u8 } else { 2 };
             let there = |k: u8| {
-                let is = |a: &Action| matches!(a, Action::Conjunction { id: i, clause, .. } if *i == id && *clause == k);
+                let is =
+                    |a: &Action| matches!(a, Action::Conjunction { id: i, clause, .. } if *i == id && *clause == k);
                 here.iter().any(|r| r.actions.iter().any(is))
             };
             // One rule cannot stand for two dimensions: there have to be as many rules as dimensions.
@@ -144,7 +144,8 @@ fn conjunctions_are_met() {
         let rules = rules(&mut rng, 40);
         for _ in 0..40 {
             let got = answers(&rules, &packet(&mut rng));
-            let conjunctive = |c: &u64| rules.iter().any(|r| r.cookie == *c && r.matching.get(FieldId::ConjId).1.0 != 0);
+            let conjunctive =
+                |c: &u64| rules.iter().any(|r| r.cookie == *c && r.matching.get(FieldId::ConjId).1.0 != 0);
             all += 1;
             fulfilled += usize::from(got.iter().any(conjunctive));
         }
