@@ -4,8 +4,8 @@ use flow::clock::Time;
 use flow::dp::Hits;
 use flow::group::{Bucket, GroupSpec};
 use rpds::HashTrieMapSync;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The `bucket` of [`flow::dp::Effect::Bucket`] that counts once for the group and once for each of its buckets: a packet that goes to
 /// all of them (OpenFlow's OFPG_BUCKET_ALL).
@@ -21,12 +21,19 @@ pub(crate) struct Group {
     /// When it was first added; modification keeps it.
     pub(crate) created: Time,
     pub(crate) counters: GroupCounters,
+    /// The places of buckets in `spec` by hash; made when first asked for.
+    slots: OnceLock<Box<[u16]>>,
 }
 
 impl Group {
+    /// The places of buckets in the list by hash, a power of two of them; none when no hash can choose.
+    pub(crate) fn slots(&self) -> &[u16] {
+        self.slots.get_or_init(|| crate::translate::slots(&self.spec.buckets))
+    }
+
     pub(crate) fn new(spec: GroupSpec, created: Time) -> Group {
         let buckets = spec.buckets.iter().map(|_| Count::default()).collect();
-        Group { spec, created, counters: GroupCounters { all: Count::default(), buckets } }
+        Group { spec, created, counters: GroupCounters { all: Count::default(), buckets }, slots: OnceLock::new() }
     }
 
     /// The bucket with this number.

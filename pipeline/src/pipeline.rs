@@ -53,6 +53,7 @@ pub struct Pipeline {
     writer: Mutex<Writer>,
     rules: Registry,
     changes: Changes,
+    recircs: translate::Recircs,
 }
 
 /// A bridge, for display.
@@ -77,7 +78,12 @@ impl Pipeline {
             writer: Mutex::new(Writer { next_rule: 1, next_bridge: 1, timed: HashMap::new() }),
             rules: Registry::default(),
             changes: Changes::default(),
+            recircs: translate::Recircs::default(),
         }
+    }
+
+    fn env(&self) -> translate::Env<'_> {
+        translate::Env { recircs: &self.recircs, changes: &self.changes }
     }
 
     /// Counts committed changes.
@@ -373,7 +379,7 @@ impl Pipeline {
 
 impl Slowpath for Pipeline {
     fn translate(&self, at: &Resume, key: &FlowKey) -> Translation {
-        translate::translate(&self.state.load(), at, key)
+        translate::translate(self.env(), &self.state.load(), at, key)
     }
 
     fn replay(&self, effects: &[Effect], hits: &Hits) {

@@ -176,7 +176,7 @@ impl std::fmt::Display for ActionList<'_> {
 pub struct MeterId(pub u32);
 
 /// A recirculation; 0 is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecircId(pub u32);
 
 /// Which hash, over what, from which start.

@@ -65,6 +65,12 @@ drop_reasons! {
     MissBudget = "miss_budget",
     /// A meter's band dropped it.
     MeterDrop = "meter",
+    /// It came back for a rest of its way that is not kept any more.
+    StaleRecirc = "stale_recirc",
+    /// Sent to a group that is not there.
+    NoSuchGroup = "no_such_group",
+    /// A group had no bucket that is live.
+    NoLiveBucket = "no_live_bucket",
 }
 
 /// Number of drop reasons: the length of a counter array.

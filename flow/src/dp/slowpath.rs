@@ -38,6 +38,8 @@ pub enum Dep {
     Meter(BridgeId, u32),
     /// To which bridge a datapath port belongs.
     PortOwner(DpPort),
+    /// A recirculation: that packets that come back under it are known.
+    Recirc(RecircId),
 }
 
 /// All that a translation depended on.

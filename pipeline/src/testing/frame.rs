@@ -62,6 +62,8 @@ fn complete_l4(out: &mut FlowKey, key: &FlowKey, eth_type: u16) {
             let kind = out.tp_src.get();
             if p == ICMPV6 && matches!(kind, 135 | 136) && out.tp_dst == 0 {
                 out.nd_target = key.nd_target;
+                // The frame has the one option that goes with the message.
+                out.nd_options_type = if kind == 135 { 1 } else { 2 };
                 if kind == 135 {
                     out.arp_sha = key.arp_sha;
                 } else {

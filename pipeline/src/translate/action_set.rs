@@ -94,14 +94,14 @@ impl<'a> Walk<'a> {
         self.packet.regs.actset_output = u32::from(port.0).into();
     }
 
-    /// The end of the pipeline: execute the action set.
+    /// The end of the pipeline, or of a copy's: execute the action set, unless the packet comes back for it.
     pub(super) fn end(&mut self) {
-        if self.action_set.is_empty() || !self.goes_on() {
-            return;
+        if self.goes_on() && !self.action_set.is_empty() {
+            let set = std::mem::take(&mut self.action_set);
+            let list = in_order(set.iter().copied());
+            self.execute_set(&list, Place::ActionSet, true);
         }
-        let set = std::mem::take(&mut self.action_set);
-        let list = in_order(set.iter().copied());
-        self.execute_set(&list, Place::ActionSet, true);
+        self.finish_freezing();
     }
 
     /// Execute what [`in_order`] chose.

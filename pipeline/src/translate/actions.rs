@@ -58,7 +58,8 @@ impl<'a> Walk<'a> {
                     self.packet.write(to, value);
                 }
             }
-            Action::Resubmit { port, table, .. } => self.resubmit(*port, table.unwrap_or(self.table), last),
+            Action::Resubmit { port, table, ct: false } => self.resubmit(*port, table.unwrap_or(self.table), last),
+            Action::Resubmit { port, table, ct: true } => self.resubmit_ct(*port, table.unwrap_or(self.table), last),
             Action::Clone(list) => self.clone(list, last),
             // A conjunction is the lookup's business.
             Action::Note(_) | Action::Conjunction { .. } => {}
@@ -72,9 +73,11 @@ impl<'a> Walk<'a> {
             Action::GotoTable(_) => {}
             // Samples are for collectors, and there are none.
             Action::Sample(_) => {}
-            Action::Group(_) | Action::Learn(_) | Action::Bundle(_) | Action::Ct(_) | Action::CtClear => {
-                self.error = Some(DropReason::Unsupported);
-            }
+            Action::Group(id) => return self.group(*id, last),
+            Action::Learn(learn) => self.learn(learn),
+            Action::Bundle(bundle) => self.bundle(bundle, last),
+            Action::Ct(ct) => self.ct(ct),
+            Action::CtClear => self.ct_clear(),
         }
         true
     }

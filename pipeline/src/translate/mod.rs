@@ -5,27 +5,45 @@
 
 mod action_set;
 mod actions;
+mod bundle;
+mod ct;
+mod freeze;
+mod group;
+mod hash;
+mod learn;
 mod nest;
 mod normal;
 mod output;
 mod packet;
+mod patch;
 mod reserved;
 mod walk;
 
 #[allow(unused_imports, reason = "for changes of rules")]
 pub(crate) use crate::check::check_actions;
 pub(crate) use action_set::allowed as allowed_in_set;
+pub(crate) use freeze::Recircs;
+pub(crate) use group::slots;
 
+use crate::changes::Changes;
 use crate::rule::Rule;
 use crate::state::{Bridge, State};
 use flow::action::Action;
-use flow::dp::{Actions, Cacheable, Dep, DepSet, DpAction, DropReason, Effect, Resume, Translation};
+use flow::dp::{Actions, Cacheable, Dep, DepSet, DpAction, DropReason, Effect, RecircId, Resume, Translation};
 use flow::{DpPort, FlowKey, OfPort, Value};
+use freeze::Freezing;
 use packet::Packet;
 use smallvec::SmallVec;
 
+/// What translation shares with others beside the snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Env<'a> {
+    pub(crate) recircs: &'a Recircs,
+    pub(crate) changes: &'a Changes,
+}
+
 /// Translate a packet on one snapshot.
-pub(crate) fn translate(state: &State, at: &Resume, key: &FlowKey) -> Translation {
+pub(crate) fn translate(env: Env<'_>, state: &State, at: &Resume, key: &FlowKey) -> Translation {
     let dp = DpPort(key.in_port.get());
     let mut deps = DepSet::new();
     deps.push(Dep::PortOwner(dp));
@@ -33,13 +51,19 @@ pub(crate) fn translate(state: &State, at: &Resume, key: &FlowKey) -> Translatio
     let Some((bridge, in_port)) = owner else {
         return refuse(key, deps, DropReason::NoBridge);
     };
-    if at.recirc_id.0 != 0 {
-        // Nothing that this pipeline does makes a packet come back.
-        return refuse(key, deps, DropReason::Unsupported);
+    if at.recirc_id.0 == 0 {
+        let mut walk = Walk::new(env, state, bridge, Packet::new(key, in_port.0), deps);
+        walk.tables(0, None, true);
+        walk.end();
+        return walk.finish(key);
     }
-    let mut walk = Walk::new(state, bridge, Packet::new(key, in_port.0), deps);
-    walk.tables(0, None, true);
-    walk.end();
+    let frozen = env.recircs.get(at.recirc_id);
+    let at = frozen.as_deref().and_then(|f| Some((f, state.bridges.get(&f.bridge)?)));
+    let Some((frozen, bridge)) = at else { return refuse(key, deps, DropReason::StaleRecirc) };
+    let mut walk = Walk::new(env, state, bridge, Packet::new(key, frozen.in_port.0), deps);
+    // That there still is such a bridge.
+    walk.depend(Dep::Ports(frozen.bridge));
+    walk.resume(frozen);
     walk.finish(key)
 }
 
@@ -58,6 +82,7 @@ fn refuse(key: &FlowKey, deps: DepSet, reason: DropReason) -> Translation {
 
 /// A translation under way.
 struct Walk<'a> {
+    env: Env<'a>,
     state: &'a State,
     bridge: &'a Bridge,
     packet: Packet<'a>,
@@ -88,19 +113,31 @@ struct Walk<'a> {
     stack: SmallVec<[Value; 4]>,
     action_set: SmallVec<[&'a Action; 4]>,
     place: Place,
+    /// Whether tracking has told about the packet; `None`: ask it.
+    tracked: Option<bool>,
+    /// The next lookup is for the original direction of the packet's connection.
+    original: bool,
+    /// Whether the packet has a hash of the datapath.
+    hashed: bool,
+    /// The packet has to come back, with what is in `frames` left to do.
+    freezing: Option<Freezing>,
+    frames: Vec<(u8, Vec<Action>)>,
+    /// Where it comes back.
+    resumes: SmallVec<[RecircId; 2]>,
 }
 
 /// What sort of list is being executed: it is told to controllers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
     Rule,
     Bucket,
     ActionSet,
 }
 
 impl<'a> Walk<'a> {
-    fn new(state: &'a State, bridge: &'a Bridge, packet: Packet<'a>, deps: DepSet) -> Walk<'a> {
+    fn new(env: Env<'a>, state: &'a State, bridge: &'a Bridge, packet: Packet<'a>, deps: DepSet) -> Walk<'a> {
         let mut walk = Walk {
+            env,
             state,
             bridge,
             packet,
@@ -121,6 +158,12 @@ impl<'a> Walk<'a> {
             stack: SmallVec::new(),
             action_set: SmallVec::new(),
             place: Place::Rule,
+            tracked: None,
+            original: false,
+            hashed: false,
+            freezing: None,
+            frames: Vec::new(),
+            resumes: SmallVec::new(),
         };
         walk.packet.regs.actset_output = u32::from(OfPort::UNSET.0).into();
         walk

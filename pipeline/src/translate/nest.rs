@@ -47,6 +47,11 @@ impl<'a> Walk<'a> {
     pub(super) fn clone(&mut self, list: &'a [Action], last: bool) {
         self.copied(list, last, |w, last| {
             w.run(List::Whole(list), last);
+            // Coming back is for the copy.
+            if w.freezing.is_some() {
+                w.end();
+                w.exit = false;
+            }
         });
     }
 
@@ -61,10 +66,12 @@ impl<'a> Walk<'a> {
                 });
             } else {
                 w.packet.commit(&mut w.actions);
+                let tracked = w.tracked;
                 let list = w.apart(|w| {
                     inner(w, true);
                     w.end();
                 });
+                w.tracked = tracked;
                 if !list.is_empty() {
                     w.push(DpAction::Clone(list.into_vec().into()));
                 }
@@ -79,6 +86,7 @@ impl<'a> Walk<'a> {
         let (stack, set) = (self.stack.clone(), self.action_set.clone());
         let branch = |w: &mut Self, larger: u8| {
             (w.stack, w.action_set) = (stack.clone(), set.clone());
+            let tracked = w.tracked;
             let forwarded = std::mem::replace(&mut w.forwarded, false);
             let reason = w.reason.take();
             let mut list = w.apart(|w| {
@@ -95,7 +103,7 @@ impl<'a> Walk<'a> {
             if !w.forwarded {
                 list.push(DpAction::Drop(w.reason.unwrap_or(DropReason::RuleDrop)));
             }
-            w.forwarded = forwarded;
+            (w.forwarded, w.tracked) = (forwarded, tracked);
             w.reason = reason.or(w.reason);
             list.into_vec().into()
         };

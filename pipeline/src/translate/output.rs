@@ -25,7 +25,7 @@ impl<'a> Walk<'a> {
             OfPort::TABLE => self.resubmit(None, 0, last),
             port => {
                 if let Some(port) = self.reach(port) {
-                    self.send(port);
+                    self.send_last(port, last);
                 }
             }
         }
@@ -52,6 +52,14 @@ impl<'a> Walk<'a> {
 
     /// Send the packet, as it is now, out of a port that is up.
     pub(super) fn send(&mut self, port: &Port) {
+        self.send_last(port, false);
+    }
+
+    /// As [`Walk::send`]; `last`: nothing comes after it.
+    fn send_last(&mut self, port: &Port, last: bool) {
+        if let Some(peer) = port.peer {
+            return self.patch(peer, last);
+        }
         self.emit(DpAction::Output(port.dp));
         self.forwarded = true;
     }
@@ -72,7 +80,8 @@ impl<'a> Walk<'a> {
         if sets.contains(&port) {
             return self.explain(DropReason::NoSuchPort);
         }
-        if let Some(port) = self.reach(port) {
+        // The cut is made at the next output, and a patch port is none.
+        if let Some(port) = self.reach(port).filter(|p| p.peer.is_none()) {
             self.packet.commit(&mut self.actions);
             // No packet is longer than that.
             if let Ok(len) = u16::try_from(max_len) {

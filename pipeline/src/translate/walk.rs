@@ -3,7 +3,8 @@
 use super::{Place, Walk};
 use crate::rule::Rule;
 use flow::dp::{Dep, DropReason, Effect};
-use flow::{Action, OfPort};
+use flow::field::Prereq;
+use flow::{Action, FieldId, FlowKey, Mask, OfPort};
 
 /// Deepest nesting of resubmits to the same or an earlier table (OVS: 64).
 const MAX_DEPTH: u32 = 64;
@@ -48,29 +49,61 @@ impl<'a> List<'a, '_> {
 impl<'a> Walk<'a> {
     /// Look up in a table, execute the rule, go on where it says. `in_port` is for the first lookup only.
     pub(super) fn tables(&mut self, first: u8, in_port: Option<OfPort>, last: bool) {
-        let (old_table, old_rule) = (self.table, self.rule);
-        let (mut table, mut in_port) = (first, in_port);
-        loop {
-            self.table = table;
-            let Some(rule) = self.lookup(table, in_port.take()) else { break };
-            self.rule = Some(rule);
-            match self.run(List::Whole(&rule.spec.actions), last) {
-                Some(next) if self.goes_on() && self.spend() => table = next,
-                _ => break,
-            }
+        let (table, rule) = (self.table, self.rule);
+        self.table = first;
+        if let Some(found) = self.lookup(first, in_port) {
+            self.follow(found, last);
         }
-        (self.table, self.rule) = (old_table, old_rule);
+        (self.table, self.rule) = (table, rule);
     }
 
-    fn lookup(&mut self, table: u8, in_port: Option<OfPort>) -> Option<&'a Rule> {
-        self.depend(Dep::Table(self.bridge.id, table));
-        let mut key = *self.packet.key();
-        if let Some(port) = in_port {
-            key.in_port = u32::from(port.0).into();
+    /// Execute a rule, look up where it says, and so on.
+    pub(super) fn follow(&mut self, rule: &'a Rule, last: bool) {
+        let mut rule = rule;
+        loop {
+            self.rule = Some(rule);
+            let Some(next) = self.run(List::Whole(&rule.spec.actions), last) else { return };
+            if !self.goes_on() || !self.spend() {
+                return;
+            }
+            self.table = next;
+            match self.lookup(next, None) {
+                Some(found) => rule = found,
+                None => return,
+            }
         }
+    }
+
+    pub(super) fn lookup(&mut self, table: u8, in_port: Option<OfPort>) -> Option<&'a Rule> {
+        self.depend(Dep::Table(self.bridge.id, table));
+        let original = std::mem::take(&mut self.original);
         let regs = self.packet.regs;
         let packet = &mut self.packet;
-        let rule = self.bridge.table(table).and_then(|t| t.find(&key, &regs, |bits| packet.look(bits)));
+        let rule = match self.bridge.table(table) {
+            Some(t) if original || in_port.is_some() => {
+                let mut key = *packet.key();
+                if let Some(port) = in_port {
+                    key.in_port = u32::from(port.0).into();
+                }
+                if original {
+                    exchange(&mut key);
+                }
+                t.find(&key, &regs, |bits| {
+                    let mut bits = *bits;
+                    if original {
+                        exchange(&mut bits.0);
+                    }
+                    packet.look(&bits);
+                })
+            }
+            Some(t) => {
+                let mut seen = Mask::ANY;
+                let rule = t.find(packet.key(), &regs, |bits| seen = *bits);
+                packet.look(&seen);
+                rule
+            }
+            None => None,
+        };
         self.missed = rule.is_none();
         self.effects.push(match rule {
             Some(rule) => Effect::Rule(rule.id),
@@ -97,6 +130,10 @@ impl<'a> Walk<'a> {
             }
             if self.actions.len() > MAX_ACTIONS {
                 self.error = Some(DropReason::ResubmitLimit);
+            }
+            if self.freezing.is_some() {
+                self.keep(list, i);
+                break;
             }
         }
         None
@@ -142,6 +179,43 @@ impl<'a> Walk<'a> {
                 w.tables(table, port, last);
                 w.place = place;
             });
+        }
+    }
+}
+
+/// Fields of a packet and where the original direction of its connection has them.
+const ORIGINAL: [(FieldId, FieldId); 7] = [
+    (FieldId::IpProto, FieldId::CtNwProto),
+    (FieldId::Ipv4Src, FieldId::CtNwSrc),
+    (FieldId::Ipv4Dst, FieldId::CtNwDst),
+    (FieldId::Ipv6Src, FieldId::CtIpv6Src),
+    (FieldId::Ipv6Dst, FieldId::CtIpv6Dst),
+    (FieldId::TcpSrc, FieldId::CtTpSrc),
+    (FieldId::TcpDst, FieldId::CtTpDst),
+];
+
+/// Exchange both halves of each pair.
+fn exchange(key: &mut FlowKey) {
+    for (a, b) in ORIGINAL {
+        if let (Some(x), Some(y)) = (key.get(a), key.get(b)) {
+            key.set(a, y);
+            key.set(b, x);
+        }
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// As [`Walk::resubmit`], with addresses and ports of the connection's original direction; nothing when the packet is not a
+    /// tracked one.
+    pub(super) fn resubmit_ct(&mut self, port: Option<OfPort>, table: u8, last: bool) {
+        if !self.packet.has(Prereq::Ip) {
+            return;
+        }
+        self.packet.look_at(FieldId::CtNwProto);
+        if self.packet.key().ct_nw_proto != 0 {
+            self.original = true;
+            self.resubmit(port, table, last);
+            self.original = false;
         }
     }
 }

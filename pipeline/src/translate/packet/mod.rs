@@ -81,7 +81,6 @@ impl<'k> Packet<'k> {
         &self.now.key
     }
 
-    #[allow(dead_code, reason = "for recirculation")]
     /// The packet as it came.
     pub(super) fn came(&self) -> &'k FlowKey {
         self.came
@@ -123,7 +122,6 @@ impl<'k> Packet<'k> {
 
     // ---- Connection tracking
 
-    #[allow(dead_code, reason = "for recirculation")]
     /// Tracking tells nothing about the packet.
     pub(super) fn clear_tracking(&mut self) {
         for field in CT_FIELDS {
@@ -160,7 +158,6 @@ pub(super) const TUNNEL_FIELDS: [FieldId; 8] = [
     FieldId::TunGbpFlags,
 ];
 
-#[allow(dead_code, reason = "for recirculation")]
 impl Packet<'_> {
     /// What actions wrote into the fields of the tunnel: value and the bits written.
     pub(super) fn tunnel_writes(&self) -> SmallVec<[(FieldId, flow::Value, flow::Value); 2]> {
