@@ -6,7 +6,6 @@ use crate::error::ChangeError;
 use crate::state::TABLES;
 use crate::translate::allowed_in_set;
 use flow::action::{CtZone, LearnSource, LearnTarget, SubField};
-use flow::group::{Bucket, GroupKind, GroupSpec, MAX_GROUP, Selection};
 use flow::{Action, FieldId, OfPort};
 
 /// Deepest nesting of actions within actions (OVS: MAX_OFPACT_PARSE_DEPTH).
@@ -41,63 +40,9 @@ pub(crate) fn check_actions(table: u8, actions: &[Action]) -> Result<(), ChangeE
     Ok(())
 }
 
-#[allow(dead_code, reason = "for changes of groups")]
-/// Whether a bridge can have this group. `other` finds the groups that it has beside it.
-pub(crate) fn check_group<'g>(
-    group: &'g GroupSpec,
-    other: impl Fn(u32) -> Option<&'g GroupSpec>,
-) -> Result<(), ChangeError> {
-    if group.id > MAX_GROUP {
-        return Err(ChangeError::BadGroupId(group.id));
-    }
-    if group.kind == GroupKind::Indirect && group.buckets.len() != 1 {
-        return Err(ChangeError::IndirectBuckets { group: group.id, buckets: group.buckets.len() });
-    }
-    if group.kind != GroupKind::Select && group.selection != Selection::Default {
-        return Err(ChangeError::SelectionOfOther(group.id));
-    }
-    for (i, bucket) in group.buckets.iter().enumerate() {
-        if group.buckets.iter().take(i).any(|b| b.id == bucket.id) {
-            return Err(ChangeError::BucketTwice { group: group.id, bucket: bucket.id });
-        }
-        check_list(&bucket.actions, Place::Set)?;
-        if group.kind == GroupKind::FastFailover && bucket.watch_port.is_none() && bucket.watch_group.is_none() {
-            return Err(ChangeError::NothingWatched { group: group.id, bucket: bucket.id });
-        }
-    }
-    match reaches(group, group.id, &other, &mut Vec::new()) {
-        Some(through) => Err(ChangeError::GroupLoop { group: group.id, through }),
-        None => Ok(()),
-    }
-}
-
-/// The group that leads back to `goal`, if one does.
-fn reaches<'g>(
-    from: &'g GroupSpec,
-    goal: u32,
-    other: &impl Fn(u32) -> Option<&'g GroupSpec>,
-    seen: &mut Vec<u32>,
-) -> Option<u32> {
-    for next in from.buckets.iter().flat_map(leads_to) {
-        if next == goal {
-            return Some(from.id);
-        }
-        if !seen.contains(&next) {
-            seen.push(next);
-            if let Some(through) = other(next).and_then(|g| reaches(g, goal, other, seen)) {
-                return Some(through);
-            }
-        }
-    }
-    None
-}
-
-/// The groups that a bucket sends to.
-fn leads_to(bucket: &Bucket) -> impl Iterator<Item = u32> {
-    bucket.actions.iter().filter_map(|a| match a {
-        Action::Group(id) => Some(*id),
-        _ => None,
-    })
+/// Whether a bucket of a group can have these actions.
+pub(crate) fn check_bucket(actions: &[Action]) -> Result<(), ChangeError> {
+    check_list(actions, Place::Set)
 }
 
 fn check_list(actions: &[Action], place: Place) -> Result<(), ChangeError> {

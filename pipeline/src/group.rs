@@ -1,9 +1,17 @@
 //! Groups of a bridge and what they have counted.
 
+use crate::apply::Batch;
+use crate::change::{BucketPlace, GroupChange};
+use crate::check::check_bucket;
+use crate::error::ChangeError;
+use crate::pipeline::Pipeline;
+use crate::rule::{RemoveReason, Uses, any_action};
+use flow::Action;
 use flow::clock::Time;
-use flow::dp::Hits;
-use flow::group::{Bucket, GroupSpec};
+use flow::dp::{BridgeId, Dep, Hits};
+use flow::group::{GroupKind, GroupSpec, MAX_GROUP, Selection};
 use rpds::HashTrieMapSync;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -34,11 +42,6 @@ impl Group {
     pub(crate) fn new(spec: GroupSpec, created: Time) -> Group {
         let buckets = spec.buckets.iter().map(|_| Count::default()).collect();
         Group { spec, created, counters: GroupCounters { all: Count::default(), buckets }, slots: OnceLock::new() }
-    }
-
-    /// The bucket with this number.
-    pub(crate) fn bucket(&self, id: u32) -> Option<&Bucket> {
-        self.spec.buckets.iter().find(|b| b.id == id)
     }
 
     /// Count for a bucket and the group, or for [`ALL_BUCKETS`].
@@ -76,4 +79,192 @@ impl Count {
     pub(crate) fn read(&self) -> (u64, u64) {
         (self.packets.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
+}
+
+/// A group as a dump shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupEntry {
+    pub spec: GroupSpec,
+    /// When it was first added; its duration runs from here.
+    pub created: Time,
+    /// Rules that send to it.
+    pub ref_count: u32,
+    /// Packets and bytes that came to it since it was last changed.
+    pub packets: u64,
+    pub bytes: u64,
+    /// Packets and bytes of each bucket, in the order of the buckets.
+    pub buckets: Vec<(u64, u64)>,
+}
+
+impl Pipeline {
+    /// The groups of a bridge by number.
+    #[must_use]
+    pub fn groups(&self, bridge: BridgeId) -> Vec<GroupEntry> {
+        let state = self.state();
+        let Some(owner) = state.bridges.get(&bridge) else { return Vec::new() };
+        let entry = |g: &Arc<Group>| {
+            let (packets, bytes) = g.counters.all.read();
+            GroupEntry {
+                spec: g.spec.clone(),
+                created: g.created,
+                ref_count: owner.uses.get(&Uses::Group(g.spec.id)).copied().unwrap_or_default(),
+                packets,
+                bytes,
+                buckets: g.counters.buckets.iter().map(Count::read).collect(),
+            }
+        };
+        let mut all: Vec<_> = owner.groups.values().map(entry).collect();
+        all.sort_unstable_by_key(|g| g.spec.id);
+        all
+    }
+}
+
+impl Batch {
+    pub(crate) fn change_group(&mut self, change: &GroupChange) -> Result<(), ChangeError> {
+        match change {
+            GroupChange::Add { bridge, group } => {
+                if self.bridge(*bridge)?.groups.contains_key(&group.id) {
+                    return Err(ChangeError::GroupExists(group.id));
+                }
+                self.put_group(*bridge, group.clone(), self.now)
+            }
+            GroupChange::Modify { bridge, group, may_create } => {
+                let created = match self.bridge(*bridge)?.groups.get(&group.id) {
+                    Some(old) => old.created,
+                    None if *may_create => self.now,
+                    None => return Err(ChangeError::NoGroup(group.id)),
+                };
+                self.put_group(*bridge, group.clone(), created)
+            }
+            GroupChange::Delete { bridge, group: Some(id) } => self.delete_group(*bridge, *id),
+            GroupChange::Delete { bridge, group: None } => {
+                let all: Vec<u32> = self.bridge(*bridge)?.groups.keys().copied().collect();
+                self.remove_using(*bridge, RemoveReason::GroupDelete, |a| matches!(a, Action::Group(_)))?;
+                all.into_iter().try_for_each(|id| self.delete_group(*bridge, id))
+            }
+            GroupChange::InsertBuckets { bridge, group, buckets, place } => {
+                let old = self.group(*bridge, *group)?;
+                let mut spec = old.spec.clone();
+                let at = match place {
+                    BucketPlace::First | BucketPlace::All => 0,
+                    BucketPlace::Last => spec.buckets.len(),
+                    BucketPlace::Id(id) => find_bucket(&spec, *id)? + 1,
+                };
+                spec.buckets.splice(at..at, buckets.iter().cloned());
+                self.put_group(*bridge, spec, old.created)
+            }
+            GroupChange::RemoveBuckets { bridge, group, place } => {
+                let old = self.group(*bridge, *group)?;
+                let mut spec = old.spec.clone();
+                match place {
+                    BucketPlace::All => spec.buckets.clear(),
+                    BucketPlace::First => drop(spec.buckets.drain(..spec.buckets.len().min(1))),
+                    BucketPlace::Last => drop(spec.buckets.pop()),
+                    BucketPlace::Id(id) => drop(spec.buckets.remove(find_bucket(&spec, *id)?)),
+                }
+                self.put_group(*bridge, spec, old.created)
+            }
+        }
+    }
+
+    fn group(&mut self, bridge: BridgeId, id: u32) -> Result<Arc<Group>, ChangeError> {
+        self.bridge(bridge)?.groups.get(&id).cloned().ok_or(ChangeError::NoGroup(id))
+    }
+
+    fn put_group(&mut self, bridge: BridgeId, spec: GroupSpec, created: Time) -> Result<(), ChangeError> {
+        check_group(&spec)?;
+        let owner = self.bridge(bridge)?;
+        check_loops(&owner.groups, &spec)?;
+        let id = spec.id;
+        owner.groups.insert_mut(id, Arc::new(Group::new(spec, created)));
+        self.deps.insert(Dep::Group(bridge, id));
+        Ok(())
+    }
+
+    fn delete_group(&mut self, bridge: BridgeId, id: u32) -> Result<(), ChangeError> {
+        let owner = self.bridge(bridge)?;
+        if !owner.groups.remove_mut(&id) {
+            return Ok(());
+        }
+        let used = owner.uses.contains_key(&Uses::Group(id));
+        self.deps.insert(Dep::Group(bridge, id));
+        if used {
+            self.remove_using(bridge, RemoveReason::GroupDelete, |a| *a == Action::Group(id))?;
+        }
+        Ok(())
+    }
+}
+
+fn find_bucket(spec: &GroupSpec, id: u32) -> Result<usize, ChangeError> {
+    let at = spec.buckets.iter().position(|b| b.id == id);
+    at.ok_or(ChangeError::NoBucket { group: spec.id, bucket: id })
+}
+
+/// What can be said about a group by itself (OpenFlow 1.3, 5.6; the rules of OVS where it leaves a choice).
+fn check_group(spec: &GroupSpec) -> Result<(), ChangeError> {
+    let group = spec.id;
+    if group > MAX_GROUP {
+        return Err(ChangeError::BadGroupId(group));
+    }
+    if spec.kind == GroupKind::Indirect && spec.buckets.len() != 1 {
+        return Err(ChangeError::IndirectBuckets { group, buckets: spec.buckets.len() });
+    }
+    if spec.kind != GroupKind::Select && spec.selection != Selection::Default {
+        return Err(ChangeError::SelectionOfOther(group));
+    }
+    let mut seen = HashSet::new();
+    for b in &spec.buckets {
+        let bucket = b.id;
+        if !seen.insert(bucket) {
+            return Err(ChangeError::BucketTwice { group, bucket });
+        }
+        let watches = b.watch_port.is_some() || b.watch_group.is_some();
+        match spec.kind {
+            GroupKind::All | GroupKind::Indirect if watches => {
+                return Err(ChangeError::BucketWatch { group, bucket });
+            }
+            GroupKind::FastFailover if !watches => return Err(ChangeError::NothingWatched { group, bucket }),
+            GroupKind::All | GroupKind::Indirect | GroupKind::FastFailover if b.weight != 0 => {
+                return Err(ChangeError::BucketWeight { group, bucket });
+            }
+            _ => {}
+        }
+        check_bucket(&b.actions)?;
+    }
+    Ok(())
+}
+
+/// The groups that a group leads to: its buckets' actions and those that they watch.
+fn leads_to(spec: &GroupSpec) -> Vec<u32> {
+    let mut to: Vec<u32> = spec.buckets.iter().filter_map(|b| b.watch_group).collect();
+    for bucket in &spec.buckets {
+        any_action(&bucket.actions, &mut |a| {
+            to.extend(if let Action::Group(id) = a { Some(*id) } else { None });
+            false
+        });
+    }
+    to
+}
+
+/// Whether a group, put among the others, would lead to itself.
+fn check_loops(groups: &Groups, spec: &GroupSpec) -> Result<(), ChangeError> {
+    let mut seen = HashSet::new();
+    // Each with the way that led to it: the groups still to be left, the last one first.
+    let mut way: Vec<(u32, Vec<u32>)> = vec![(spec.id, leads_to(spec))];
+    while let Some((_, next)) = way.last_mut() {
+        let Some(id) = next.pop() else {
+            way.pop();
+            continue;
+        };
+        if id == spec.id {
+            let groups = way.iter().map(|(id, _)| *id).chain([id]).collect();
+            return Err(ChangeError::GroupLoop(groups));
+        }
+        if let Some(group) = groups.get(&id)
+            && seen.insert(id)
+        {
+            way.push((id, leads_to(&group.spec)));
+        }
+    }
+    Ok(())
 }

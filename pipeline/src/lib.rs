@@ -36,30 +36,39 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod bridges;
+mod change;
 mod changes;
 mod check;
 mod classifier;
 mod error;
 mod fdb;
-#[allow(dead_code, reason = "parts that only some builds use")]
 mod group;
+mod learn;
 pub mod meter;
-#[allow(dead_code, reason = "parts that only some builds use")]
 mod meters;
-#[allow(dead_code, reason = "parts that only some builds use")]
 mod mirror;
+mod notice;
 mod pipeline;
 mod port;
+mod ports;
 mod rule;
 mod state;
+mod table;
 pub mod testing;
 mod translate;
 
-pub use error::{ChangeError, FlowError};
-pub use fdb::FdbEntry;
-pub use group::ALL_BUCKETS;
-pub use mirror::{MirrorOutput, MirrorSpec};
-pub use pipeline::{BridgeInfo, Config, Pipeline};
-pub use port::{Port, PortKind, PortSpec, PortUpdate, VlanMode, VlanSet};
+pub use bridges::{BridgeInfo, BridgeOptions};
+pub use change::{BucketPlace, Change, GroupChange, MeterChange};
+pub use error::{ChangeError, ErrorClass, FlowError};
+pub use fdb::{FdbEntry, FdbFilter, FdbStats};
+pub use group::{ALL_BUCKETS, GroupEntry};
+pub use learn::LearnStats;
+pub use meters::MeterEntry;
+pub use mirror::{MAX_MIRRORS, MirrorEntry, MirrorOutput, MirrorSpec};
+pub use notice::{FlowRemoved, Notices};
+pub use pipeline::{Config, Pipeline};
+pub use port::{Admission, BondRef, Bonds, Port, PortKind, PortSpec, PortUpdate, PriorityTags, VlanMode, VlanSet};
 pub use rule::{Applied, RemoveReason, RemovedRule, RuleChange, RuleEntry, RuleStats, Select};
 pub use state::FailMode;
+pub use table::{Overflow, TableConfig, TableStats};

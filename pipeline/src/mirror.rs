@@ -1,8 +1,12 @@
 //! Mirrors: copies of chosen packets to a port or a VLAN (ovs-vswitchd.conf.db(5), table Mirror).
 
+use crate::error::FlowError;
 use crate::group::Count;
+use crate::pipeline::Pipeline;
 use crate::port::VlanSet;
+use crate::state::Bridge;
 use flow::OfPort;
+use flow::dp::{BridgeId, Dep};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -44,3 +48,88 @@ pub(crate) struct Mirror {
 
 /// The mirrors of a bridge, in the order in which they were added.
 pub(crate) type Mirrors = Arc<[Arc<Mirror>]>;
+
+/// Most mirrors of a bridge, as in OVS.
+pub const MAX_MIRRORS: usize = 32;
+
+/// A mirror as a dump shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorEntry {
+    /// Its number in [`flow::dp::Effect::Mirror`].
+    pub id: u32,
+    pub spec: MirrorSpec,
+    /// Packets mirrored, and their bytes as received.
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+impl Bridge {
+    /// Whether a port carries nothing but a mirror's copies.
+    #[allow(dead_code, reason = "asked by NORMAL")]
+    pub(crate) fn is_mirror_output(&self, port: OfPort) -> bool {
+        self.mirrors.iter().any(|m| m.spec.output == MirrorOutput::Port(port))
+    }
+}
+
+impl Pipeline {
+    /// Add a mirror.
+    ///
+    /// # Errors
+    /// There is no such bridge or output port; the name is taken; the output VLAN is out of range; there are [`MAX_MIRRORS`].
+    pub fn add_mirror(&self, bridge: BridgeId, spec: MirrorSpec) -> Result<u32, FlowError> {
+        let done = self.run(|batch| {
+            let id = batch.state.next_mirror;
+            batch.state.next_mirror += 1;
+            let owner = batch.state.known(bridge)?;
+            let name = owner.name.to_string();
+            if owner.mirrors.iter().any(|m| m.spec.name == spec.name) {
+                return Err(FlowError::MirrorExists { bridge: name, mirror: spec.name });
+            }
+            if owner.mirrors.len() >= MAX_MIRRORS {
+                return Err(FlowError::TooManyMirrors(name));
+            }
+            match spec.output {
+                MirrorOutput::Port(port) if !owner.ports.contains_key(&port) => {
+                    return Err(FlowError::NoPort { bridge: name, port: port.to_string() });
+                }
+                MirrorOutput::Vlan(vlan) if !(1..4096).contains(&vlan) => return Err(FlowError::BadVlan(vlan)),
+                _ => {}
+            }
+            let new = Arc::new(Mirror { id, spec, count: Count::default() });
+            owner.mirrors = owner.mirrors.iter().cloned().chain([new]).collect();
+            batch.deps.insert(Dep::Ports(bridge));
+            Ok(id)
+        });
+        done.map(|(id, _)| id)
+    }
+
+    /// Remove a mirror.
+    ///
+    /// # Errors
+    /// There is no such bridge or mirror.
+    pub fn remove_mirror(&self, bridge: BridgeId, name: &str) -> Result<(), FlowError> {
+        let done = self.run(|batch| {
+            let owner = batch.state.known(bridge)?;
+            let left: Mirrors = owner.mirrors.iter().filter(|m| m.spec.name != name).cloned().collect();
+            if left.len() == owner.mirrors.len() {
+                return Err(FlowError::NoMirror { bridge: owner.name.to_string(), mirror: name.to_owned() });
+            }
+            owner.mirrors = left;
+            batch.deps.insert(Dep::Ports(bridge));
+            Ok(())
+        });
+        done.map(drop)
+    }
+
+    /// The mirrors of a bridge, in the order in which they were added.
+    #[must_use]
+    pub fn mirrors(&self, bridge: BridgeId) -> Vec<MirrorEntry> {
+        let state = self.state();
+        let Some(owner) = state.bridges.get(&bridge) else { return Vec::new() };
+        let entry = |m: &Arc<Mirror>| {
+            let (packets, bytes) = m.count.read();
+            MirrorEntry { id: m.id, spec: m.spec.clone(), packets, bytes }
+        };
+        owner.mirrors.iter().map(entry).collect()
+    }
+}

@@ -1,7 +1,7 @@
 //! Ports of a bridge, and their VLAN modes.
 
 use flow::dp::BridgeId;
-use flow::{DpPort, OfPort};
+use flow::{DpPort, FlowKey, Mask, OfPort};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -101,6 +101,48 @@ impl VlanMode {
     }
 }
 
+/// Whether packets that leave in no VLAN keep their priority in a tag with VLAN id 0 (OVS: `other_config:priority-tags`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PriorityTags {
+    #[default]
+    Never,
+    /// When the priority is not 0.
+    IfNonzero,
+    /// When the priority is not 0, or the packet came with such a tag and goes out by a port that carries tags.
+    Always,
+}
+
+/// What NORMAL asks about bonds, whose members are ports. The answers may change only together with a call of
+/// [`crate::Pipeline::bonds_changed`].
+pub trait Bonds: Send + Sync + std::fmt::Debug {
+    /// The bond that a port is a member of.
+    fn bond_of(&self, bridge: BridgeId, port: OfPort) -> Option<BondRef>;
+
+    /// Whether a packet to this address may come in by a member.
+    fn admits(&self, bond: u32, member: OfPort, to: [u8; 6]) -> Admission;
+
+    /// The member that a packet of this VLAN goes out by; `None`: none can send. `look` is told the bits that the choice
+    /// depends on.
+    fn member(&self, bond: u32, vlan: u16, key: &FlowKey, look: &mut dyn FnMut(&Mask)) -> Option<OfPort>;
+}
+
+/// A bond as one of its members sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BondRef {
+    pub id: u32,
+    /// The member that stands for the bond: addresses are learned on it, and its VLAN mode is the bond's.
+    pub lead: OfPort,
+}
+
+/// Whether a packet may come in by a member of a bond (OVS: bond_check_admissibility).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Admission {
+    Accept,
+    Drop,
+    /// Not when its source address was learned elsewhere: it has come back.
+    DropIfMoved,
+}
+
 /// What is behind a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PortKind {
@@ -126,6 +168,7 @@ pub struct PortSpec {
     pub dp: DpPort,
     pub kind: PortKind,
     pub vlan: VlanMode,
+    pub priority_tags: PriorityTags,
     /// Whether flooded packets go out here.
     pub flood: bool,
     /// Whether packets can go out at all.
@@ -142,6 +185,7 @@ impl PortSpec {
             dp,
             kind: PortKind::Normal,
             vlan: VlanMode::default(),
+            priority_tags: PriorityTags::default(),
             flood: true,
             up: true,
         }
@@ -166,6 +210,7 @@ pub struct Port {
     /// The other end of a patch port, when the two name each other.
     pub peer: Option<(BridgeId, OfPort)>,
     pub vlan: VlanMode,
+    pub priority_tags: PriorityTags,
     pub flood: bool,
     /// Whether packets can go out: what was said of it, and, for a patch port, whether its peer is there.
     pub up: bool,
@@ -174,13 +219,13 @@ pub struct Port {
 }
 
 /// First datapath number of patch ports; datapath ports have smaller ones.
-#[allow(dead_code, reason = "given out with patch ports")]
 pub(crate) const PATCH_PORTS: u32 = 0x8000_0000;
 
 /// What can be changed of a port; `None` leaves it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortUpdate {
     pub vlan: Option<VlanMode>,
+    pub priority_tags: Option<PriorityTags>,
     pub flood: Option<bool>,
     pub up: Option<bool>,
 }

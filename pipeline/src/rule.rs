@@ -6,9 +6,11 @@ use flow::dp::{BridgeId, Hits, RuleId};
 use flow::rule::{RuleFlags, RuleSpec};
 use flow::{Action, Match, OfPort};
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A rule in a table. Changed by replacing it; the counters stay.
 #[derive(Debug)]
@@ -75,7 +77,7 @@ impl Rule {
     /// Why the rule has to go at `now`, if it has to.
     pub(crate) fn timed_out(&self, now: Time) -> Option<RemoveReason> {
         let over = |since: Time, seconds: u16| seconds != 0 && now.since(since).as_secs() >= u64::from(seconds);
-        if over(self.modified, self.spec.hard_timeout) {
+        if over(self.modified(), self.spec.hard_timeout) {
             Some(RemoveReason::HardTimeout)
         } else if over(self.counters.used(), self.spec.idle_timeout) {
             Some(RemoveReason::IdleTimeout)
@@ -84,20 +86,78 @@ impl Rule {
         }
     }
 
+    /// When it was added, last changed, or last learned anew: the hard timeout runs from here.
+    pub(crate) fn modified(&self) -> Time {
+        self.modified.max(Time(self.counters.refreshed.load(Ordering::Relaxed)))
+    }
+
+    /// When it would go by itself if no packet came any more.
+    pub(crate) fn expires(&self) -> Option<Time> {
+        let after = |since: Time, s: u16| (s != 0).then(|| since.after(Duration::from_secs(u64::from(s))));
+        let (hard, idle) =
+            (after(self.modified(), self.spec.hard_timeout), after(self.counters.used(), self.spec.idle_timeout));
+        hard.into_iter().chain(idle).min()
+    }
+
     pub(crate) fn has_timeout(&self) -> bool {
         self.spec.idle_timeout != 0 || self.spec.hard_timeout != 0
     }
 
     pub(crate) fn sends_to(&self, port: OfPort) -> bool {
-        self.spec.actions.iter().any(|a| match a {
-            Action::Output(to) => *to == port,
+        any_action(&self.spec.actions, &mut |a| match a {
+            Action::Output(to) | Action::Enqueue { port: to, .. } => *to == port,
             Action::Controller { .. } => port == OfPort::CONTROLLER,
             _ => false,
         })
     }
 
+    pub(crate) fn uses(&self, used: &Uses) -> bool {
+        any_action(&self.spec.actions, &mut |a| Uses::of(a).as_ref() == Some(used))
+    }
+
     pub(crate) fn entry(&self, bridge: BridgeId) -> RuleEntry {
         RuleEntry { bridge, id: self.id, spec: self.spec.full(), created: self.created, stats: self.counters.read() }
+    }
+}
+
+/// Whether `wanted` holds for an action of the list or of a list in it.
+pub(crate) fn any_action(actions: &[Action], wanted: &mut impl FnMut(&Action) -> bool) -> bool {
+    let mut found = false;
+    for action in actions {
+        found |= wanted(action)
+            || match action {
+                Action::Clone(inner) | Action::WriteActions(inner) => any_action(inner, wanted),
+                Action::Ct(ct) => any_action(&ct.exec, wanted),
+                _ => false,
+            };
+    }
+    found
+}
+
+/// Something else of the bridge that an action needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Uses {
+    Group(u32),
+    Meter(u32),
+}
+
+impl Uses {
+    fn of(action: &Action) -> Option<Uses> {
+        match action {
+            Action::Group(id) => Some(Uses::Group(*id)),
+            Action::Meter(id) => Some(Uses::Meter(*id)),
+            _ => None,
+        }
+    }
+
+    /// All that actions use, each once.
+    pub(crate) fn all(actions: &[Action]) -> SmallVec<[Uses; 2]> {
+        let mut all = SmallVec::new();
+        any_action(actions, &mut |a| {
+            all.extend(Uses::of(a).filter(|u| !all.contains(u)));
+            false
+        });
+        all
     }
 }
 
@@ -107,11 +167,23 @@ pub(crate) struct Counters {
     packets: AtomicU64,
     bytes: AtomicU64,
     used: AtomicU64,
+    /// When a `learn` action last made the rule again.
+    refreshed: AtomicU64,
 }
 
 impl Counters {
-    pub(crate) fn new(now: Time) -> Counters {
-        Counters { packets: AtomicU64::new(0), bytes: AtomicU64::new(0), used: AtomicU64::new(now.0) }
+    pub(crate) fn new(used: Time) -> Counters {
+        let zero = || AtomicU64::new(0);
+        Counters { packets: zero(), bytes: zero(), used: AtomicU64::new(used.0), refreshed: zero() }
+    }
+
+    /// A `learn` action made the rule again as it is.
+    pub(crate) fn refresh(&self, at: Time) {
+        self.refreshed.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn packets(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add(&self, hits: &Hits) {
@@ -165,8 +237,14 @@ pub struct RuleEntry {
 pub enum RemoveReason {
     IdleTimeout,
     HardTimeout,
-    /// By a delete, or with its bridge.
+    /// By a delete, with its bridge, or with the rule that had learned it (`delete_learned`).
     Delete,
+    /// With a group that it sent to.
+    GroupDelete,
+    /// With a meter that it passed through.
+    MeterDelete,
+    /// To make room in a full table.
+    Eviction,
 }
 
 /// A rule that is gone.
@@ -189,6 +267,8 @@ pub struct Select {
     pub cookie: (u64, u64),
     /// Only rules with an output to this port.
     pub out_port: Option<OfPort>,
+    /// Only rules that send to this group.
+    pub out_group: Option<u32>,
 }
 
 impl Select {
@@ -200,7 +280,9 @@ impl Select {
 
     /// Whether cookie and output port fit; table, match and priority are the caller's.
     pub(crate) fn admits(&self, rule: &Rule) -> bool {
-        (rule.spec.cookie ^ self.cookie.0) & self.cookie.1 == 0 && self.out_port.is_none_or(|p| rule.sends_to(p))
+        (rule.spec.cookie ^ self.cookie.0) & self.cookie.1 == 0
+            && self.out_port.is_none_or(|p| rule.sends_to(p))
+            && self.out_group.is_none_or(|g| rule.uses(&Uses::Group(g)))
     }
 }
 
@@ -219,6 +301,14 @@ pub enum RuleChange {
         cookie: Option<u64>,
         /// Only [`RuleFlags::RESET_COUNTS`] means something.
         flags: RuleFlags,
+    },
+    /// As `Modify`, but when no rule is meant, `rule` is added: OpenFlow 1.0's modify. Table, match, actions and cookie are those of
+    /// `rule`; its timeouts, importance and flags, but for [`RuleFlags::RESET_COUNTS`], count only when it is added.
+    ModifyOrAdd {
+        bridge: BridgeId,
+        rule: RuleSpec,
+        /// Only the rule with exactly this match and priority.
+        strict: bool,
     },
     /// Take out the rules meant.
     Delete { bridge: BridgeId, select: Select },

@@ -1,13 +1,18 @@
 //! The snapshot that translation reads: bridges, ports, tables. Never changed, only replaced.
 
+use crate::bridges::BridgeOptions;
 use crate::classifier::Table;
 use crate::fdb::Fdb;
 use crate::group::Groups;
+use crate::meters::MeterIds;
 use crate::meters::Meters;
 use crate::mirror::Mirrors;
-use crate::port::Ports;
+use crate::port::{Bonds, Ports};
+use crate::rule::Uses;
+use crate::table::Configured;
 use flow::dp::BridgeId;
 use flow::{DpPort, OfPort};
+use rpds::HashTrieMapSync;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -33,13 +38,19 @@ pub(crate) struct Bridge {
     pub(crate) ports: Arc<Ports>,
     /// Always [`TABLES`] of them; `None`: empty.
     pub(crate) tables: Vec<Option<Arc<Table>>>,
-    #[allow(dead_code, reason = "read by translation")]
     pub(crate) groups: Groups,
-    #[allow(dead_code, reason = "read by translation")]
     pub(crate) meters: Meters,
-    #[allow(dead_code, reason = "read by translation")]
     pub(crate) mirrors: Mirrors,
     pub(crate) fdb: Arc<Fdb>,
+    pub(crate) options: BridgeOptions,
+    /// Tables that are not as tables are by default.
+    pub(crate) configured: Arc<BTreeMap<u8, Configured>>,
+    /// How many rules use each group and meter.
+    pub(crate) uses: HashTrieMapSync<Uses, u32>,
+    /// How many `learn` actions with `delete_learned` make rules with each table and cookie.
+    pub(crate) learners: HashTrieMapSync<(u8, u64), u32>,
+    /// Packets that rules matched that are gone.
+    pub(crate) matched: Arc<[AtomicU64; TABLES]>,
     /// Packets that no rule of a table matched.
     pub(crate) misses: Arc<[AtomicU64; TABLES]>,
 }
@@ -60,6 +71,13 @@ pub(crate) struct State {
     pub(crate) epoch: u64,
     pub(crate) bridges: BTreeMap<BridgeId, Arc<Bridge>>,
     pub(crate) owners: Arc<HashMap<DpPort, (BridgeId, OfPort)>>,
+    /// Patch ports by name.
+    pub(crate) patches: Arc<HashMap<String, (BridgeId, OfPort)>>,
+    pub(crate) next_bridge: u32,
+    pub(crate) next_patch: u32,
+    pub(crate) next_mirror: u32,
+    pub(crate) meter_ids: Arc<MeterIds>,
+    pub(crate) bonds: Option<Arc<dyn Bonds>>,
 }
 
 impl State {

@@ -160,7 +160,7 @@ fn reserved_addresses_are_never_kept_and_never_forwarded_by_normal() {
 #[test]
 fn silent_addresses_age_and_the_oldest_makes_room() {
     let clock = Arc::new(VirtualClock::default());
-    let config = Config { fdb_size: 100, fdb_ageing: Duration::from_secs(300) };
+    let config = Config { fdb_size: 100, fdb_ageing: Duration::from_secs(300), ..Config::default() };
     let p = Pipeline::new(clock.clone(), config);
     let bridge = p.add_bridge("br0", FailMode::Standalone).unwrap();
     p.add_port(bridge, PortSpec::new("p1", DpPort(1))).unwrap();

@@ -1,7 +1,7 @@
 //! Errors of the rooms as errors of the API.
 
 use api::{Error, ErrorKind};
-use pipeline::{ChangeError, FlowError};
+use pipeline::{ErrorClass, FlowError};
 
 /// A request that cannot be right.
 #[must_use]
@@ -11,15 +11,11 @@ pub fn invalid(object: impl Into<String>, message: impl std::fmt::Display) -> Er
 
 /// What the pipeline says about `object`.
 pub(super) fn pipeline(object: impl Into<String>, error: &FlowError) -> Error {
-    let kind = match error {
-        FlowError::NoBridge(_) | FlowError::NoPort { .. } => ErrorKind::NotFound,
-        FlowError::BridgeExists(_)
-        | FlowError::PortExists { .. }
-        | FlowError::NumberTaken { .. }
-        | FlowError::PortOwned { .. }
-        | FlowError::Change { error: ChangeError::Overlap { .. }, .. } => ErrorKind::Conflict,
-        FlowError::NumbersExhausted(_) => ErrorKind::Full,
-        FlowError::NumberReserved(_) | FlowError::BadVlan(_) | FlowError::Change { .. } => ErrorKind::Invalid,
+    let kind = match error.class() {
+        ErrorClass::NotFound => ErrorKind::NotFound,
+        ErrorClass::Conflict => ErrorKind::Conflict,
+        ErrorClass::Full => ErrorKind::Full,
+        ErrorClass::Invalid => ErrorKind::Invalid,
     };
     about(kind, object, error)
 }

@@ -19,8 +19,6 @@ mod patch;
 mod reserved;
 mod walk;
 
-#[allow(unused_imports, reason = "for changes of rules")]
-pub(crate) use crate::check::check_actions;
 pub(crate) use action_set::allowed as allowed_in_set;
 pub(crate) use freeze::Recircs;
 pub(crate) use group::slots;
