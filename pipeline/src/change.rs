@@ -9,6 +9,7 @@ use flow::meter::MeterSpec;
 
 /// One change of a batch (OpenFlow: one message of a bundle).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all changes are of rules")]
 pub enum Change {
     Rule(RuleChange),
     Group(GroupChange),

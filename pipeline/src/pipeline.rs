@@ -205,7 +205,8 @@ impl Pipeline {
     /// Forget rules that went a while ago.
     fn sweep(&self, writer: &mut Writer, now: Time) {
         let state = self.state.load();
-        while let Some((_, bridge, rule)) = writer.retired.pop_front_if(|(at, ..)| now.since(*at) >= RETIREMENT) {
+        while writer.retired.front().is_some_and(|(at, ..)| now.since(*at) >= RETIREMENT) {
+            let Some((_, bridge, rule)) = writer.retired.pop_front() else { return };
             self.rules.remove(rule.id);
             if let Some(owner) = state.bridges.get(&bridge) {
                 owner.matched[usize::from(rule.spec.table)].fetch_add(rule.counters.packets(), Ordering::Relaxed);
