@@ -1,7 +1,8 @@
 //! One lookup: the packet, and what of it was looked at.
 
+use super::hash;
 use super::prefix_trie::PrefixTrie;
-use super::prefixes::{Asked, Prefix, Tries};
+use super::prefixes::{Asked, Lens, Prefix, Tries};
 use super::shape::Shape;
 use super::words::{require, word};
 use flow::{FlowKey, Mask, Registers};
@@ -15,11 +16,13 @@ pub(super) struct Lookup<'t> {
     seen: Mask,
     /// Bits seen of source and destination port.
     ports: u32,
+    /// Where hashes start.
+    pub(super) start: u64,
 }
 
 impl<'t> Lookup<'t> {
     pub(super) fn new(key: &'t FlowKey, regs: Registers, tries: &'t Tries) -> Lookup<'t> {
-        Lookup { key, regs, tries, asked: Asked::default(), seen: Mask::ANY, ports: 0 }
+        Lookup { key, regs, tries, asked: Asked::default(), seen: Mask::ANY, ports: 0, start: hash::start() }
     }
 
     /// Look at bits of a word.
@@ -27,6 +30,12 @@ impl<'t> Lookup<'t> {
     pub(super) fn look(&mut self, at: u8, bits: u64) -> u64 {
         require(&mut self.seen, at.into(), bits);
         word(self.key, &self.regs, at.into()) & bits
+    }
+
+    /// Whether what was seen of the addresses so far shows that no rule with these prefixes matches.
+    #[inline]
+    pub(super) fn has_excluded(&self, prefixes: &Lens) -> bool {
+        self.asked.has_excluded(prefixes)
     }
 
     /// Whether the addresses alone show that no rule of this shape matches.

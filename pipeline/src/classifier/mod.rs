@@ -37,7 +37,7 @@ use conjunction::{Softs, is_soft};
 use flow::{FlowKey, Mask, Match, Registers};
 use hash_trie::{HashTrie, push};
 use lookup::Lookup;
-use prefixes::Tries;
+use prefixes::{Lens, Tries};
 pub(crate) use shape::Packed;
 use shape::Shape;
 use std::cmp::Ordering;
@@ -49,12 +49,22 @@ use words::Words;
 pub(crate) struct Table {
     /// Subtables in no order; `None`: free.
     slots: Vec<Option<Arc<Subtable>>>,
-    /// In the order of probing: highest priority in it, slot.
-    order: Vec<(u16, u32)>,
+    /// In the order of probing.
+    order: Vec<Probe>,
     /// The slots by the hash of the shape.
     shapes: HashTrie<u32>,
     tries: Tries,
     len: usize,
+}
+
+/// What is known of a subtable without going there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Probe {
+    /// The highest priority in it.
+    priority: u16,
+    /// Its address prefixes.
+    prefixes: Lens,
+    slot: u32,
 }
 
 impl Table {
@@ -81,11 +91,14 @@ impl Table {
         soft: &mut impl FnMut(&'t Arc<Rule>, &'t Subtable),
     ) -> Option<&'t Arc<Rule>> {
         let mut best: Option<&Arc<Rule>> = None;
-        for (max_priority, slot) in &self.order {
-            if best.is_some_and(|r| r.spec.priority >= *max_priority) {
+        for probe in &self.order {
+            if best.is_some_and(|r| r.spec.priority >= probe.priority) {
                 break;
             }
-            let Some(subtable) = self.subtable(*slot) else { continue };
+            if lookup.has_excluded(&probe.prefixes) {
+                continue;
+            }
+            let Some(subtable) = self.subtable(probe.slot) else { continue };
             if let Some(rule) = subtable.find(lookup)
                 && best.is_none_or(|b| b.spec.priority < rule.spec.priority)
             {
@@ -126,7 +139,7 @@ impl Table {
         let after = subtable.max_priority;
         self.reorder(slot, before, after);
         if put.first {
-            self.tries.insert(&packed.shape, &packed.unpack().key);
+            self.tries.insert(&packed);
         }
         self.len += usize::from(put.old.is_none());
         put.old
@@ -142,12 +155,12 @@ impl Table {
         let (gone, last) = subtable.remove(matching, priority)?;
         let (after, empty) = (subtable.max_priority, subtable.is_empty());
         if empty {
-            self.remove_subtable(slot, before);
+            self.remove_subtable(slot);
         } else {
             self.reorder(slot, before, after);
         }
         if last {
-            self.tries.remove(&matching.shape, &matching.unpack().key);
+            self.tries.remove(matching);
         }
         self.len -= 1;
         Some(gone)
@@ -184,7 +197,7 @@ impl Table {
         let slot = free as u32;
         self.shapes.edit(shape.hash, |leaf| push(leaf, (shape.hash, slot)));
         let at = self.place(0, &shape).unwrap_or_else(|at| at);
-        self.order.insert(at, (0, slot));
+        self.order.insert(at, Probe { priority: 0, prefixes: shape.prefixes, slot });
         let new = Some(Arc::new(Subtable::new(shape)));
         match self.slots.get_mut(free) {
             Some(place) => *place = new,
@@ -193,18 +206,17 @@ impl Table {
         slot
     }
 
-    /// Take a subtable away whose highest priority was `before`.
-    fn remove_subtable(&mut self, slot: u32, before: u16) {
+    fn remove_subtable(&mut self, slot: u32) {
         let Some(gone) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
-        self.order.retain(|entry| *entry != (before, slot));
+        self.order.retain(|probe| probe.slot != slot);
         self.shapes.edit(gone.shape.hash, |leaf| leaf.retain(|(_, s)| *s != slot));
     }
 
     /// Where a subtable is in the order, or would be.
     fn place(&self, priority: u16, shape: &Shape) -> Result<usize, usize> {
-        self.order.binary_search_by(|(p, slot)| {
-            let tie = || self.subtable(*slot).map_or(Ordering::Less, |s| s.shape.rank().cmp(&shape.rank()));
-            priority.cmp(p).then_with(tie)
+        self.order.binary_search_by(|probe| {
+            let tie = || self.subtable(probe.slot).map_or(Ordering::Less, |s| s.shape.rank().cmp(&shape.rank()));
+            priority.cmp(&probe.priority).then_with(tie)
         })
     }
 
@@ -218,7 +230,7 @@ impl Table {
             self.order.remove(at);
         }
         let at = self.place(after, &shape).unwrap_or_else(|at| at);
-        self.order.insert(at, (after, slot));
+        self.order.insert(at, Probe { priority: after, prefixes: shape.prefixes, slot });
     }
 }
 

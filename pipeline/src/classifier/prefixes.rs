@@ -1,7 +1,7 @@
 //! The fields whose prefixes are kept in tries, and what is seen of them in one lookup.
 
 use super::prefix_trie::{PrefixTrie, Walk};
-use super::shape::Shape;
+use super::shape::{Packed, Shape};
 use flow::{FlowKey, Mask};
 use std::sync::Arc;
 
@@ -16,6 +16,9 @@ pub(super) enum Prefix {
 
 /// All of them, by number.
 pub(super) const PREFIXES: [Prefix; 4] = [Prefix::Ipv4Src, Prefix::Ipv4Dst, Prefix::Ipv6Src, Prefix::Ipv6Dst];
+
+/// The length of each of them; 0: none.
+pub(super) type Lens = [u8; PREFIXES.len()];
 
 fn ipv4(key: &FlowKey, which: Prefix) -> u32 {
     if which == Prefix::Ipv4Src { key.ipv4_src.get() } else { key.ipv4_dst.get() }
@@ -70,7 +73,12 @@ pub(super) struct Tries {
 
 impl Tries {
     /// Put in what a match requires.
-    pub(super) fn insert(&mut self, shape: &Shape, key: &FlowKey) {
+    pub(super) fn insert(&mut self, matching: &Packed) {
+        let shape = &*matching.shape;
+        if shape.prefixes == [0; PREFIXES.len()] {
+            return;
+        }
+        let key = &matching.unpack().key;
         for (i, len) in shape.prefixes.into_iter().enumerate().filter(|(_, len)| *len != 0) {
             match PREFIXES[i] {
                 p @ (Prefix::Ipv4Src | Prefix::Ipv4Dst) => Arc::make_mut(&mut self.v4[i]).insert(ipv4(key, p), len),
@@ -80,7 +88,12 @@ impl Tries {
     }
 
     /// Take it out again.
-    pub(super) fn remove(&mut self, shape: &Shape, key: &FlowKey) {
+    pub(super) fn remove(&mut self, matching: &Packed) {
+        let shape = &*matching.shape;
+        if shape.prefixes == [0; PREFIXES.len()] {
+            return;
+        }
+        let key = &matching.unpack().key;
         for (i, len) in shape.prefixes.into_iter().enumerate().filter(|(_, len)| *len != 0) {
             match PREFIXES[i] {
                 p @ (Prefix::Ipv4Src | Prefix::Ipv4Dst) => Arc::make_mut(&mut self.v4[i]).remove(ipv4(key, p), len),
@@ -95,7 +108,7 @@ impl Tries {
 pub(super) struct Asked {
     v4: [Option<Walk<u32>>; 2],
     v6: [Option<Walk<u128>>; 2],
-    seen: [u8; PREFIXES.len()],
+    seen: Lens,
 }
 
 impl Asked {
@@ -110,6 +123,18 @@ impl Asked {
                 self.v6[i - 2].get_or_insert_with(|| tries.v6[i - 2].walk(ipv6(key, p))).excluded_by(len)
             }
         }
+    }
+
+    /// Whether what was seen of the addresses so far shows that no rule with these prefixes matches.
+    #[inline]
+    pub(super) fn has_excluded(&self, lens: &Lens) -> bool {
+        if *lens == [0; PREFIXES.len()] {
+            return false;
+        }
+        let enough = |need: Option<u8>, i: usize| need.is_some_and(|need| need <= self.seen[i]);
+        let v4 = |i: usize| lens[i] != 0 && self.v4[i].as_ref().is_some_and(|w| enough(w.excluded_by(lens[i]), i));
+        let v6 = |i: usize| lens[i] != 0 && self.v6[i - 2].as_ref().is_some_and(|w| enough(w.excluded_by(lens[i]), i));
+        v4(0) || v4(1) || v6(2) || v6(3)
     }
 
     /// Whether the addresses alone show that no rule of this shape matches. Looks at as few of their bits as it can:

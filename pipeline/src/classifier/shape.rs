@@ -1,7 +1,7 @@
 //! The mask that the rules of a subtable share, and in which order its bits are looked at.
 
 use super::hash;
-use super::prefixes::{PREFIXES, Prefix};
+use super::prefixes::{Lens, PREFIXES, Prefix};
 use super::words::{Words, word};
 use flow::{FieldId, FlowKey, Mask, Match, Registers};
 use smallvec::SmallVec;
@@ -100,7 +100,7 @@ pub(super) struct Shape {
     /// At least one.
     pub(super) stages: SmallVec<[Stage; 4]>,
     /// How many leading bits of each of [`PREFIXES`] are required; 0: none, or not a prefix.
-    pub(super) prefixes: [u8; PREFIXES.len()],
+    pub(super) prefixes: Lens,
     /// The bits of layer 4 source and destination port, as one number, and how far down they reach; 0: none.
     pub(super) ports: (u32, u8),
     pub(super) hash: u64,

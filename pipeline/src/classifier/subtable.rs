@@ -64,7 +64,7 @@ impl Subtable {
     #[inline]
     fn reach(&self, lookup: &mut Lookup<'_>) -> Option<u64> {
         let shape = &*self.shape;
-        let mut chain = hash::start();
+        let mut chain = lookup.start;
         for (i, stage) in shape.stages.iter().enumerate() {
             if stage.addresses && lookup.excluded_by_addresses(shape) {
                 return None;
