@@ -144,21 +144,22 @@ impl std::fmt::Display for DpAction {
             DpAction::Recirc(id) => write!(f, "recirc({:#x})", id.0),
             DpAction::Truncate(len) => write!(f, "trunc({len})"),
             DpAction::Drop(reason) => write!(f, "drop({})", reason.name()),
-            DpAction::Clone(list) => {
-                f.write_str("clone(")?;
-                fmt_list(list, f)?;
-                f.write_str(")")
+            DpAction::Clone(list) => write!(f, "clone({})", ActionList(list)),
+            DpAction::Hash(HashSpec { algorithm: HashAlgorithm::L4, basis }) => write!(f, "hash(l4({basis}))"),
+            DpAction::Hash(HashSpec { algorithm: HashAlgorithm::SymmetricL4, basis }) => {
+                write!(f, "hash(sym_l4({basis}))")
+            }
+            DpAction::Sample(sample) => {
+                let percent = f64::from(sample.probability) * 100.0 / f64::from(u32::MAX);
+                write!(f, "sample(sample={percent:.1}%,actions({}))", ActionList(&sample.actions))
+            }
+            DpAction::CheckLen(check) => {
+                let (greater, rest) = (ActionList(&check.greater), ActionList(&check.rest));
+                write!(f, "check_pkt_len(size={},gt({greater}),le({rest}))", check.len)
             }
             other => write!(f, "{}", other.kind()),
         }
     }
-}
-
-fn fmt_list(list: &[DpAction], f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-    for (i, action) in list.iter().enumerate() {
-        write!(f, "{}{action}", if i == 0 { "" } else { "," })?;
-    }
-    Ok(())
 }
 
 /// A list of actions as text.
@@ -167,7 +168,10 @@ pub struct ActionList<'a>(pub &'a [DpAction]);
 
 impl std::fmt::Display for ActionList<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        fmt_list(self.0, f)
+        for (i, action) in self.0.iter().enumerate() {
+            write!(f, "{}{action}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
     }
 }
 
@@ -239,4 +243,25 @@ pub enum PuntReason {
     Controller { max_len: u16, reason: PacketInReason, id: u16 },
     /// A reserved link-local address (01:80:c2:00:00:0x).
     Reserved,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_actions_are_shown_as_dpctl_shows_them() {
+        let list = |port| -> Box<[DpAction]> { [DpAction::PopVlan, DpAction::Output(DpPort(port))].into() };
+        let actions = [
+            DpAction::Hash(HashSpec { algorithm: HashAlgorithm::L4, basis: 7 }),
+            DpAction::Hash(HashSpec { algorithm: HashAlgorithm::SymmetricL4, basis: 0 }),
+            DpAction::Sample(SampleSpec { probability: u32::MAX / 10, actions: list(1) }),
+            DpAction::CheckLen(LenSpec { len: 1500, greater: list(2), rest: [].into() }),
+            DpAction::Clone(list(3)),
+            DpAction::Recirc(RecircId(10)),
+        ];
+        let want = "hash(l4(7)),hash(sym_l4(0)),sample(sample=10.0%,actions(pop_vlan,1)),\
+                    check_pkt_len(size=1500,gt(pop_vlan,2),le()),clone(pop_vlan,3),recirc(0xa)";
+        assert_eq!(ActionList(&actions).to_string(), want);
+    }
 }
