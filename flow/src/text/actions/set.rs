@@ -140,7 +140,7 @@ impl Reader<'_> {
 
     /// One `load` for each run of bits in `mask`, of at most 64 bits, lowest first: the form that OpenFlow 1.4 has.
     fn loads(&mut self, field: &'static TextField, value: u128, mask: u128) -> Result<(), ParseError> {
-        let held = whole(field.id).0;
+        let held = field.def().ones().0;
         let (mut at, mut done) = (0, false);
         while at < 128 && mask >> at != 0 {
             let first = at + (mask >> at).trailing_zeros();

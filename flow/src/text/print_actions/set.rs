@@ -45,7 +45,7 @@ pub(super) fn loads(field: FieldId, value: Value, mask: Value, out: &mut List) {
     let name = oxm(field);
     // Bits that the key has more or fewer of than OVS count as it counts them.
     let all = text.map_or(field.def().bits, |t| t.bits);
-    let ours = whole(field).0 & Value::ones(all).0;
+    let ours = field.def().ones().0 & Value::ones(all).0;
     let mask = mask.0 & Value::ones(all).0;
     let (mut at, value) = (0, value.0 & mask);
     while at < 128 && mask >> at != 0 {

@@ -49,7 +49,9 @@ impl Packet<'_> {
             let wide = if port >= u32::from(flow::OfPort::MAX.0) { port | 0xffff_0000 } else { port };
             return Value(u128::from(wide) >> from.first & Value::ones(from.bits).0);
         }
-        from.read(&self.now.key, &self.regs)
+        let value = from.read(&self.now.key, &self.regs);
+        // `nw_tos` is the DSCP where it is in the traffic class, without the ECN.
+        if from.field == FieldId::IpTos { Value(value.0 & 0xfc >> from.first) } else { value }
     }
 
     fn look_tag(&mut self, i: usize, want: &VlanTag) {

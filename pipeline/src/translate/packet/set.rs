@@ -28,7 +28,10 @@ impl Packet<'_> {
     /// Change bits of a field, if the packet has it. Whether it has.
     pub(in crate::translate) fn set(&mut self, field: FieldId, value: Value, mask: Value) -> bool {
         let def = field.def();
-        let (mut mask, value) = (mask.0 & def.ones().0, value.0 & mask.0);
+        // `nw_tos` is the DSCP where it is in the traffic class: the ECN is not its to change.
+        let changeable = if field == FieldId::IpTos { 0xfc } else { def.ones().0 };
+        let mut mask = mask.0 & changeable;
+        let value = value.0 & mask;
         match field {
             FieldId::VlanTci => {
                 self.set_tci(value as u16, mask as u16);

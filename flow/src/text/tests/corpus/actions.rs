@@ -63,7 +63,7 @@ pub(super) const ACTIONS: &[(&str, &str)] = &[
     ),
     (
         "ip",
-        "set_field:10.0.0.1->ip_src set_field:10.0.0.1->nw_dst set_field:10.0.0.1/8->nw_src set_field:1.2.3.4/255.0.0.255->ip_dst set_field:5->nw_ttl set_field:4->nw_tos set_field:1->ip_dscp set_field:1->nw_ecn set_field:1->ip_ecn load:0x0a000001->NXM_OF_IP_SRC[] load:5->NXM_NX_IP_TTL[] load:5->nw_ttl[0..3] load:4->NXM_OF_IP_TOS[] load:1->OXM_OF_IP_DSCP[] load:1->NXM_NX_IP_ECN[0] ! set_field:5->nw_tos set_field:64->ip_dscp set_field:4->nw_ecn set_field:4/4->nw_tos set_field:6->nw_proto set_field:::1->ipv6_dst set_field:80->tp_dst set_field:first->nw_frag load:6->NXM_OF_IP_PROTO[]",
+        "set_field:10.0.0.1->ip_src set_field:10.0.0.1->nw_dst set_field:10.0.0.1/8->nw_src set_field:1.2.3.4/255.0.0.255->ip_dst set_field:5->nw_ttl set_field:4->nw_tos set_field:1->ip_dscp set_field:1->nw_ecn set_field:1->ip_ecn load:0x0a000001->NXM_OF_IP_SRC[] load:5->NXM_NX_IP_TTL[] load:5->nw_ttl[0..3] load:4->NXM_OF_IP_TOS[] load:3->NXM_OF_IP_TOS[2..7] load:3->nw_tos[0..7] load:1->nw_tos[2] load:3->nw_tos[0..1] load:1->OXM_OF_IP_DSCP[] load:1->NXM_NX_IP_ECN[0] ! set_field:5->nw_tos set_field:64->ip_dscp set_field:4->nw_ecn set_field:4/4->nw_tos set_field:6->nw_proto set_field:::1->ipv6_dst set_field:80->tp_dst set_field:first->nw_frag load:6->NXM_OF_IP_PROTO[]",
     ),
     (
         "ipv6",
