@@ -52,6 +52,13 @@ pub(super) fn normalise(m: &mut Match, notes: &mut Vec<Note>) -> Result<(), Pars
         ));
     }
 
+    // Of packets, these say the same as all bits do; and so does their text.
+    match (m.key.nw_frag, m.mask.0.nw_frag) {
+        (0, frag::ANY) => m.set_exact(FieldId::IpFrag, Value(0)),
+        (frag::LATER, frag::LATER) => m.set_exact(FieldId::IpFrag, Value::from(frag::ANY | frag::LATER)),
+        _ => {}
+    }
+
     let mut keep = |id: FieldId, name: &'static str, ok: bool, needs: &'static str| {
         if !ok && m.get(id).1 != Value(0) {
             m.set(id, Value(0), Value(0));

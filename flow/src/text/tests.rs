@@ -1,5 +1,6 @@
 //! Text against ovs-ofctl, and against itself.
 
 mod corpus;
+mod matches;
 mod oracle;
 mod properties;
