@@ -56,6 +56,7 @@ mod rule;
 mod state;
 mod table;
 pub mod testing;
+pub mod trace;
 mod translate;
 
 pub use bridges::{BridgeInfo, BridgeOptions};

@@ -99,7 +99,7 @@ impl Pipeline {
         &self.meters
     }
 
-    fn env(&self) -> translate::Env<'_> {
+    pub(crate) fn env(&self) -> translate::Env<'_> {
         translate::Env { recircs: &self.recircs, changes: &self.changes }
     }
 

@@ -9,9 +9,11 @@ mod actions;
 mod drops;
 mod hash;
 mod meter;
+mod print;
 mod slowpath;
 
 pub use actions::*;
 pub use drops::*;
 pub use meter::*;
+pub use print::OvsActions;
 pub use slowpath::*;

@@ -2,6 +2,7 @@
 
 use super::walk::List;
 use super::{Place, Walk};
+use crate::trace::TraceStep;
 use flow::{Action, OfPort};
 use smallvec::SmallVec;
 
@@ -70,12 +71,20 @@ pub(super) fn in_order<'a>(set: impl Iterator<Item = &'a Action>) -> Chosen<'a> 
 impl<'a> Walk<'a> {
     pub(super) fn clear_actions(&mut self) {
         self.action_set.clear();
+        self.detail(|_| "action set is empty".to_owned());
         self.packet.regs.actset_output = u32::from(OfPort::UNSET.0).into();
     }
 
     pub(super) fn write_actions(&mut self, list: &'a [Action]) {
         self.action_set.extend(list);
         self.note_output();
+        self.detail(|w| match in_order(w.action_set.iter().copied()) {
+            list if list.is_empty() => "action set is empty".to_owned(),
+            list => {
+                let list: Vec<Action> = list.into_iter().cloned().collect();
+                format!("action set is: {}", flow::text::format_actions(&list))
+            }
+        });
     }
 
     /// `actset_output` is where the action set would send to: no port when it has a group.
@@ -99,7 +108,11 @@ impl<'a> Walk<'a> {
         if self.goes_on() && !self.action_set.is_empty() {
             let set = std::mem::take(&mut self.action_set);
             let list = in_order(set.iter().copied());
-            self.execute_set(&list, Place::ActionSet, true);
+            if !list.is_empty() {
+                let within = self.enter(|_| TraceStep::ActionSet);
+                self.execute_set(&list, Place::ActionSet, true);
+                self.leave(within);
+            }
         }
         self.finish_freezing();
     }

@@ -3,6 +3,7 @@
 use super::Walk;
 use super::walk::List;
 use crate::rule::Rule;
+use crate::trace::TraceStep;
 use flow::action::{Controller, PacketInReason, SubField};
 use flow::dp::{Dep, DpAction, DropReason, MeterId, PuntReason};
 use flow::field::Prereq;
@@ -53,11 +54,12 @@ impl<'a> Walk<'a> {
                     self.error = Some(DropReason::ResubmitLimit);
                 }
             }
-            Action::Pop(to) => {
-                if let Some(value) = self.stack.pop() {
+            Action::Pop(to) => match self.stack.pop() {
+                Some(value) => {
                     self.packet.write(to, value);
                 }
-            }
+                None => self.note(|_| TraceStep::Error("stack underflow".to_owned())),
+            },
             Action::Resubmit { port, table, ct: false } => self.resubmit(*port, table.unwrap_or(self.table), last),
             Action::Resubmit { port, table, ct: true } => self.resubmit_ct(*port, table.unwrap_or(self.table), last),
             Action::Clone(list) => self.clone(list, last),
@@ -94,6 +96,15 @@ impl<'a> Walk<'a> {
             // Looked at here, so that what matches the copy later does not depend on where it is from.
             let value = self.packet.read(from);
             self.packet.write(to, value);
+            self.detail(|w| {
+                let now = to.read(w.packet.key(), &w.packet.regs).0;
+                if *to == SubField::whole(to.field) {
+                    let text = flow::text::field_value(to.field, Value(now), to.field.def().ones());
+                    format!("{}[] is now {text}", to.field)
+                } else {
+                    format!("{}[{}..{}] is now {now:#x}", to.field, to.first, to.first + to.bits - 1)
+                }
+            });
         }
     }
 

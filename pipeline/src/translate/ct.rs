@@ -32,11 +32,17 @@ impl<'a> Walk<'a> {
             nat: ct.nat,
         })));
         if let Some(table) = ct.table {
-            self.recirculate(table, Vec::new(), Some(true));
+            self.recirculate(table, Vec::new(), Some(true), None);
+            self.detail(|_| {
+                format!(
+                    "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table {table}."
+                )
+            });
         }
         // What tracking tells is for the copy that comes back only.
         self.packet.clear_tracking();
         self.tracked = Some(false);
+        self.detail(|_| "Sets the packet to an untracked state, and clears all the conntrack fields.".to_owned());
     }
 
     /// What an action inside `exec` sets.

@@ -10,6 +10,7 @@
 
 use super::walk::List;
 use super::{Place, Walk};
+use crate::trace::TraceStep;
 use flow::dp::{BridgeId, Dep, DpAction, HashSpec, RecircId};
 use flow::{Action, FieldId, OfPort, Registers, Value};
 use parking_lot::RwLock;
@@ -156,12 +157,18 @@ impl<'a> Walk<'a> {
         self.push(DpAction::Hash(spec));
         // What comes after the copy has no hash.
         let hashed = std::mem::replace(&mut self.hashed, true);
-        self.recirculate(0, rest, self.tracked);
+        self.recirculate(0, rest, self.tracked, Some(spec));
         self.hashed = hashed;
     }
 
     /// Let the packet, or a copy when something comes after, look up in `table` when it comes back, or do `rest`.
-    pub(super) fn recirculate(&mut self, table: u8, rest: Vec<(u8, Vec<Action>)>, tracked: Option<bool>) {
+    pub(super) fn recirculate(
+        &mut self,
+        table: u8,
+        rest: Vec<(u8, Vec<Action>)>,
+        tracked: Option<bool>,
+        hash: Option<HashSpec>,
+    ) {
         let frozen = Frozen {
             bridge: self.bridge.id,
             table,
@@ -182,7 +189,7 @@ impl<'a> Walk<'a> {
         self.depend(Dep::Recirc(id));
         self.push(DpAction::Recirc(id));
         self.forwarded = true;
-        self.resumes.push(id);
+        self.note_return(id, hash, hash.is_none());
     }
 
     /// Go on as a frozen state says.
@@ -200,6 +207,12 @@ impl<'a> Walk<'a> {
         self.action_set = from.action_set.iter().collect();
         self.place = from.place;
         self.table = from.table;
+        let within = self.enter(|_| TraceStep::Thaw("thaw".to_owned()));
+        self.note(|_| TraceStep::Thaw(format!("Resuming from table {}", from.table)));
+        for (_, list) in &from.rest {
+            self.note(|_| TraceStep::Thaw(format!("Restoring actions: {}", flow::text::format_actions(list))));
+        }
+        self.leave(within);
         if from.rest.is_empty() {
             self.tables(from.table, None, true);
         }

@@ -5,6 +5,7 @@ use super::freeze::Freezing;
 use super::hash::{Hash, look_fields};
 use super::{Place, Walk};
 use crate::group::{ALL_BUCKETS, Group};
+use crate::trace::TraceStep;
 use flow::action::HashFields;
 use flow::dp::{Dep, DropReason, Effect, HashAlgorithm, HashSpec};
 use flow::group::{Bucket, GroupKind, Selection};
@@ -106,6 +107,7 @@ impl<'a> Walk<'a> {
         match bucket {
             Some(bucket) => {
                 self.effects.push(Effect::Bucket { bridge: self.bridge.id, group, bucket: bucket.id });
+                self.detail(|_| format!("using bucket {}", bucket.id));
                 self.bucket(bucket, last);
             }
             None if self.freezing.is_none() => self.explain(DropReason::NoLiveBucket),
@@ -116,12 +118,14 @@ impl<'a> Walk<'a> {
     /// Execute a bucket on a copy: neither its changes nor its end go beyond it.
     fn bucket(&mut self, bucket: &'a Bucket, last: bool) {
         let list = in_order(bucket.actions.iter());
+        let within = self.enter(|_| TraceStep::Bucket(bucket.id));
         self.nest(true, |w| {
             w.scoped(|w| {
                 w.execute_set(&list, Place::Bucket, last);
                 w.finish_freezing();
             });
         });
+        self.leave(within);
         self.exit = false;
     }
 
@@ -129,6 +133,7 @@ impl<'a> Walk<'a> {
         let buckets = &group.spec.buckets;
         match way(group) {
             Way::Datapath(spec) if !self.hashed => {
+                self.detail(|_| "selection method in use: dp_hash, recirculating".to_owned());
                 self.freeze(Freezing::Hash(spec));
                 None
             }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 impl<'a> Walk<'a> {
     pub(super) fn learn(&mut self, learn: &Learn) {
         let rule = self.learned_rule(learn);
+        self.detail(|_| written(&rule));
         let room = learn.limit == 0 || self.has_room(learn, &rule);
         if let Some(to) = &learn.result {
             self.packet.write(to, Value::from(u8::from(room)));
@@ -18,6 +19,8 @@ impl<'a> Walk<'a> {
             let owner = self.rule.filter(|_| learn.delete_learned).map(|r| r.id);
             let learned = LearnedRule { bridge: self.bridge.id, rule, owner, limit: learn.limit };
             self.effects.push(Effect::Learn(Arc::new(learned)));
+        } else {
+            self.detail(|_| "Limit exceeded, learn failed".to_owned());
         }
     }
 
@@ -75,4 +78,26 @@ impl<'a> Walk<'a> {
         let all = Match::default();
         table.within(&all).filter(|r| r.spec.cookie == learn.cookie).take(limit).count() < limit
     }
+}
+
+/// A learned rule as ofproto/trace writes it.
+fn written(rule: &RuleSpec) -> String {
+    let mut out = format!("table={}", rule.table);
+    let matching = flow::text::format_match(&rule.matching, flow::rule::DEFAULT_PRIORITY);
+    if !matching.is_empty() {
+        out = format!("{out} {matching}");
+    }
+    out = format!("{out} priority={}", rule.priority);
+    if rule.cookie != 0 {
+        out = format!("{out} cookie={:#x}", rule.cookie);
+    }
+    for (name, seconds) in [("idle", rule.idle_timeout), ("hard", rule.hard_timeout)] {
+        if seconds != 0 {
+            out = format!("{out} {name}={seconds}");
+        }
+    }
+    if rule.flags.contains(RuleFlags::SEND_FLOW_REM) {
+        out.push_str(" send_flow_rem");
+    }
+    format!("{out} actions={}", flow::text::format_actions(&rule.actions))
 }

@@ -16,21 +16,24 @@ mod normal;
 mod output;
 mod packet;
 mod patch;
+mod record;
 mod reserved;
 mod walk;
 
 pub(crate) use action_set::allowed as allowed_in_set;
 pub(crate) use freeze::Recircs;
 pub(crate) use group::slots;
+pub(crate) use record::trace;
 
 use crate::changes::Changes;
 use crate::rule::Rule;
 use crate::state::{Bridge, State};
 use flow::action::Action;
-use flow::dp::{Actions, Cacheable, Dep, DepSet, DpAction, DropReason, Effect, RecircId, Resume, Translation};
+use flow::dp::{Actions, Cacheable, Dep, DepSet, DpAction, DropReason, Effect, Resume, Translation};
 use flow::{DpPort, FlowKey, OfPort, Value};
 use freeze::Freezing;
 use packet::Packet;
+use record::Recorder;
 use smallvec::SmallVec;
 
 /// What translation shares with others beside the snapshot.
@@ -51,8 +54,7 @@ pub(crate) fn translate(env: Env<'_>, state: &State, at: &Resume, key: &FlowKey)
     };
     if at.recirc_id.0 == 0 {
         let mut walk = Walk::new(env, state, bridge, Packet::new(key, in_port.0), deps);
-        walk.tables(0, None, true);
-        walk.end();
+        walk.start();
         return walk.finish(key);
     }
     let frozen = env.recircs.get(at.recirc_id);
@@ -120,8 +122,8 @@ struct Walk<'a> {
     /// The packet has to come back, with what is in `frames` left to do.
     freezing: Option<Freezing>,
     frames: Vec<(u8, Vec<Action>)>,
-    /// Where it comes back.
-    resumes: SmallVec<[RecircId; 2]>,
+    /// Writes down what happens, when somebody asked.
+    trace: Option<Box<Recorder>>,
 }
 
 /// What sort of list is being executed: it is told to controllers.
@@ -161,10 +163,16 @@ impl<'a> Walk<'a> {
             hashed: false,
             freezing: None,
             frames: Vec::new(),
-            resumes: SmallVec::new(),
+            trace: None,
         };
         walk.packet.regs.actset_output = u32::from(OfPort::UNSET.0).into();
         walk
+    }
+
+    /// All that happens to a packet that comes in.
+    fn start(&mut self) {
+        self.tables(0, None, true);
+        self.end();
     }
 
     /// An action that does something, on the packet as it is now.
@@ -180,6 +188,7 @@ impl<'a> Walk<'a> {
     }
 
     fn explain(&mut self, reason: DropReason) {
+        self.note_reason(reason);
         self.reason.get_or_insert(reason);
     }
 

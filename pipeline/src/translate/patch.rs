@@ -1,6 +1,7 @@
 //! Patch ports: the packet goes on in another bridge, as if it had come in there.
 
 use super::{Place, Walk};
+use crate::trace::TraceStep;
 use flow::dp::{BridgeId, Dep, DropReason};
 use flow::{OfPort, Registers};
 
@@ -19,6 +20,7 @@ impl<'a> Walk<'a> {
         let (stack, set) = (std::mem::take(&mut self.stack), std::mem::take(&mut self.action_set));
         let tracked = self.tracked;
         (self.bridge, self.table, self.place) = (peer, 0, Place::Rule);
+        let within = self.enter(|w| TraceStep::Bridge(w.bridge.name.to_string()));
         self.nest(true, |w| {
             w.scoped(|w| {
                 w.packet.set_in_port(port.0);
@@ -33,6 +35,7 @@ impl<'a> Walk<'a> {
         (self.bridge, self.table, self.rule, self.place) = (home, table, rule, place);
         (self.stack, self.action_set) = (stack, set);
         self.tracked = tracked;
+        self.leave(within);
         self.exit = false;
         // What goes wrong there is not the concern of this bridge.
         if let Some(error) = self.error.take() {

@@ -2,6 +2,7 @@
 
 use super::{Place, Walk};
 use crate::rule::Rule;
+use crate::trace::TraceStep;
 use flow::dp::{Dep, DropReason, Effect};
 use flow::field::Prereq;
 use flow::{Action, FieldId, FlowKey, Mask, OfPort};
@@ -49,12 +50,13 @@ impl<'a> List<'a, '_> {
 impl<'a> Walk<'a> {
     /// Look up in a table, execute the rule, go on where it says. `in_port` is for the first lookup only.
     pub(super) fn tables(&mut self, first: u8, in_port: Option<OfPort>, last: bool) {
-        let (table, rule) = (self.table, self.rule);
+        let (table, rule, within) = (self.table, self.rule, self.within());
         self.table = first;
         if let Some(found) = self.lookup(first, in_port) {
             self.follow(found, last);
         }
         (self.table, self.rule) = (table, rule);
+        self.leave(within);
     }
 
     /// Execute a rule, look up where it says, and so on.
@@ -109,17 +111,27 @@ impl<'a> Walk<'a> {
             Some(rule) => Effect::Rule(rule.id),
             None => Effect::TableMiss(self.bridge.id, table),
         });
-        rule.map(|r| &**r)
+        let rule = rule.map(|r| &**r);
+        if self.trace.is_some() {
+            self.note_table(table, rule);
+        }
+        rule
     }
 
     /// Execute a list; the table to go on with, if it says so. `last`: nothing comes after it.
     pub(super) fn run(&mut self, list: List<'a, '_>, last: bool) -> Option<u8> {
+        if self.trace.is_some() && list.len() == 0 {
+            self.note(|_| TraceStep::Action("drop".to_owned()));
+        }
         let mut i = 0;
         while let Some(action) = list.get(i) {
             if !self.goes_on() {
                 break;
             }
             i += 1;
+            if self.trace.is_some() {
+                self.note_action(action);
+            }
             if let Action::GotoTable(to) = action {
                 return Some(*to);
             }
@@ -149,6 +161,7 @@ impl<'a> Walk<'a> {
         self.resubmits += 1;
         if self.resubmits > MAX_RESUBMITS {
             self.error = Some(DropReason::ResubmitLimit);
+            self.note(|_| TraceStep::Error(format!("over {MAX_RESUBMITS} resubmit actions")));
         }
         self.error.is_none()
     }
@@ -157,6 +170,7 @@ impl<'a> Walk<'a> {
     pub(super) fn nest(&mut self, deeper: bool, inner: impl FnOnce(&mut Self)) {
         if self.nested >= MAX_NESTED || self.depth >= MAX_DEPTH {
             self.error = Some(DropReason::ResubmitLimit);
+            self.note(|_| TraceStep::Error(format!("over max translation depth {MAX_DEPTH}")));
             return;
         }
         self.nested += 1;
