@@ -1,5 +1,6 @@
 //! Mirrors: copies of chosen packets to a port or a VLAN (ovs-vswitchd.conf.db(5), table Mirror).
 
+use crate::apply::Batch;
 use crate::error::FlowError;
 use crate::group::Count;
 use crate::pipeline::Pipeline;
@@ -65,9 +66,17 @@ pub struct MirrorEntry {
 
 impl Bridge {
     /// Whether a port carries nothing but a mirror's copies.
-    #[allow(dead_code, reason = "asked by NORMAL")]
     pub(crate) fn is_mirror_output(&self, port: OfPort) -> bool {
         self.mirrors.iter().any(|m| m.spec.output == MirrorOutput::Port(port))
+    }
+}
+
+impl Batch {
+    /// Flows that meet no mirror do not depend on mirrors: each port's flows are looked at again.
+    fn mirrors_changed(&mut self, bridge: BridgeId) {
+        let ports = self.state.bridges.get(&bridge).map(|b| b.ports.values()).into_iter().flatten();
+        self.deps.extend(ports.map(|p| Dep::PortOwner(p.dp)));
+        self.deps.insert(Dep::Ports(bridge));
     }
 }
 
@@ -97,7 +106,7 @@ impl Pipeline {
             }
             let new = Arc::new(Mirror { id, spec, count: Count::default() });
             owner.mirrors = owner.mirrors.iter().cloned().chain([new]).collect();
-            batch.deps.insert(Dep::Ports(bridge));
+            batch.mirrors_changed(bridge);
             Ok(id)
         });
         done.map(|(id, _)| id)
@@ -115,7 +124,7 @@ impl Pipeline {
                 return Err(FlowError::NoMirror { bridge: owner.name.to_string(), mirror: name.to_owned() });
             }
             owner.mirrors = left;
-            batch.deps.insert(Dep::Ports(bridge));
+            batch.mirrors_changed(bridge);
             Ok(())
         });
         done.map(drop)

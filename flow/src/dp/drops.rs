@@ -31,6 +31,10 @@ drop_reasons! {
     SamePort = "same_port",
     /// NORMAL or flood found no port to send to.
     NoFloodPort = "no_flood_port",
+    /// Came in, or would go out, by a port that carries a mirror's copies only.
+    MirrorPort = "mirror_port",
+    /// NORMAL: not by this member of a bond, or looped back over it.
+    BondRefused = "bond_refused",
     /// VLAN not allowed on the input port.
     VlanViolation = "vlan_violation",
     /// A tag to add, and no place: the frame carries the most tags that are handled already.

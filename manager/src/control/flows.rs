@@ -121,6 +121,7 @@ impl Control {
             strict: filter.priority,
             cookie: (filter.cookie, filter.cookie_mask),
             out_port: filter.out_port,
+            out_group: None,
         })
     }
 }

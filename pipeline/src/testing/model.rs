@@ -215,7 +215,14 @@ impl Run<'_> {
             };
             if wanted && to.up && to.number != from.number {
                 let kept = self.key.vlans;
-                match (self.key.vlans[0].is_present(), to.vlan.tags(vlan)) {
+                let access = matches!(to.vlan, VlanMode::Access(_));
+                if access && known.is_none() && self.key.vlans[1].vid() != 0 {
+                    continue;
+                }
+                // A priority stays where tags go.
+                let native = matches!(&to.vlan, VlanMode::NativeUntagged { native: 0, .. });
+                let keeps = vlan == 0 && !access && !native && self.key.vlans[0].tci.get() & 0xe000 != 0;
+                match (self.key.vlans[0].is_present(), to.vlan.tags(vlan) || keeps) {
                     (true, false) => self.key.vlans = [self.key.vlans[1], VlanTag::default()],
                     (false, true) => self.mod_vlan(vlan, 0xfff),
                     (true, true) => self.tag(vlan, 0xfff),

@@ -38,6 +38,8 @@ pub(crate) struct Frozen {
     /// Whether the packet has a hash.
     pub(super) hashed: bool,
     pub(super) place: Place,
+    /// Mirrors that the packet was sent to.
+    pub(super) mirrored: u32,
 }
 
 #[derive(Debug)]
@@ -181,6 +183,7 @@ impl<'a> Walk<'a> {
             tracked,
             hashed: self.hashed,
             place: self.place,
+            mirrored: self.mirrored,
         };
         let (id, gone) = self.env.recircs.intern(frozen);
         if !gone.is_empty() {
@@ -206,6 +209,7 @@ impl<'a> Walk<'a> {
         self.stack = from.stack.clone();
         self.action_set = from.action_set.iter().collect();
         self.place = from.place;
+        self.mirrored = from.mirrored;
         self.table = from.table;
         let within = self.enter(|_| TraceStep::Thaw("thaw".to_owned()));
         self.note(|_| TraceStep::Thaw(format!("Resuming from table {}", from.table)));

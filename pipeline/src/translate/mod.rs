@@ -7,10 +7,12 @@ mod action_set;
 mod actions;
 mod bundle;
 mod ct;
+mod flood;
 mod freeze;
 mod group;
 mod hash;
 mod learn;
+mod mirrors;
 mod nest;
 mod normal;
 mod output;
@@ -124,6 +126,10 @@ struct Walk<'a> {
     frames: Vec<(u8, Vec<Action>)>,
     /// Writes down what happens, when somebody asked.
     trace: Option<Box<Recorder>>,
+    /// Mirrors that the packet was sent to, by their places in the bridge.
+    mirrored: u32,
+    /// Most bytes of the copy that is being sent to a mirror; 0: all.
+    snaplen: u16,
 }
 
 /// What sort of list is being executed: it is told to controllers.
@@ -164,6 +170,8 @@ impl<'a> Walk<'a> {
             freezing: None,
             frames: Vec::new(),
             trace: None,
+            mirrored: 0,
+            snaplen: 0,
         };
         walk.packet.regs.actset_output = u32::from(OfPort::UNSET.0).into();
         walk
@@ -171,6 +179,11 @@ impl<'a> Walk<'a> {
 
     /// All that happens to a packet that comes in.
     fn start(&mut self) {
+        if self.bridge.is_mirror_output(self.in_port()) {
+            self.depend(Dep::Ports(self.bridge.id));
+            return self.explain(DropReason::MirrorPort);
+        }
+        self.mirror_in();
         self.tables(0, None, true);
         self.end();
     }

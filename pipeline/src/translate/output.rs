@@ -60,8 +60,13 @@ impl<'a> Walk<'a> {
         if let Some(peer) = port.peer {
             return self.patch(peer, last);
         }
+        if self.snaplen != 0 {
+            self.packet.commit(&mut self.actions);
+            self.actions.push(DpAction::Truncate(self.snaplen));
+        }
         self.emit(DpAction::Output(port.dp));
         self.forwarded = true;
+        self.mirror_out(port);
     }
 
     /// Send to the port whose number is in these bits.

@@ -18,7 +18,10 @@ impl<'a> Walk<'a> {
         }
         let (home, table, rule, place) = (self.bridge, self.table, self.rule, self.place);
         let (stack, set) = (std::mem::take(&mut self.stack), std::mem::take(&mut self.action_set));
-        let tracked = self.tracked;
+        let (tracked, mirrored) = (self.tracked, self.mirrored);
+        if home.id != bridge {
+            self.mirrored = 0;
+        }
         (self.bridge, self.table, self.place) = (peer, 0, Place::Rule);
         let within = self.enter(|w| TraceStep::Bridge(w.bridge.name.to_string()));
         self.nest(true, |w| {
@@ -36,6 +39,9 @@ impl<'a> Walk<'a> {
         (self.stack, self.action_set) = (stack, set);
         self.tracked = tracked;
         self.leave(within);
+        if home.id != bridge {
+            self.mirrored = mirrored;
+        }
         self.exit = false;
         // What goes wrong there is not the concern of this bridge.
         if let Some(error) = self.error.take() {

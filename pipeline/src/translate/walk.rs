@@ -137,6 +137,9 @@ impl<'a> Walk<'a> {
             }
             let rest = list.from(i);
             let last = last && rest.len() == 0 && self.action_set.is_empty();
+            if self.mirrored != 0 {
+                self.mirror_again(action);
+            }
             if !self.execute(action, rest, last) {
                 break;
             }
