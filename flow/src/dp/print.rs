@@ -11,23 +11,43 @@ use std::fmt::{self, Display, Write};
 #[derive(Clone, Copy, Debug)]
 pub struct OvsActions<'a>(pub &'a [DpAction]);
 
+impl<'a> OvsActions<'a> {
+    /// For packets of this ethertype: it decides the name of what both versions of IP have. Without it, IPv4.
+    #[must_use]
+    pub fn of(self, eth_type: u16) -> impl Display + use<'a> {
+        Typed { list: self.0, ipv6: eth_type == 0x86dd }
+    }
+}
+
 impl Display for OvsActions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.0;
+        Typed { list: self.0, ipv6: false }.fmt(f)
+    }
+}
+
+/// Actions for one version of IP.
+struct Typed<'a> {
+    list: &'a [DpAction],
+    ipv6: bool,
+}
+
+impl Display for Typed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut rest, ipv6) = (self.list, self.ipv6);
         if rest.is_empty() {
             return f.write_str("drop");
         }
         while let Some((first, after)) = rest.split_first() {
             let DpAction::Set { field, .. } = first else {
-                one(first, f)?;
+                one(first, ipv6, f)?;
                 rest = after;
                 if !rest.is_empty() {
                     f.write_char(',')?;
                 }
                 continue;
             };
-            let header = header(*field);
-            let same = |a: &DpAction| matches!(a, DpAction::Set { field, .. } if self::header(*field) == header);
+            let header = header(*field, ipv6);
+            let same = |a: &DpAction| matches!(a, DpAction::Set { field, .. } if self::header(*field, ipv6) == header);
             let n = rest.iter().take_while(|a| same(a)).count();
             set(header, &rest[..n], f)?;
             rest = &rest[n..];
@@ -40,14 +60,15 @@ impl Display for OvsActions<'_> {
 }
 
 /// The header that a field is in, by OVS's name for its key.
-fn header(field: FieldId) -> &'static str {
+fn header(field: FieldId, ipv6: bool) -> &'static str {
     use FieldId as F;
     match field {
         F::EthSrc | F::EthDst => "eth",
         F::VlanVid | F::VlanPcp | F::VlanTci => "vlan",
         F::Ipv4Src | F::Ipv4Dst => "ipv4",
         F::Ipv6Src | F::Ipv6Dst | F::Ipv6Label => "ipv6",
-        F::IpTos | F::IpDscp | F::IpEcn | F::IpTtl => "ip",
+        F::IpTos | F::IpDscp | F::IpEcn | F::IpTtl if ipv6 => "ipv6",
+        F::IpTos | F::IpDscp | F::IpEcn | F::IpTtl => "ipv4",
         F::ArpSpa | F::ArpTpa | F::ArpSha | F::ArpTha | F::ArpOp => "arp",
         F::TcpSrc | F::TcpDst | F::TcpFlags => "tcp",
         F::UdpSrc | F::UdpDst => "udp",
@@ -89,7 +110,12 @@ fn member(field: FieldId) -> &'static str {
 fn set(header: &str, sets: &[DpAction], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (i, action) in sets.iter().enumerate() {
         let DpAction::Set { field, value, mask } = action else { continue };
-        let (name, text) = (member(*field), set_value(*field, *value, *mask));
+        let name = match (header, member(*field)) {
+            ("ipv6", "ttl") => "hlimit",
+            ("ipv6", "tos") => "tclass",
+            (_, name) => name,
+        };
+        let text = set_value(*field, *value, *mask);
         match (header, i) {
             ("", 0) => write!(f, "set({name}({text}))")?,
             ("", _) => write!(f, ",set({name}({text}))")?,
@@ -113,11 +139,13 @@ fn set_value(field: FieldId, value: Value, mask: Value) -> String {
     }
 }
 
+/// As C's `%#x`, which writes no prefix before 0.
 fn hex(value: Value, mask: Value, field: FieldId) -> String {
-    if mask == field.def().ones() { format!("{:#x}", value.0) } else { format!("{:#x}/{:#x}", value.0, mask.0) }
+    let one = |v: Value| if v == Value(0) { "0".to_owned() } else { format!("{:#x}", v.0) };
+    if mask == field.def().ones() { one(value) } else { format!("{}/{}", one(value), one(mask)) }
 }
 
-fn one(action: &DpAction, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn one(action: &DpAction, ipv6: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match action {
         DpAction::PushVlan(tag) => {
             f.write_str("push_vlan(")?;
@@ -131,13 +159,13 @@ fn one(action: &DpAction, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             HashAlgorithm::SymmetricL4 => write!(f, "hash(sym_l4({}))", spec.basis),
         },
         DpAction::Ct(spec) => ct(spec, f),
-        DpAction::Clone(list) => write!(f, "clone({})", OvsActions(list)),
+        DpAction::Clone(list) => write!(f, "clone({})", Typed { list, ipv6 }),
         DpAction::Sample(s) => {
             let percent = f64::from(s.probability) * 100.0 / f64::from(u32::MAX);
-            write!(f, "sample(sample={percent:.1}%,actions({}))", OvsActions(&s.actions))
+            write!(f, "sample(sample={percent:.1}%,actions({}))", Typed { list: &s.actions, ipv6 })
         }
         DpAction::CheckLen(spec) => {
-            let part = |list: &[DpAction]| OvsActions(without_drop(list)).to_string();
+            let part = |list: &[DpAction]| Typed { list: without_drop(list), ipv6 }.to_string();
             let (greater, rest) = (part(&spec.greater), part(&spec.rest));
             write!(f, "check_pkt_len(size={},gt({greater}),le({rest}))", spec.len)
         }

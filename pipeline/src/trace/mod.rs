@@ -60,7 +60,7 @@ pub enum TraceStep {
     /// A packet that came back goes on.
     Thaw(String),
     /// It is looked up in a table; the rule found.
-    Table { table: u8, rule: Option<TraceRule> },
+    Table { table: u8, rule: Option<Box<TraceRule>> },
     /// The action set is executed.
     ActionSet,
     /// A bucket of a group is executed.

@@ -34,7 +34,7 @@ impl Display for TracePass {
             None => writeln!(f, "\nFinal flow: unchanged")?,
         }
         writeln!(f, "Megaflow: {}", text(&self.megaflow))?;
-        write!(f, "Datapath actions: {}", OvsActions(&self.actions))?;
+        write!(f, "Datapath actions: {}", OvsActions(&self.actions).of(self.flow.key.eth_type.get()))?;
         match self.dropped {
             Some(reason) => write!(f, "\nDropped: {reason}"),
             None => Ok(()),

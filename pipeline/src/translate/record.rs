@@ -76,10 +76,12 @@ impl<'a> Walk<'a> {
 
     pub(super) fn note_table(&mut self, table: u8, rule: Option<&Rule>) {
         self.enter(|_| {
-            let rule = rule.map(|r| TraceRule {
-                matching: r.spec.matching.unpack(),
-                priority: r.spec.priority,
-                cookie: r.spec.cookie,
+            let rule = rule.map(|r| {
+                Box::new(TraceRule {
+                    matching: r.spec.matching.unpack(),
+                    priority: r.spec.priority,
+                    cookie: r.spec.cookie,
+                })
             });
             TraceStep::Table { table, rule }
         });
