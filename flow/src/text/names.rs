@@ -206,7 +206,7 @@ pub(super) const KEYS: [&str; 21] = [
 ];
 
 /// Match keys of Open vSwitch that are refused by name. A `<` stands for any number.
-const OTHER_FIELDS: [&str; 19] = [
+pub(super) const OTHER_FIELDS: [&str; 19] = [
     "packet_type",
     "tun_erspan_idx",
     "tun_erspan_ver",

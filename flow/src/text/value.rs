@@ -219,8 +219,8 @@ fn flags(s: &str, names: &[&str]) -> Option<Masked> {
         && let Some((mask, false, rest)) = scan(mask, 0)
     {
         let (value, mask) = (within(value)?, within(mask)?);
-        // A mask of all known flags is not "exact" in OVS's sense, but matches the same.
-        let masked = Masked { value: u128::from(value), mask: u128::from(mask), exact: mask == allowed };
+        // A mask of all known flags is none of all the bytes, but matches the same.
+        let masked = Masked { value: u128::from(value), mask: u128::from(mask), exact: false };
         return rest.is_empty().then_some(masked);
     }
     if s.starts_with(['+', '-']) {
@@ -236,7 +236,7 @@ fn flags(s: &str, names: &[&str]) -> Option<Masked> {
             value |= if sign == '+' { bit } else { 0 };
             rest = &flag[end..];
         }
-        return Some(Masked { value: u128::from(value), mask: u128::from(mask), exact: mask == allowed });
+        return Some(Masked { value: u128::from(value), mask: u128::from(mask), exact: false });
     }
     let (mut value, mut rest) = (0, s);
     while !rest.is_empty() {

@@ -39,7 +39,7 @@ fn of_key(name: &str) -> Vec<Text> {
 }
 
 /// Matches that give a field, the first the plainest.
-fn needs(field: &TextField) -> &'static [&'static str] {
+pub(super) fn needs(field: &TextField) -> &'static [&'static str] {
     match field.def().prereq {
         Prereq::None => &["", "ip"],
         Prereq::VlanVid => &["dl_vlan=5", "vlan_tci=0x1000/0x1000"],
@@ -63,7 +63,7 @@ fn needs(field: &TextField) -> &'static [&'static str] {
 }
 
 /// Matches that leave fields out, or not.
-const STATES: [&str; 12] = [
+pub(super) const STATES: [&str; 12] = [
     "",
     "arp",
     "ip",
@@ -117,7 +117,10 @@ fn all_of_field(field: &'static TextField) -> Vec<Text> {
     for text in ["=*", "", "=", ":*", "(*)", ":", "()"] {
         add("any", first, format!("{name}{text}"));
     }
-    for value in bad_values(field) {
+    // Of numbers, each field has every other: a text that is refused costs a run of ovs-ofctl.
+    let bad = bad_values(field);
+    let step = if bad.len() > 10 { 2 } else { 1 };
+    for value in bad.iter().skip(field.id as usize % step).step_by(step) {
         add("bad value", first, format!("{name}={value}"));
     }
 
@@ -134,7 +137,7 @@ fn all_of_field(field: &'static TextField) -> Vec<Text> {
         add("part", first, format!("{oxm}_W[0..{nibble}]=1"));
         add("part", first, format!("{oxm}[{last}]=0"));
     }
-    for (range, value) in [
+    let bad_parts = [
         (format!("[{}]", field.bits), "1"),
         (format!("[0..{}]", field.bits), "1"),
         ("[3..1]".to_owned(), "1"),
@@ -144,7 +147,9 @@ fn all_of_field(field: &'static TextField) -> Vec<Text> {
         ("[0]".to_owned(), "x"),
         ("[0]".to_owned(), "1/1"),
         ("[0]x".to_owned(), "1"),
-    ] {
+    ];
+    // Six of the nine, other ones for each field.
+    for (_, (range, value)) in bad_parts.into_iter().enumerate().filter(|(i, _)| (i + field.id as usize) % 3 != 0) {
         add("bad part", first, format!("{name}{range}={value}"));
     }
 
@@ -193,7 +198,7 @@ fn list(text: &str) -> Vec<String> {
 }
 
 /// Values that are right.
-fn values(field: &TextField) -> Vec<String> {
+pub(super) fn values(field: &TextField) -> Vec<String> {
     let ones = field.def().ones().0;
     match (field.form, field.def().format) {
         (Form::Tos, _) => list("0 4 252 0x20 0xB8 0100 8"),
@@ -219,7 +224,7 @@ fn values(field: &TextField) -> Vec<String> {
 }
 
 /// Values with masks: right ones where the field takes them, else such that are refused.
-fn masks(field: &TextField) -> Vec<(String, String)> {
+pub(super) fn masks(field: &TextField) -> Vec<(String, String)> {
     let ones = field.def().ones().0;
     let pairs: Vec<(&str, &str)> = match field.def().format {
         _ if field.id == FieldId::CtState => {

@@ -5,6 +5,7 @@ mod actions_more;
 pub mod differences;
 mod fields;
 pub mod fields_forms;
+mod fields_set;
 
 use fields::FIELDS;
 
@@ -91,6 +92,7 @@ impl Text {
 pub fn texts() -> Vec<Text> {
     let mut texts: Vec<_> = WHOLE.iter().map(|f| Text::new(*f, "flow", "whole")).collect();
     texts.extend(fields_forms::texts());
+    texts.extend(fields_set::texts());
     for (key, needs, values) in FIELDS {
         let values = values.split(' ').filter(|v| *v != "!");
         texts.extend(values.map(|value| Text::new(format!("{needs},{key}={value},actions=1"), *key, "by hand")));
@@ -178,8 +180,6 @@ pub fn deliberate() -> &'static [&'static str] {
     &[
         // No such table: a switch refuses it.
         "table=5,actions=goto_table:255",
-        // ovs-ofctl sends another field than was meant.
-        "dl_vlan=5,actions=set_field:3->dl_vlan",
         // A reason without name, which is number 6.
         "actions=controller(reason=)",
         // Taken for no range at all.
