@@ -81,6 +81,9 @@ impl Run<'_> {
     fn table(&mut self, table: u8, in_port: OfPort) {
         let mut seen = self.key;
         seen.in_port = u32::from(in_port.0).into();
+        if seen.nw_frag != 0 {
+            (seen.tp_src, seen.tp_dst) = (0.into(), 0.into());
+        }
         let best = self
             .model
             .rules

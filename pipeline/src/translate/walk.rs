@@ -5,6 +5,7 @@ use crate::rule::Rule;
 use crate::trace::TraceStep;
 use flow::dp::{Dep, DropReason, Effect};
 use flow::field::Prereq;
+use flow::key::frag;
 use flow::{Action, FieldId, FlowKey, Mask, OfPort};
 
 /// Deepest nesting of resubmits to the same or an earlier table (OVS: 64).
@@ -81,8 +82,9 @@ impl<'a> Walk<'a> {
         let original = std::mem::take(&mut self.original);
         let regs = self.packet.regs;
         let packet = &mut self.packet;
+        let fragment = Prereq::Ip.holds(packet.key()) && packet.key().nw_frag & frag::ANY != 0;
         let rule = match self.bridge.table(table) {
-            Some(t) if original || in_port.is_some() => {
+            Some(t) if original || fragment || in_port.is_some() => {
                 let mut key = *packet.key();
                 if let Some(port) = in_port {
                     key.in_port = u32::from(port.0).into();
@@ -90,8 +92,14 @@ impl<'a> Walk<'a> {
                 if original {
                     exchange(&mut key);
                 }
+                if fragment {
+                    hide_ports(&mut key);
+                }
                 t.find(&key, &regs, |bits| {
                     let mut bits = *bits;
+                    if fragment {
+                        hide_ports(&mut bits.0);
+                    }
                     if original {
                         exchange(&mut bits.0);
                     }
@@ -235,4 +243,9 @@ impl<'a> Walk<'a> {
             self.original = false;
         }
     }
+}
+
+/// Rules see no ports in fragments, not even in the first (OVS: ovs-ofctl(8), `get-frags` normal).
+fn hide_ports(key: &mut FlowKey) {
+    (key.tp_src, key.tp_dst) = (0.into(), 0.into());
 }
