@@ -3,11 +3,13 @@
 mod bundle;
 mod ct;
 mod learn;
+mod reach;
 mod subfield;
 
 pub use bundle::{Bundle, BundleAlgorithm, HashFields};
 pub use ct::{Ct, CtAlg, CtZone, Nat, NatRange};
 pub use learn::{Learn, LearnSource, LearnSpec, LearnTarget};
+pub use reach::{is_instruction, outputs_to_group, outputs_to_port};
 pub use subfield::SubField;
 
 use crate::field::FieldId;

@@ -68,6 +68,12 @@ pub enum ParseError {
     /// Lists inside lists.
     #[error("actions nested more than {0} deep: use `resubmit`")]
     TooDeep(usize),
+    /// A group that cannot be.
+    #[error(transparent)]
+    Group(#[from] crate::group::GroupError),
+    /// A meter that cannot be.
+    #[error(transparent)]
+    Meter(#[from] crate::meter::MeterError),
     /// A table that does not come later.
     #[error("`goto_table:{to}` in table {from}: only a later table can follow (use `resubmit(,{to})`)")]
     NotLater { from: u8, to: u8 },

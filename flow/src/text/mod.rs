@@ -3,8 +3,7 @@
 //! Reading ([`parse_flow`], [`parse_filter`]) follows Open vSwitch 3.1 with OpenFlow 1.4: what ovs-ofctl refuses is
 //! refused, what it takes means the same. Where it silently drops a field, cuts a number or skips the end of a
 //! value, so does this, with a [`Note`]. Fields and actions that Open vSwitch has beyond this crate's are refused by
-//! name. Where a text is taken or refused otherwise than by ovs-ofctl, or printed otherwise, is a list with reasons in
-//! the tests (`corpus/differences.rs`); the guide shows it below the table of fields.
+//! name. `goto_table:255` and values of flag fields with trailing text are refused too, though ovs-ofctl takes them.
 //!
 //! Writing ([`format_rule`], [`format_dump`]) gives the text of `ovs-ofctl parse-flows` and `dump-flows`. A rule that
 //! was read, written as a dump and read again is the same rule.
@@ -13,9 +12,11 @@ mod actions;
 mod context;
 mod error;
 mod format;
+mod group;
 mod lex;
 mod matches;
 mod megaflow;
+mod meter;
 mod names;
 mod normal;
 mod number;
@@ -31,7 +32,9 @@ mod tests;
 
 pub use error::{FileError, Note, ParseError};
 pub use format::field_value;
+pub use group::{GroupCommand, format_group, parse_group, parse_group_mod, parse_groups};
 pub use megaflow::format_dp_flow;
+pub use meter::{format_meter, parse_meter, parse_meter_id};
 pub use parse::{
     FlowFilter, parse_filter, parse_filter_noting, parse_flow, parse_flow_noting, parse_flows, parse_flows_noting,
     parse_match,

@@ -7,6 +7,7 @@ use super::matches::{match_key, unknown};
 use super::normal::normalise;
 use super::number::{whole_int, whole_u64};
 use super::ports::{PortNames, port};
+use crate::action::{outputs_to_group, outputs_to_port};
 use crate::matching::Match;
 use crate::port::OfPort;
 use crate::rule::{RuleFlags, RuleSpec};
@@ -97,8 +98,10 @@ pub struct FlowFilter {
     /// Rules whose cookie equals `cookie` in the bits of `cookie_mask`.
     pub cookie: u64,
     pub cookie_mask: u64,
-    /// Rules with an output to this port.
+    /// Rules with an output to this port, lists inside lists included.
     pub out_port: Option<OfPort>,
+    /// Rules that send to this group, lists inside lists included.
+    pub out_group: Option<u32>,
     /// Only if strict: the rule of this priority.
     pub priority: Option<u16>,
 }
@@ -108,17 +111,10 @@ impl FlowFilter {
     /// otherwise within the filter's.
     #[must_use]
     pub fn selects(&self, rule: &RuleSpec) -> bool {
-        use crate::action::Action;
-        let to_port = |port: OfPort| {
-            rule.actions.iter().any(|a| match a {
-                Action::Output(p) => *p == port,
-                Action::Controller { .. } => port == OfPort::CONTROLLER,
-                _ => false,
-            })
-        };
         self.table.is_none_or(|t| t == rule.table)
             && rule.cookie & self.cookie_mask == self.cookie & self.cookie_mask
-            && self.out_port.is_none_or(to_port)
+            && self.out_port.is_none_or(|port| outputs_to_port(&rule.actions, port))
+            && self.out_group.is_none_or(|group| outputs_to_group(&rule.actions, group))
             && match self.priority {
                 Some(priority) => rule.priority == priority && rule.matching == self.matching,
                 None => rule.matching.is_within(&self.matching),
@@ -126,7 +122,7 @@ impl FlowFilter {
     }
 }
 
-/// Read what `ovs-ofctl dump-flows` and `del-flows` take: a match, `table`, `cookie=VALUE/MASK`, `out_port`; and
+/// Read what `ovs-ofctl dump-flows` and `del-flows` take: a match, `table`, `cookie=VALUE/MASK`, `out_port`, `out_group`; and
 /// with `strict` a `priority` (given or not, the filter then has one).
 ///
 /// # Errors
@@ -155,13 +151,16 @@ pub fn parse_filter_noting(
         }
         match key {
             "no_readonly_table" | "allow_hidden_fields" => continue,
-            "table" | "out_port" | "cookie" | "priority" if value.is_empty() => return Err(no_value(key)),
+            "table" | "out_port" | "out_group" | "cookie" | "priority" if value.is_empty() => {
+                return Err(no_value(key));
+            }
             "table" => filter.table = Some(table_number("table", value)?).filter(|t| *t != u8::MAX),
             "out_port" => {
                 let port = port(value, ports)
                     .ok_or_else(|| ParseError::UnknownPort { key: "out_port".to_owned(), port: excerpt(value) })?;
                 filter.out_port = Some(port).filter(|p| *p != OfPort::NONE);
             }
+            "out_group" => filter.out_group = group_number(value)?,
             "cookie" => {
                 let bad = || ParseError::bad_value("cookie", value, "VALUE/MASK (VALUE/-1 for exactly that cookie)");
                 let (cookie, mask) = value.split_once('/').ok_or_else(bad)?;
@@ -174,11 +173,29 @@ pub fn parse_filter_noting(
                 return Err(ParseError::Misplaced { key: "priority", remedy });
             }
             _ if is_statistic(key) && !value.is_empty() => {}
-            _ => return Err(out_of_place(key, "a filter has a match, `table`, `cookie=VALUE/MASK` and `out_port`")),
+            _ => {
+                return Err(out_of_place(
+                    key,
+                    "a filter has a match, `table`, `cookie=VALUE/MASK`, `out_port` and `out_group`",
+                ));
+            }
         }
     }
     normalise(&mut filter.matching, notes)?;
     Ok(filter)
+}
+
+/// A group to send to; `any` is no condition.
+fn group_number(text: &str) -> Result<Option<u32>, ParseError> {
+    const ALL: u32 = 0xffff_fffc;
+    match text {
+        _ if text.eq_ignore_ascii_case("any") => Ok(None),
+        _ if text.eq_ignore_ascii_case("all") => Ok(Some(ALL)),
+        _ => whole_int(text, 10)
+            .and_then(|n| u32::try_from(n).ok())
+            .map(|n| Some(n).filter(|n| *n != u32::MAX))
+            .ok_or_else(|| ParseError::bad_value("out_group", text, "a number of 32 bits, or any")),
+    }
 }
 
 fn flag(key: &str) -> Option<RuleFlags> {

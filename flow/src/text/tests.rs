@@ -2,6 +2,8 @@
 
 mod corpus;
 mod fields_table;
+mod groups;
 mod matches;
 mod oracle;
 mod properties;
+mod switch;

@@ -21,6 +21,7 @@ use super::number::{scan, whole_int, whole_u64};
 use super::ports::{PortNames, port};
 use crate::action::{Action, SubField};
 use crate::field::FieldId;
+use crate::key::VlanTag;
 use crate::matching::Match;
 use crate::value::Value;
 
@@ -49,7 +50,6 @@ pub(super) fn actions(
     read(text, m, table, Place::Rule, ports, notes)
 }
 
-#[expect(dead_code, reason = "for groups, which follow")]
 /// Read the actions of a group's bucket: no instructions, and nothing is known of the packet.
 pub(super) fn bucket_actions(
     text: &str,
@@ -125,6 +125,8 @@ struct Reader<'a> {
     context: Context<'a>,
     table: u8,
     place: Place,
+    /// Whether actions become those that OpenFlow 1.5 has: those of groups do, which are sent by it.
+    openflow15: bool,
     depth: usize,
     ports: &'a dyn PortNames,
     notes: &'a mut Vec<Note>,
@@ -154,6 +156,7 @@ impl<'a> Reader<'a> {
             context,
             table,
             place,
+            openflow15: place == Place::Bucket,
             depth: 0,
             ports,
             notes,
@@ -173,9 +176,9 @@ impl<'a> Reader<'a> {
         if self.depth + 1 >= MOST_DEPTH {
             return Err(ParseError::TooDeep(MOST_DEPTH));
         }
-        let context = self.context.inside(care);
+        let (context, depth, openflow15) = (self.context.inside(care), self.depth + 1, self.openflow15);
         let mut reader = Reader::new(context, self.table, place, self.ports, self.notes, self.left);
-        reader.depth = self.depth + 1;
+        (reader.depth, reader.openflow15) = (depth, openflow15);
         Ok(reader)
     }
 
@@ -269,6 +272,50 @@ impl<'a> Reader<'a> {
     }
 
     fn push(&mut self, action: Action) -> Result<(), ParseError> {
+        if self.openflow15 { self.push_as_openflow15(action) } else { self.put(action) }
+    }
+
+    /// Put an action, or those that OpenFlow 1.5 has for it.
+    fn push_as_openflow15(&mut self, action: Action) -> Result<(), ParseError> {
+        let set = |field, value| Action::SetField { field, value: Value(value), mask: whole(field) };
+        match action {
+            // All of nw_tos is its DSCP.
+            Action::Load { field: FieldId::IpTos, value, mask }
+            | Action::SetField { field: FieldId::IpTos, value, mask }
+                if mask.0 & 0xfc == 0xfc =>
+            {
+                self.put(set(FieldId::IpTos, value.0 & 0xfc))
+            }
+            // Text has no mask for some fields, though messages have.
+            Action::Load { field, value, mask } | Action::SetField { field, value, mask } => {
+                let own = matches!(field, FieldId::IpTos | FieldId::InPortOxm);
+                let text = mask == whole(field) || field.def().maskable;
+                self.put(if text && !own {
+                    Action::SetField { field, value, mask }
+                } else {
+                    Action::Load { field, value, mask }
+                })
+            }
+            Action::SetTunnel(id) => self.put(set(FieldId::TunId, u128::from(id))),
+            Action::ModVlanVid(vid) => {
+                self.put(Action::PushVlan(0x8100))?;
+                self.put(set(FieldId::VlanVid, u128::from(vid | VlanTag::PRESENT)))
+            }
+            Action::ModVlanPcp(pcp) => {
+                self.put(Action::PushVlan(0x8100))?;
+                self.put(set(FieldId::VlanPcp, u128::from(pcp)))
+            }
+            Action::Enqueue { port, queue } => {
+                self.context.check(&action)?;
+                self.put(Action::SetQueue(queue))?;
+                self.put(Action::Output(port))?;
+                self.put(Action::PopQueue)
+            }
+            other => self.put(other),
+        }
+    }
+
+    fn put(&mut self, action: Action) -> Result<(), ParseError> {
         self.allow(&action)?;
         self.context.check(&action)?;
         self.spend(ACTION_BYTES)?;

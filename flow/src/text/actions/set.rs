@@ -139,9 +139,10 @@ impl Reader<'_> {
     }
 
     /// One `load` for each run of bits in `mask`, of at most 64 bits, lowest first: the form that OpenFlow 1.4 has.
+    /// OpenFlow 1.5 has one for all.
     fn loads(&mut self, field: &'static TextField, value: u128, mask: u128) -> Result<(), ParseError> {
         let held = field.def().ones().0;
-        let (mut at, mut done) = (0, false);
+        let (mut at, mut done, mut kept) = (0, false, 0);
         while at < 128 && mask >> at != 0 {
             let first = at + (mask >> at).trailing_zeros();
             let bits = (!(mask >> first)).trailing_zeros().min(64);
@@ -154,10 +155,16 @@ impl Reader<'_> {
             // A port number has fewer bits in text than in the key: all of them are all of the key's.
             let all = field.id == FieldId::InPort && run == 0xffff;
             let mask = Value(if all { held } else { run & held });
-            if mask != Value(0) {
+            if self.openflow15 {
+                kept |= mask.0;
+                done = true;
+            } else if mask != Value(0) {
                 done = true;
                 self.push(Action::Load { field: field.id, value: Value(value & mask.0), mask })?;
             }
+        }
+        if kept != 0 {
+            return self.push(Action::SetField { field: field.id, value: Value(value & kept), mask: Value(kept) });
         }
         if done {
             return Ok(());

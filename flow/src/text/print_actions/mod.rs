@@ -95,7 +95,7 @@ fn one(context: &Context, action: &Action, words: Words, out: &mut List) {
         Action::Controller(to) => controller(to, out),
         Action::Group(id) => out.item(format_args!("group:{id}")),
         Action::Meter(id) => out.item(format_args!("meter:{id}")),
-        Action::SetField { field, value, mask } => set::set_field(*field, *value, *mask, out),
+        Action::SetField { field, value, mask } => set::set_field(*field, *value, *mask, words, out),
         Action::Load { field, value, mask } => set::loads(*field, *value, *mask, out),
         Action::SetNwTtl(ttl) => out.item(format_args!("mod_nw_ttl:{ttl}")),
         Action::ModVlanVid(vid) => out.item(format_args!("mod_vlan_vid:{vid}")),

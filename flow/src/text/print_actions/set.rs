@@ -4,8 +4,9 @@ use super::super::actions::whole;
 use super::super::format::{Field, Hex};
 use super::super::names::text_of;
 use super::super::print_match::List;
+use super::Words;
 use crate::action::SubField;
-use crate::field::FieldId;
+use crate::field::{FieldId, Format};
 use crate::value::Value;
 use std::fmt::{self, Display, Formatter};
 
@@ -29,11 +30,17 @@ fn oxm(field: FieldId) -> &'static str {
     text_of(field).and_then(|t| t.oxm.first().copied()).unwrap_or(field.def().name)
 }
 
-/// `set_field` of a whole field, or its loads.
-pub(super) fn set_field(field: FieldId, value: Value, mask: Value, out: &mut List) {
-    if mask == whole(field) {
+/// `set_field`. OpenFlow 1.4 has it for whole fields only, and loads for others.
+pub(super) fn set_field(field: FieldId, value: Value, mask: Value, words: Words, out: &mut List) {
+    if mask == whole(field) || words == Words::Own {
         let name = text_of(field).map_or(field.def().name, |t| t.name());
-        out.item(format_args!("set_field:{}->{name}", Field(field, value, mask)));
+        match field.def().format {
+            // Other than in a match, the value stays decimal.
+            Format::Decimal if mask != whole(field) => {
+                out.item(format_args!("set_field:{}/{}->{name}", value.0, Hex(mask.0)));
+            }
+            _ => out.item(format_args!("set_field:{}->{name}", Field(field, value, mask))),
+        }
     } else {
         loads(field, value, mask, out);
     }

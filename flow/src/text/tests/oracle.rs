@@ -48,7 +48,7 @@ fn ovs_in_files_of(size: usize, flows: &[&str]) -> Vec<Option<String>> {
     })
 }
 
-fn have_ovs() -> bool {
+pub fn have_ovs() -> bool {
     let found = Command::new("ovs-ofctl").arg("--version").output().is_ok_and(|o| o.status.success());
     if !found {
         println!("skipped: no ovs-ofctl");

@@ -71,11 +71,23 @@ fn filters_have_keys_of_their_own() {
     for text in ["table=0", "cookie=0x5/-1", "out_port=3", "udp", "tcp,tp_dst=80"] {
         assert_eq!(selects(text, false), Ok(false), "{text}");
     }
+    let nested = "table=1,tcp,actions=clone(enqueue:4:1,group:5),output(port=6,max_len=100),output:reg0[],group:7,\
+                  ct(commit,exec(set_field:5->ct_mark)),write_actions(9,group:8)";
+    let nested = parse_flow(nested, &NoPorts).unwrap();
+    let selects_nested = |text| parse_filter(text, false, &NoPorts).unwrap().selects(&nested);
+    for text in
+        ["out_port=4", "out_port=9", "out_group=5", "out_group=7", "out_group=8", "out_group=any", "out_port=any"]
+    {
+        assert!(selects_nested(text), "{text}");
+    }
+    for text in ["out_port=6", "out_port=1", "out_port=controller", "out_group=4", "out_group=all"] {
+        assert!(!selects_nested(text), "{text}");
+    }
     assert_eq!(selects("priority=7,tcp", true), Ok(true));
     assert_eq!(selects("priority=8,tcp", true), Ok(false));
     assert_eq!(selects("priority=7,ip", true), Ok(false));
     assert_eq!(selects("tcp", true), Ok(false));
-    for text in ["actions=1", "priority=7", "cookie=5", "idle_timeout=5", "out_group=3", "foo"] {
+    for text in ["actions=1", "priority=7", "cookie=5", "idle_timeout=5", "out_group=x", "foo"] {
         assert!(selects(text, false).is_err(), "{text}");
     }
 }

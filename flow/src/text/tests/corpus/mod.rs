@@ -116,6 +116,11 @@ pub fn corpus() -> Vec<String> {
     texts().into_iter().map(|t| t.flow).collect()
 }
 
+/// All lists of actions, good and bad.
+pub fn action_lists() -> Vec<&'static str> {
+    all_actions().flat_map(|(_, list)| list.split(' ')).filter(|a| *a != "!").collect()
+}
+
 /// A flow of parts that are chosen by `seed`.
 pub fn mix(seed: u64) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
