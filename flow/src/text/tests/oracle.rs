@@ -3,9 +3,10 @@
 use super::corpus::differences::{DIFFERENCES, Difference, Shows, difference};
 use super::corpus::fields_forms::FORMS;
 use super::corpus::{Text, deliberate, mix, texts, unsupported};
+use crate::text::actions::names::ACTIONS;
 use crate::text::names::TEXT_FIELDS;
 use crate::text::{NoPorts, ParseError, format_rule, parse_flow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// What ovs-ofctl prints behind "ADD " for each flow; `None` where it refuses.
@@ -123,6 +124,8 @@ fn every_text_of_the_corpus_is_as_ovs_has_it() {
 #[derive(Default)]
 struct Coverage {
     forms: BTreeMap<String, BTreeMap<&'static str, usize>>,
+    /// Texts that an action is in, wherever.
+    actions: BTreeMap<&'static str, usize>,
     texts: usize,
     refused: usize,
 }
@@ -131,6 +134,11 @@ impl Coverage {
     fn count(&mut self, text: &Text, answer: &Answer) {
         *self.forms.entry(text.about.clone()).or_default().entry(text.form).or_default() += 1;
         self.texts += 1;
+        let actions = text.flow.split_once("actions=").map_or("", |(_, actions)| actions).to_ascii_lowercase();
+        let words: BTreeSet<&str> = actions.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        for name in ACTIONS.iter().filter(|name| words.contains(**name)) {
+            *self.actions.entry(name).or_default() += 1;
+        }
         self.refused += usize::from(answer.theirs.is_none());
     }
 
@@ -144,6 +152,8 @@ impl Coverage {
             .filter(|(name, form)| count(name, form) < 5)
             .collect();
         assert!(few.is_empty(), "fewer than 5 texts: {few:?}");
+        let few: Vec<_> = ACTIONS.iter().filter(|name| self.actions.get(**name).is_none_or(|n| *n < 5)).collect();
+        assert!(few.is_empty(), "fewer than 5 texts: {few:?}");
     }
 }
 
@@ -155,6 +165,8 @@ impl std::fmt::Display for Coverage {
             forms.iter().try_for_each(|(form, n)| write!(f, ", {form} {n}"))?;
             writeln!(f)?;
         }
+        let actions: Vec<_> = self.actions.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        writeln!(f, "texts with each action: {}", actions.join(", "))?;
         writeln!(f, "{} texts, {} of them refused by ovs-ofctl", self.texts, self.refused)
     }
 }

@@ -3,6 +3,7 @@
 mod actions;
 mod actions_more;
 pub mod differences;
+mod every_action;
 mod fields;
 pub mod fields_forms;
 mod fields_set;
@@ -100,6 +101,7 @@ pub fn texts() -> Vec<Text> {
     for difference in differences::DIFFERENCES {
         texts.extend(difference.examples.iter().map(|flow| Text::new(*flow, difference.what, "difference")));
     }
+    texts.extend(every_action::texts());
     for (needs, list) in all_actions() {
         texts.extend(list.split(' ').filter(|a| *a != "!").map(|action| {
             let name = action.split([':', '(']).next().unwrap_or_default().to_lowercase();
