@@ -265,23 +265,29 @@ pub(super) fn nearest_key(name: &str) -> Option<&'static str> {
     nearest(name, fields.chain(PROTOCOLS.iter().map(|p| p.0)).chain(KEYS))
 }
 
+/// Longer than any name by more than the distance that would still be a typing mistake.
+const LONGEST: usize = 24;
+
 /// The candidate that a mistyped name was probably meant to be.
 pub(super) fn nearest(name: &str, candidates: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    // Longer than any name by more than the distance that would still be a typing mistake.
-    if name.is_empty() || name.len() > 24 {
+    if name.is_empty() || name.len() > LONGEST {
         return None;
     }
     let most = (name.len() / 3).clamp(1, 3);
-    candidates.map(|c| (distance(name, c), c)).filter(|(d, _)| *d <= most).min_by_key(|(d, _)| *d).map(|(_, c)| c)
+    // Lengths alone may tell that a candidate is too far: every file with a mistake in it is searched like this.
+    let close = candidates.filter(|c| c.len().abs_diff(name.len()) <= most && c.len() <= LONGEST);
+    close.map(|c| (distance(name, c), c)).filter(|(d, _)| *d <= most).min_by_key(|(d, _)| *d).map(|(_, c)| c)
 }
 
-/// Edits (change, add, remove, swap neighbours) between two names: optimal string alignment distance.
+/// Edits (change, add, remove, swap neighbours) between two names of at most [`LONGEST`] bytes: optimal string
+/// alignment distance. Of longer ones, between their beginnings.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut rows = [vec![0; b.len() + 1], (0..=b.len()).collect::<Vec<_>>(), vec![0; b.len() + 1]];
+    let cut = |s: &str| s.len().min(LONGEST);
+    let (a, b) = (&a.as_bytes()[..cut(a)], &b.as_bytes()[..cut(b)]);
+    let mut before = [0; LONGEST + 1];
+    let mut last: [usize; LONGEST + 1] = std::array::from_fn(|j| j);
     for i in 1..=a.len() {
-        let [before, last, now] = &mut rows;
-        now[0] = i;
+        let mut now = [i; LONGEST + 1];
         for j in 1..=b.len() {
             let cost = usize::from(!a[i - 1].eq_ignore_ascii_case(&b[j - 1]));
             now[j] = (last[j] + 1).min(now[j - 1] + 1).min(last[j - 1] + cost);
@@ -289,9 +295,9 @@ fn distance(a: &str, b: &str) -> usize {
                 now[j] = now[j].min(before[j - 2] + 1);
             }
         }
-        rows.rotate_left(1);
+        (before, last) = (last, now);
     }
-    rows[1][b.len()]
+    last[b.len()]
 }
 
 #[cfg(test)]
@@ -315,6 +321,8 @@ mod tests {
         assert_eq!(nearest_key("bananas"), None);
         assert_eq!(distance("abc", "abc"), 0);
         assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance(&"a".repeat(1 << 20), "a"), LONGEST - 1);
     }
 
     #[test]
