@@ -3,7 +3,8 @@
 //! Reading ([`parse_flow`], [`parse_filter`]) follows Open vSwitch 3.1 with OpenFlow 1.4: what ovs-ofctl refuses is
 //! refused, what it takes means the same. Where it silently drops a field, cuts a number or skips the end of a
 //! value, so does this, with a [`Note`]. Fields and actions that Open vSwitch has beyond this crate's are refused by
-//! name. `goto_table:255` and values of flag fields with trailing text are refused too, though ovs-ofctl takes them.
+//! name. Where a text is taken or refused otherwise than by ovs-ofctl, or printed otherwise, is a list with reasons in
+//! the tests (`corpus/differences.rs`); the guide shows it below the table of fields.
 //!
 //! Writing ([`format_rule`], [`format_dump`]) gives the text of `ovs-ofctl parse-flows` and `dump-flows`. A rule that
 //! was read, written as a dump and read again is the same rule.
