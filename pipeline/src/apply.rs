@@ -40,7 +40,7 @@ pub(crate) struct Batch {
     pub(crate) deps: HashSet<Dep>,
     pub(crate) applied: Applied,
     /// Tables and cookies of learned rules whose last learner went.
-    orphans: Vec<(u8, u64)>,
+    orphans: Vec<(BridgeId, u8, u64)>,
 }
 
 impl Batch {
@@ -68,26 +68,32 @@ impl Batch {
     pub(crate) fn change(&mut self, change: &Change) -> Result<(), ChangeError> {
         match change {
             Change::Rule(change) => self.change_rule(change),
-            Change::Group(change) => self.change_group(change),
-            Change::Meter(change) => self.change_meter(change),
+            Change::Group(change) => {
+                self.change_group(change)?;
+                self.remove_orphans()
+            }
+            Change::Meter(change) => {
+                self.change_meter(change)?;
+                self.remove_orphans()
+            }
             Change::Port { bridge, port, update } => self.change_port(*bridge, *port, update).map(drop),
         }
     }
 
     pub(crate) fn change_rule(&mut self, change: &RuleChange) -> Result<(), ChangeError> {
         match change {
-            RuleChange::Add { bridge, rule } => self.add(*bridge, rule),
+            RuleChange::Add { bridge, rule } => self.add(*bridge, rule)?,
             RuleChange::Modify { bridge, select, actions, cookie, flags } => {
-                self.modify(*bridge, select, actions, *cookie, *flags).map(drop)
+                self.modify(*bridge, select, actions, *cookie, *flags).map(drop)?;
             }
-            RuleChange::ModifyOrAdd { bridge, rule, strict } => self.modify_or_add(*bridge, rule, *strict),
+            RuleChange::ModifyOrAdd { bridge, rule, strict } => self.modify_or_add(*bridge, rule, *strict)?,
             RuleChange::Delete { bridge, select } => {
                 for rule in select_rules(&self.state, *bridge, select)? {
                     self.remove(*bridge, &rule, RemoveReason::Delete)?;
                 }
-                Ok(())
             }
         }
+        self.remove_orphans()
     }
 
     pub(crate) fn bridge(&mut self, bridge: BridgeId) -> Result<&mut Bridge, ChangeError> {
@@ -196,16 +202,11 @@ impl Batch {
         }
         self.deps.insert(Dep::Table(bridge, rule.spec.table));
         self.put.push((bridge, rule));
-        self.remove_orphans(bridge)
+        Ok(())
     }
 
     /// Take a rule out, if it is still there.
     pub(crate) fn remove(&mut self, bridge: BridgeId, rule: &Rule, why: RemoveReason) -> Result<(), ChangeError> {
-        self.take_out(bridge, rule, why)?;
-        self.remove_orphans(bridge)
-    }
-
-    fn take_out(&mut self, bridge: BridgeId, rule: &Rule, why: RemoveReason) -> Result<(), ChangeError> {
         let number = rule.spec.table;
         let table = self.table(bridge, number)?;
         let gone = table.remove(&rule.spec.matching, rule.spec.priority);
@@ -254,16 +255,20 @@ impl Batch {
                 n => owner.learners.insert_mut(learned, n - 1),
             }
         }
-        self.orphans.append(&mut orphans);
+        self.orphans.extend(orphans.into_iter().map(|(table, cookie)| (bridge, table, cookie)));
         Ok(())
     }
 
-    /// Take out what was learned with `delete_learned` by rules that are gone: all of the table with that cookie, as in OVS.
-    fn remove_orphans(&mut self, bridge: BridgeId) -> Result<(), ChangeError> {
-        while let Some((table, cookie)) = self.orphans.pop() {
+    /// At the end of a change: take out what was learned with `delete_learned` by rules that are gone, all of the table with that
+    /// cookie, as OVS does.
+    pub(crate) fn remove_orphans(&mut self) -> Result<(), ChangeError> {
+        while let Some((bridge, table, cookie)) = self.orphans.pop() {
+            if self.bridge(bridge)?.learners.contains_key(&(table, cookie)) {
+                continue;
+            }
             let select = Select { table: Some(table), cookie: (cookie, u64::MAX), ..Select::default() };
             for rule in select_rules(&self.state, bridge, &select)? {
-                self.take_out(bridge, &rule, RemoveReason::Delete)?;
+                self.remove(bridge, &rule, RemoveReason::Delete)?;
             }
         }
         Ok(())

@@ -108,7 +108,7 @@ impl Pipeline {
         let done = self.run(|batch| {
             let ports: Vec<OfPort> = batch.state.known(id)?.ports.keys().copied().collect();
             batch.change_rule(&RuleChange::Delete { bridge: id, select: Select::default() }).map_err(first)?;
-            batch.change_meter(&MeterChange::Delete { bridge: id, meter: None }).map_err(first)?;
+            batch.change(&MeterChange::Delete { bridge: id, meter: None }.into()).map_err(first)?;
             ports.into_iter().try_for_each(|port| batch.remove_port(id, port).map(drop))?;
             batch.state.bridges.remove(&id);
             batch.deps.insert(Dep::Ports(id));
@@ -130,8 +130,8 @@ impl Pipeline {
             }
             bridge.fail_mode = fail_mode;
             batch.change_rule(&RuleChange::Delete { bridge: id, select: Select::default() }).map_err(first)?;
-            batch.change_group(&GroupChange::Delete { bridge: id, group: None }).map_err(first)?;
-            batch.change_meter(&MeterChange::Delete { bridge: id, meter: None }).map_err(first)?;
+            batch.change(&GroupChange::Delete { bridge: id, group: None }.into()).map_err(first)?;
+            batch.change(&MeterChange::Delete { bridge: id, meter: None }.into()).map_err(first)?;
             match fail_mode {
                 FailMode::Standalone => {
                     batch.change_rule(&RuleChange::Add { bridge: id, rule: standalone() }).map_err(first)

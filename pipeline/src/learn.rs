@@ -129,7 +129,7 @@ impl Pipeline {
             match judge(&batch.state, learned, used) {
                 Verdict::Make => {
                     let done = batch.modify_or_add(learned.bridge, &learned.rule, true);
-                    done.map_err(|_| NotMade::Refused)
+                    done.and_then(|()| batch.remove_orphans()).map_err(|_| NotMade::Refused)
                 }
                 Verdict::Limited => Err(NotMade::Limited),
                 Verdict::Same(_) | Verdict::Late => Err(NotMade::Late),

@@ -242,6 +242,7 @@ impl Pipeline {
             // Refused only when the bridge is gone: then the rule is gone too.
             let _ = batch.remove(bridge, &rule, why);
         }
+        let _ = batch.remove_orphans();
         self.commit(&mut writer, batch).removed
     }
 

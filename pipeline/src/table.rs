@@ -189,7 +189,7 @@ impl Batch {
             self.remove(bridge, &rule, RemoveReason::Eviction)?;
         }
         self.deps.insert(Dep::Table(bridge, table));
-        Ok(())
+        self.remove_orphans()
     }
 }
 
