@@ -16,6 +16,8 @@ const TAGS: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Care {
     All,
+    /// As OpenFlow 1.0: taking off a tag and decrementing a TTL need nothing, since they do nothing to other packets.
+    OpenFlow10,
     /// An action set: what it is executed on is not known when it is written.
     ActionSet,
     /// Nothing, as Open vSwitch does it inside `ct` with a zone from a field.
@@ -37,7 +39,12 @@ impl<'a> Context<'a> {
 
     /// For a list inside this one, from here.
     pub fn inside(&self, care: Care) -> Context<'a> {
-        Context { care: if self.care == Care::All { care } else { self.care }, ..*self }
+        let care = match (self.care, care) {
+            (Care::OpenFlow10, Care::All) => Care::OpenFlow10,
+            (Care::All | Care::OpenFlow10, inner) => inner,
+            (outer, _) => outer,
+        };
+        Context { care, ..*self }
     }
 
     pub fn matching(&self) -> &'a Match {

@@ -38,7 +38,7 @@ pub use megaflow::format_dp_flow;
 pub use meter::{format_meter, parse_meter, parse_meter_id};
 pub use parse::{
     FlowFilter, parse_filter, parse_filter_noting, parse_flow, parse_flow_noting, parse_flows, parse_flows_noting,
-    parse_match,
+    parse_match, parse_rule,
 };
 pub use ports::{NoPorts, PortNames};
 pub use print::{RuleStats, format_dump, format_rule};

@@ -1,6 +1,7 @@
 //! Flows and filters: keys of a rule around its match.
 
 use super::actions::{actions, table_number};
+use super::context::Care;
 use super::error::{FileError, Note, ParseError, excerpt};
 use super::lex::Pairs;
 use super::matches::{match_key, unknown};
@@ -25,6 +26,20 @@ pub fn parse_flow(text: &str, ports: &dyn PortNames) -> Result<RuleSpec, ParseEr
 /// # Errors
 /// As [`parse_flow`].
 pub fn parse_flow_noting(text: &str, ports: &dyn PortNames, notes: &mut Vec<Note>) -> Result<RuleSpec, ParseError> {
+    read_flow(text, Care::All, ports, notes)
+}
+
+/// Read one flow to add, as `ovs-ofctl add-flow` without `-O` takes it: beside what [`parse_flow`] takes, `strip_vlan`,
+/// `dec_ttl` and `mod_nw_ttl` where the match does not say that there is a tag or an IP header. They do nothing to
+/// packets without one (OpenFlow 1.0). Whatever `format_dump` prints can be read back by this.
+///
+/// # Errors
+/// As [`parse_flow`].
+pub fn parse_rule(text: &str, ports: &dyn PortNames, notes: &mut Vec<Note>) -> Result<RuleSpec, ParseError> {
+    read_flow(text, Care::OpenFlow10, ports, notes)
+}
+
+fn read_flow(text: &str, care: Care, ports: &dyn PortNames, notes: &mut Vec<Note>) -> Result<RuleSpec, ParseError> {
     // The first "action" divides the text, wherever it stands, up to the "=" that follows.
     let (head, rest) = text.split_once("action").ok_or(ParseError::NoActions)?;
     let (_, action_text) = rest.split_once('=').ok_or(ParseError::NoActions)?;
@@ -38,7 +53,7 @@ pub fn parse_flow_noting(text: &str, ports: &dyn PortNames, notes: &mut Vec<Note
         }
     }
     normalise(&mut rule.matching, notes)?;
-    rule.actions = actions(action_text, &rule.matching, rule.table, ports, notes)?;
+    rule.actions = actions(action_text, &rule.matching, rule.table, care, ports, notes)?;
     Ok(rule)
 }
 

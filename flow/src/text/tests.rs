@@ -1,6 +1,7 @@
 //! Text against ovs-ofctl, and against itself.
 
 mod corpus;
+mod dialects;
 mod fields_table;
 mod groups;
 mod matches;

@@ -44,10 +44,11 @@ pub(super) fn actions(
     text: &str,
     m: &Match,
     table: u8,
+    care: Care,
     ports: &dyn PortNames,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Action>, ParseError> {
-    read(text, m, table, Place::Rule, ports, notes)
+    read(text, m, table, Place::Rule, care, ports, notes)
 }
 
 /// Read the actions of a group's bucket: no instructions, and nothing is known of the packet.
@@ -56,7 +57,7 @@ pub(super) fn bucket_actions(
     ports: &dyn PortNames,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Action>, ParseError> {
-    read(text, &Match::default(), 0, Place::Bucket, ports, notes)
+    read(text, &Match::default(), 0, Place::Bucket, Care::Nothing, ports, notes)
 }
 
 fn read(
@@ -64,11 +65,11 @@ fn read(
     m: &Match,
     table: u8,
     place: Place,
+    care: Care,
     ports: &dyn PortNames,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Action>, ParseError> {
     let mut left = MOST_ACTIONS * ACTION_BYTES;
-    let care = if place == Place::Bucket { Care::Nothing } else { Care::All };
     let context = Context::new(m).inside(care);
     let mut reader = Reader::new(context, table, place, ports, notes, &mut left);
     reader.list(text)?;
