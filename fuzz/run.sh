@@ -6,7 +6,7 @@
 # More folders of inputs may follow the seconds.
 set -eu
 cd "$(dirname "$0")"
-target=${1:?target: extract or rule_parser}
+target=${1:?target: extract, rule_parser or translate}
 seconds=${2:?seconds}
 shift 2
 

@@ -14,12 +14,14 @@
 //! ```
 
 mod frame;
+mod language;
 mod model;
 mod packets;
 mod rng;
 mod rules;
 
 pub use frame::{complete, frame};
+pub use language::Language;
 pub use model::{Model, Outcome, TestPort, dp};
 pub use packets::{PacketGen, TestPacket};
 pub use rng::Rng;

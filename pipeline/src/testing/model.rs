@@ -1,6 +1,8 @@
 //! An independent reading of rules: one packet, one rule after the other, no masks, no caches, no batches.
 
 use crate::VlanMode;
+use flow::action::{Learn, LearnSource, LearnTarget, SubField};
+use flow::group::{Bucket, GroupKind, GroupSpec};
 use flow::rule::RuleSpec;
 use flow::{Action, DpPort, FieldId, FlowKey, OfPort, Registers, Value, VlanTag};
 use std::collections::HashMap;
@@ -12,6 +14,8 @@ pub struct Outcome {
     pub learned: Vec<(u16, [u8; 6], DpPort)>,
     /// Port and the key that leaves there; the controller is port `u32::MAX`. Sorted.
     pub sent: Vec<(DpPort, FlowKey)>,
+    /// Rules that the packet makes, in order.
+    pub made: Vec<RuleSpec>,
 }
 
 /// A port of the [`Model`].
@@ -43,6 +47,32 @@ pub struct Model {
     pub ports: Vec<TestPort>,
     pub rules: Vec<RuleSpec>,
     pub fdb: HashMap<(u16, [u8; 6]), DpPort>,
+    /// None of them selects by a hash.
+    pub groups: Vec<GroupSpec>,
+}
+
+/// No port in the action set.
+const UNSET: u32 = 0xfff7;
+
+/// A set of actions in the order of OpenFlow 1.3, 5.10, of what is generated.
+fn ordered(set: &[Action]) -> Vec<Action> {
+    let last = |wanted: fn(&Action) -> bool| set.iter().rev().find(|a| wanted(a)).cloned();
+    let end = last(|a| matches!(a, Action::Group(_))).or_else(|| last(|a| matches!(a, Action::Output(_))));
+    let Some(end) = end else { return Vec::new() };
+    let change = |a: &&Action| {
+        !matches!(a, Action::Group(_) | Action::Output(_) | Action::PopVlan | Action::PushVlan(_) | Action::DecTtl)
+    };
+    let mut out: Vec<Action> = [
+        last(|a| matches!(a, Action::PopVlan)),
+        last(|a| matches!(a, Action::PushVlan(_))),
+        last(|a| matches!(a, Action::DecTtl)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    out.extend(set.iter().filter(change).cloned());
+    out.push(end);
+    out
 }
 
 #[derive(Debug)]
@@ -52,6 +82,9 @@ struct Run<'m> {
     regs: Registers,
     dead: bool,
     failed: bool,
+    exit: bool,
+    stack: Vec<u128>,
+    set: Vec<Action>,
     out: Outcome,
 }
 
@@ -64,9 +97,20 @@ impl Model {
     pub fn run(&self, in_port: OfPort, key: &FlowKey) -> Outcome {
         let mut key = *key;
         key.in_port = u32::from(in_port.0).into();
-        let regs = Registers::default();
-        let mut run = Run { model: self, key, regs, dead: false, failed: false, out: Outcome::default() };
+        let regs = Registers { actset_output: UNSET.into(), ..Registers::default() };
+        let mut run = Run {
+            model: self,
+            key,
+            regs,
+            dead: false,
+            failed: false,
+            exit: false,
+            stack: Vec::new(),
+            set: Vec::new(),
+            out: Outcome::default(),
+        };
         run.table(0, in_port);
+        run.end();
         if run.failed {
             run.out.sent.clear();
         }
@@ -77,7 +121,6 @@ impl Model {
 }
 
 impl Run<'_> {
-    #[expect(clippy::panic, reason = "a reading that leaves something out would agree with anything")]
     fn table(&mut self, table: u8, in_port: OfPort) {
         let mut seen = self.key;
         seen.in_port = u32::from(in_port.0).into();
@@ -92,14 +135,22 @@ impl Run<'_> {
             .max_by_key(|r| r.priority);
         self.out.hits.push((table, best.map(|r| r.cookie)));
         let Some(rule) = best else { return };
-        for action in &rule.actions {
-            if self.failed {
+        let actions = rule.actions.clone();
+        self.list(table, &actions);
+    }
+
+    #[expect(clippy::panic, reason = "a reading that leaves something out would agree with anything")]
+    fn list(&mut self, table: u8, actions: &[Action]) {
+        for action in actions {
+            if self.failed || self.exit {
                 return;
             }
             match action {
                 Action::Output(port) => self.output(*port),
                 Action::Controller { .. } => self.send(DpPort(u32::MAX)),
-                Action::SetField { field, value, mask } => self.set(*field, value.0, mask.0),
+                Action::SetField { field, value, mask } | Action::Load { field, value, mask } => {
+                    self.set(*field, value.0, mask.0);
+                }
                 Action::ModVlanVid(vid) => self.mod_vlan(*vid, 0xfff),
                 Action::ModVlanPcp(pcp) => self.mod_vlan(u16::from(*pcp) << 13, 0xe000),
                 Action::PushVlan(tpid) => self.push(*tpid),
@@ -112,13 +163,146 @@ impl Run<'_> {
                         self.key.nw_ttl = self.key.nw_ttl.saturating_sub(1);
                     }
                 }
+                Action::DecTtlControllers(ids) if self.ip() => {
+                    if self.key.nw_ttl <= 1 {
+                        ids.iter().for_each(|_| self.send(DpPort(u32::MAX)));
+                        return;
+                    }
+                    self.key.nw_ttl -= 1;
+                }
+                Action::DecTtlControllers(_) => {}
                 Action::Resubmit { port, table: to, .. } => {
                     self.table(to.unwrap_or(table), port.unwrap_or(self.in_port()));
                 }
                 Action::GotoTable(to) => self.table(*to, self.in_port()),
+                Action::Move { from, to } => {
+                    if self.has(from.field) && self.has(to.field) {
+                        let value = self.read(from);
+                        self.set(to.field, value << to.first, to.mask().0);
+                    }
+                }
+                Action::Push(from) => {
+                    let value = if self.has(from.field) { self.read(from) } else { 0 };
+                    self.stack.push(value);
+                }
+                Action::Pop(to) => {
+                    if let Some(value) = self.stack.pop() {
+                        self.set(to.field, value << to.first & to.mask().0, to.mask().0);
+                    }
+                }
+                Action::Clone(list) => {
+                    let saved = (self.key, self.regs, self.dead, self.stack.clone(), self.set.clone());
+                    self.list(table, list);
+                    self.end();
+                    (self.key, self.regs, self.dead, self.stack, self.set) = saved;
+                }
+                Action::WriteActions(list) => {
+                    self.set.extend(list.iter().cloned());
+                    self.told();
+                }
+                Action::ClearActions => {
+                    self.set.clear();
+                    self.told();
+                }
+                Action::WriteMetadata { value, mask } => {
+                    self.set(FieldId::Metadata, u128::from(*value), u128::from(*mask));
+                }
+                Action::Exit => self.exit = true,
+                Action::Group(id) => {
+                    if !self.group(*id) {
+                        return;
+                    }
+                }
+                Action::Learn(learn) => self.learn(learn),
+                Action::OutputField { port, .. } => {
+                    let port = self.read(port) as u16;
+                    self.output(OfPort(port));
+                }
+                Action::SetQueue(queue) => self.key.skb_priority = (*queue).into(),
+                Action::Enqueue { port, queue } => {
+                    let old = self.key.skb_priority;
+                    self.key.skb_priority = (*queue).into();
+                    self.output(*port);
+                    self.key.skb_priority = old;
+                }
+                Action::PopQueue => self.key.skb_priority = 0.into(),
+                Action::Bundle(bundle) => {
+                    let live = bundle.members.iter().find(|m| self.port(**m).is_some_and(|p| p.up));
+                    let chosen = live.copied().unwrap_or(OfPort::NONE);
+                    match &bundle.load {
+                        Some(to) => self.set(to.field, u128::from(chosen.0) << to.first, to.mask().0),
+                        None => self.output(chosen),
+                    }
+                }
                 other => panic!("{other:?} is not generated"),
             }
         }
+    }
+
+    fn has(&self, field: FieldId) -> bool {
+        field.def().prereq.holds(&self.key)
+    }
+
+    fn read(&self, from: &SubField) -> u128 {
+        from.field.def().get(&self.key, &self.regs).0 >> from.first & ((1u128 << from.bits) - 1)
+    }
+
+    /// Where the action set sends to.
+    fn told(&mut self) {
+        let group = self.set.iter().any(|a| matches!(a, Action::Group(_)));
+        let mut ports =
+            self.set.iter().filter_map(|a| if let Action::Output(p) = a { Some(u32::from(p.0)) } else { None });
+        let last = ports.next_back().filter(|_| !group);
+        self.regs.actset_output = last.unwrap_or(UNSET).into();
+    }
+
+    /// The end of the pipeline, or of a copy's.
+    fn end(&mut self) {
+        let set = std::mem::take(&mut self.set);
+        let list = ordered(&set);
+        self.list(0, &list);
+    }
+
+    fn group(&mut self, id: u32) -> bool {
+        let Some(group) = self.model.groups.iter().find(|g| g.id == id) else { return false };
+        let watched = |b: &&Bucket| b.watch_port.is_none_or(|p| self.port(p).is_some_and(|p| p.up));
+        let buckets: Vec<&Bucket> = match group.kind {
+            GroupKind::FastFailover => group.buckets.iter().find(watched).into_iter().collect(),
+            _ => group.buckets.iter().collect(),
+        };
+        for bucket in buckets {
+            let saved = (self.key, self.regs, self.dead);
+            self.list(0, &ordered(&bucket.actions));
+            (self.key, self.regs, self.dead) = saved;
+            self.exit = false;
+        }
+        true
+    }
+
+    fn learn(&mut self, learn: &Learn) {
+        let mut rule = RuleSpec {
+            table: learn.table,
+            priority: learn.priority,
+            cookie: learn.cookie,
+            idle_timeout: learn.idle_timeout,
+            hard_timeout: learn.hard_timeout,
+            ..RuleSpec::default()
+        };
+        for spec in &learn.specs {
+            let value = match &spec.source {
+                LearnSource::Field(from) => self.read(from),
+                LearnSource::Immediate(value) => value.0,
+            };
+            match &spec.target {
+                LearnTarget::Match(to) => rule.matching.set(to.field, Value(value << to.first), to.mask()),
+                LearnTarget::Load(to) => {
+                    let (field, mask) = (to.field, to.mask());
+                    rule.actions.push(Action::Load { field, value: Value(value << to.first), mask });
+                }
+                LearnTarget::Output => rule.actions.push(Action::Output(OfPort(value as u16))),
+            }
+        }
+        self.out.made.push(rule);
     }
 
     fn in_port(&self) -> OfPort {
@@ -160,7 +344,8 @@ impl Run<'_> {
             FieldId::IpDscp | FieldId::IpTtl => self.ip(),
             FieldId::TcpDst => l4 && self.key.nw_proto == 6,
             FieldId::UdpSrc => l4 && self.key.nw_proto == 17,
-            FieldId::EthSrc | FieldId::EthDst | FieldId::Reg0 => true,
+            FieldId::EthSrc | FieldId::EthDst => true,
+            other if !other.def().is_in_key() => true,
             other => panic!("{other} is not generated"),
         };
         if fits {

@@ -50,7 +50,7 @@ struct Promise {
 /// A source of rules.
 #[derive(Clone, Debug)]
 pub struct RuleGen {
-    rng: Rng,
+    pub(super) rng: Rng,
     options: RuleOptions,
 }
 

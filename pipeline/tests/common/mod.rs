@@ -4,10 +4,11 @@
 
 use flow::clock::VirtualClock;
 use flow::dp::{BridgeId, DpAction, DropReason, Effect, Resume, Slowpath, Translation};
+use flow::group::GroupSpec;
 use flow::rule::RuleSpec;
 use flow::{DpPort, FieldId, FlowKey, OfPort, Value, VlanTag};
 pub use pipeline::testing::{Model, Outcome, TestPort, dp};
-use pipeline::{Config, FailMode, Pipeline, PortSpec, RuleChange, Select, VlanMode};
+use pipeline::{Config, FailMode, GroupChange, Pipeline, PortSpec, RuleChange, Select, VlanMode};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,10 +17,17 @@ pub fn execute(actions: &[DpAction], came: &FlowKey) -> Vec<(DpPort, FlowKey)> {
     let mut key = *came;
     key.in_port = 0.into();
     let mut sent = Vec::new();
+    run(actions, &mut key, &mut sent);
+    sent.sort_by_key(|(p, k)| (*p, *k.words()));
+    sent
+}
+
+fn run(actions: &[DpAction], key: &mut FlowKey, sent: &mut Vec<(DpPort, FlowKey)>) {
     for action in actions {
         match action {
-            DpAction::Output(port) => sent.push((*port, key)),
-            DpAction::Punt(_) => sent.push((DpPort(u32::MAX), key)),
+            DpAction::Output(port) => sent.push((*port, *key)),
+            DpAction::Punt(_) => sent.push((DpPort(u32::MAX), *key)),
+            DpAction::Clone(list) => run(list, &mut key.clone(), sent),
             DpAction::Set { field, value, mask } => {
                 let old = key.get(*field).unwrap().0;
                 assert_eq!(value.0 & !mask.0, 0, "{action}");
@@ -45,8 +53,6 @@ pub fn execute(actions: &[DpAction], came: &FlowKey) -> Vec<(DpPort, FlowKey)> {
             other => panic!("{other} is not made"),
         }
     }
-    sent.sort_by_key(|(p, k)| (*p, *k.words()));
-    sent
 }
 
 pub struct Bench {
@@ -71,6 +77,10 @@ pub fn ports() -> Vec<TestPort> {
 }
 
 pub fn bench(rules: Vec<RuleSpec>, ports: Vec<TestPort>) -> Bench {
+    bench_with(Vec::new(), rules, ports)
+}
+
+pub fn bench_with(groups: Vec<GroupSpec>, rules: Vec<RuleSpec>, ports: Vec<TestPort>) -> Bench {
     let clock = Arc::new(VirtualClock::default());
     let pipeline = Pipeline::new(clock.clone(), Config::default());
     let bridge = pipeline.add_bridge("br0", FailMode::Secure).unwrap();
@@ -84,9 +94,11 @@ pub fn bench(rules: Vec<RuleSpec>, ports: Vec<TestPort>) -> Bench {
         };
         pipeline.add_port(bridge, spec).unwrap();
     }
+    let add_group = |g: &GroupSpec| GroupChange::Add { bridge, group: g.clone() }.into();
+    pipeline.change(&groups.iter().map(add_group).collect::<Vec<_>>()).unwrap();
     let adds: Vec<_> = rules.iter().map(|r| RuleChange::Add { bridge, rule: r.clone() }).collect();
     pipeline.apply(&adds).unwrap();
-    Bench { clock, pipeline, bridge, model: Model { ports, rules, fdb: HashMap::new() } }
+    Bench { clock, pipeline, bridge, model: Model { ports, rules, groups, ..Model::default() } }
 }
 
 impl Bench {
@@ -117,6 +129,8 @@ impl Bench {
                 Effect::Rule(id) => out.hits.push((0, Some(cookies[id]))),
                 Effect::TableMiss(_, table) => out.hits.push((*table, None)),
                 Effect::FdbRefresh { vlan, mac, port, .. } => out.learned.push((*vlan, *mac, *port)),
+                Effect::Learn(learned) => out.made.push(learned.rule.clone()),
+                Effect::Bucket { .. } => {}
                 other => panic!("{other:?} is not made"),
             }
         }
