@@ -32,22 +32,38 @@ impl Seed {
 
     /// The hash of a packet's key. What only tunnels and tracked connections have counts when the packet has been through
     /// something already: of others it is zero.
+    ///
+    /// Pairs of words are multiplied independently of each other, each with a seed of its own, so that the multiplications
+    /// of a key overlap.
     #[inline]
     pub(crate) fn packet(self, key: &FlowKey) -> u64 {
         let words = key.words();
         let again = key.recirc_id.get() != 0 || key.tun_dst.get() != 0;
-        self.words(if again { words } else { &words[..RARE] })
+        let (usual, rare) = words.split_at(RARE);
+        let mut hash = self.pairs(self.0, usual);
+        if again {
+            hash ^= self.pairs(self.1, rare);
+        }
+        self.mix(self.start(), hash, 0)
+    }
+
+    #[inline(always)]
+    fn pairs(self, mut seed: u64, words: &[[u8; 8]]) -> u64 {
+        let mut hash = 0u64;
+        for pair in words.chunks(2) {
+            let a = u64::from_ne_bytes(pair[0]);
+            let b = pair.get(1).map_or(0, |word| u64::from_ne_bytes(*word));
+            seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let product = u128::from(a ^ seed) * u128::from(b ^ seed.rotate_left(32));
+            hash = hash.wrapping_add((product as u64) ^ ((product >> 64) as u64));
+        }
+        hash
     }
 
     /// The hash of all words of a key.
     pub(crate) fn key(self, key: &FlowKey) -> u64 {
-        self.words(key.words())
-    }
-
-    #[inline]
-    fn words(self, words: &[[u8; 8]]) -> u64 {
         let mut hash = self.start();
-        let mut pairs = words.chunks_exact(2);
+        let mut pairs = key.words().chunks_exact(2);
         for pair in &mut pairs {
             hash = self.mix(hash, u64::from_ne_bytes(pair[0]), u64::from_ne_bytes(pair[1]));
         }

@@ -10,10 +10,10 @@ use crate::shared::Shared;
 use crate::table::{FlowTable, NO_GROUP};
 use arrayvec::ArrayVec;
 use dpdk::{BURST, Mbuf, MbufBatch, RxQueue};
-use flow::DpPort;
 use flow::clock::Time;
 use flow::dp::DropReason;
-use flow::extract::{RxMeta, extract};
+use flow::extract::{RxMeta, extract_into};
+use flow::{DpPort, FlowKey};
 use std::sync::Arc;
 
 /// Mails taken at each poll: removals come in thousands and packets must not wait for them.
@@ -246,7 +246,8 @@ impl Worker {
             }
             self.counters.mark_unknown.add(1);
         }
-        let key = extract(packet.data(), packet.pkt_len(), &RxMeta::from_port(port));
+        let mut key = FlowKey::ZERO;
+        extract_into(&mut key, packet.data(), packet.pkt_len(), &RxMeta::from_port(port));
         match self.lookup.classify(&key) {
             Some(mark) => self.burst.add(&mut self.lookup.table, mark, packet),
             None => {
