@@ -45,7 +45,7 @@ fn each_packet_leaves_where_the_document_says() {
         // DHCP: a client's request goes to the virtual gateway, the answer to the downlink; none passes from the uplink.
         (format!("in_port=1,{client},{broadcast},udp,tp_src=68,tp_dst=67"), GATEWAY.to_owned()),
         (
-            format!("in_port=4,dl_src=18:75:00:00:00:e8,dl_dst=aa:00:00:00:00:01,udp,tp_src=67,tp_dst=68"),
+            "in_port=4,dl_src=18:75:00:00:00:e8,dl_dst=aa:00:00:00:00:01,udp,tp_src=67,tp_dst=68".to_owned(),
             DOWNLINK.to_owned(),
         ),
         (format!("in_port=5,dl_src=18:75:00:00:00:e7,{broadcast},udp,tp_src=67,tp_dst=68"), "drop".to_owned()),
