@@ -6,10 +6,12 @@
 //!
 //! # Two kinds of state
 //!
-//! Bridges, ports and rules are one immutable snapshot behind an atomic pointer. A change makes a new one that shares all but
-//! the changed paths with the old ([`Pipeline::apply`] for rules: a batch, all or nothing), and a translation
-//! works on one snapshot from beginning to end. Learned addresses and counters change with packets, not with
-//! commands: they are concurrent state beside the snapshot.
+//! Bridges, ports, rules, groups, meters and mirrors are one immutable snapshot behind an atomic pointer. A change makes a new
+//! one that shares all but the changed paths with the old ([`Pipeline::change`]: a batch, all or nothing), and a
+//! translation works on one snapshot from beginning to end. Learned addresses and counters change with packets, not with
+//! commands: they are concurrent state beside the snapshot. Rules that packets make (`learn`) are rules of the
+//! snapshot; a packet that makes one that is there as it should be only touches its counters. What rules that went
+//! have counted is kept for two seconds more, so that hits that come late count in their notices and their tables.
 //!
 //! # Threads
 //!

@@ -41,7 +41,9 @@ impl Rig {
         clock.advance(Duration::from_secs(1));
         let p = Pipeline::new(clock.clone(), Config::default());
         let br = p.add_bridge("br0", FailMode::Standalone).unwrap();
-        (1..=n).for_each(|i| drop(p.add_port(br, PortSpec::new(format!("p{i}"), DpPort(i))).unwrap()));
+        for i in 1..=n {
+            p.add_port(br, PortSpec::new(format!("p{i}"), DpPort(i))).unwrap();
+        }
         Rig { clock, p, br }
     }
 
@@ -105,7 +107,7 @@ fn patch_ports_connect_when_both_ends_name_each_other() {
     changes.clear();
     r.p.update_port(two, there, PortUpdate { up: Some(false), ..PortUpdate::default() }).unwrap();
     r.p.update_port(two, there, PortUpdate { up: Some(true), ..PortUpdate::default() }).unwrap();
-    assert_eq!(up(two, there).unwrap().0, true);
+    assert!(up(two, there).unwrap().0);
     r.p.remove_port(two, there).unwrap();
     assert_eq!(up(r.br, here), Some((false, None)));
     r.p.take_changes(&mut changes);
