@@ -30,6 +30,11 @@
 //!   changed a tag.
 //! - A bit that an action has overwritten is no longer the packet's: looking at it adds nothing to the mask. Setting a
 //!   field does not look at it either: the set is executed even on packets that have the value already.
+//! - Registers, metadata, the stack and learned rules hold constants only: bits of the packet are looked at when they are copied there.
+//! - What a clone, a bucket or a patch port's bridge did to the packet is undone behind it, by setting fields back (then those are
+//!   looked at) or by a copy of the datapath.
+//! - A packet that has to come back (for a hash, or from connection tracking) leaves with a number for what it has to go on with: equal
+//!   states have one number, and a flow depends on the numbers it sends to. See `translate/freeze.rs`.
 //! - The TTL is never looked at by `dec_ttl`; the datapath checks it. Rules behind a `dec_ttl` count packets whose TTL
 //!   ran out there too.
 //! - Reserved addresses (01:80:c2:00:00:0x) are never cached, and every other translation's mask tells its packet from
