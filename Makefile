@@ -41,3 +41,4 @@ docs: deps
 fuzz: deps
 	fuzz/run.sh extract $(FUZZ_SECONDS)
 	fuzz/run.sh rule_parser $(FUZZ_SECONDS)
+	fuzz/run.sh group_meter_parser $(FUZZ_SECONDS)

@@ -6,7 +6,7 @@
 # More folders of inputs may follow the seconds.
 set -eu
 cd "$(dirname "$0")"
-target=${1:?target: extract, rule_parser or translate}
+target=${1:?target: extract, rule_parser, group_meter_parser or translate}
 seconds=${2:?seconds}
 shift 2
 
@@ -19,7 +19,7 @@ RUSTFLAGS="$flags" cargo build --release --target "$triple" --bin "$target"
 built=${CARGO_TARGET_DIR:-target}/$triple/release/$target
 
 # Longer rules find nothing that short ones do not, and are slow.
-[ "$target" != rule_parser ] || set -- -max_len=300 "$@"
+case $target in *_parser) set -- -max_len=300 "$@" ;; esac
 [ ! -f "$target.dict" ] || set -- "-dict=$target.dict" "$@"
 mkdir -p "corpus/$target" "artifacts/$target"
 exec "$built" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \

@@ -304,6 +304,8 @@ impl<'a> Reader<'a> {
                 "watch_group" => bucket.watch_group = Some(number(key, value, MAX_GROUP)?),
                 "bucket_id" => bucket.id = number(key, value, MAX_BUCKET)?,
                 "action" | "actions" => actions.push(value.to_owned()),
+                // Of `key(x)->y`, the value has the parenthesis already.
+                _ if value.contains(")->") => actions.push(format!("{key}({value}")),
                 _ => actions.push(format!("{key}({value})")),
             }
         }

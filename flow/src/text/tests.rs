@@ -1,5 +1,6 @@
 //! Text against ovs-ofctl, and against itself.
 
+mod actions_table;
 mod corpus;
 mod dialects;
 mod fields_table;
@@ -7,4 +8,5 @@ mod groups;
 mod matches;
 mod oracle;
 mod properties;
+mod random_actions;
 mod switch;

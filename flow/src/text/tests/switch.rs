@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ pub fn sent(args: &[&str], version: u8, kind: u8) -> Option<Vec<String>> {
         std::thread::sleep(Duration::from_millis(1));
     };
     std::fs::remove_file(&path).unwrap();
-    status.success().then(|| messages.iter().map(|m| print(m)).collect())
+    status.success().then(|| print(&messages, &path))
 }
 
 fn serve(mut stream: UnixStream, version: u8, kind: u8) -> Vec<Vec<u8>> {
@@ -76,9 +77,24 @@ fn serve(mut stream: UnixStream, version: u8, kind: u8) -> Vec<Vec<u8>> {
     kept
 }
 
-/// A message in ovs-ofctl's words.
-fn print(message: &[u8]) -> String {
-    let hex: String = message.iter().map(|b| format!("{b:02x}")).collect();
-    let run = Command::new("ovs-ofctl").args(["ofp-print", &hex]).output().unwrap();
-    String::from_utf8(run.stdout).unwrap()
+/// Messages in ovs-ofctl's words.
+fn print(messages: &[Vec<u8>], file: &Path) -> Vec<String> {
+    if messages.is_empty() {
+        return Vec::new();
+    }
+    std::fs::write(file, messages.concat()).unwrap();
+    let run = Command::new("ovs-ofctl").arg("ofp-parse").arg(file).output().unwrap();
+    std::fs::remove_file(file).unwrap();
+    // Each has a line of its own, with its type, before what is in it.
+    let mut texts: Vec<String> = Vec::new();
+    for line in String::from_utf8(run.stdout).unwrap().lines() {
+        match texts.last_mut() {
+            Some(text) if !line.starts_with("OFPT_") => {
+                text.push('\n');
+                text.push_str(line);
+            }
+            _ => texts.push(line.to_owned()),
+        }
+    }
+    texts
 }
