@@ -21,6 +21,32 @@ pub struct Bridge {
     pub name: String,
     #[serde(default)]
     pub fail_mode: FailMode,
+    /// Most addresses that the bridge learns; 8192 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac_table_size: Option<u32>,
+    /// Seconds after which an address that was not seen is forgotten; 300 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac_aging: Option<u32>,
+}
+
+impl Bridge {
+    /// A bridge with nothing else said.
+    #[must_use]
+    pub fn new(name: impl Into<String>, fail_mode: FailMode) -> Bridge {
+        Bridge { name: name.into(), fail_mode, mac_table_size: None, mac_aging: None }
+    }
+}
+
+/// What is to change of a bridge; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BridgeSet {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail_mode: Option<FailMode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac_table_size: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac_aging: Option<u32>,
 }
 
 /// A bridge as it is.
@@ -33,6 +59,15 @@ pub struct BridgeView {
     pub flows: usize,
     /// Number of learned addresses.
     pub fdb_entries: usize,
+    #[serde(default)]
+    pub groups: usize,
+    #[serde(default)]
+    pub meters: usize,
+    #[serde(default)]
+    pub mirrors: usize,
+    /// Packets for controllers, by controller id; those that never got one are left out.
+    #[serde(default)]
+    pub punted: std::collections::BTreeMap<u16, u64>,
 }
 
 /// Where a port's packets come from.
@@ -90,6 +125,83 @@ pub struct Port {
     /// VLANs of a trunk; empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trunks: Vec<u16>,
+    /// How NORMAL treats VLANs here; when absent, access if there is a tag, else trunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan_mode: Option<VlanMode>,
+    /// Name of the `patch` port at the other end of a `patch` port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Floods do not go out here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_flood: bool,
+    /// Administratively down: nothing goes out here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub down: bool,
+}
+
+impl Port {
+    /// A port of this type with nothing else said.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: PortType) -> Port {
+        Port {
+            name: name.into(),
+            kind,
+            devargs: None,
+            ofport: None,
+            tag: None,
+            trunks: Vec::new(),
+            vlan_mode: None,
+            peer: None,
+            no_flood: false,
+            down: false,
+        }
+    }
+}
+
+/// How NORMAL treats VLANs on a port (`vlan_mode` of ovs-vswitchd.conf.db(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VlanMode {
+    /// In one VLAN, without tags.
+    Access,
+    /// Carries VLANs with their tags.
+    Trunk,
+    /// As trunk; packets without a tag are in the native VLAN, which is sent with its tag.
+    NativeTagged,
+    /// As trunk; packets without a tag are in the native VLAN, which is sent without.
+    NativeUntagged,
+}
+
+impl std::fmt::Display for VlanMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            VlanMode::Access => "access",
+            VlanMode::Trunk => "trunk",
+            VlanMode::NativeTagged => "native-tagged",
+            VlanMode::NativeUntagged => "native-untagged",
+        })
+    }
+}
+
+/// What is to change of a port; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortSet {
+    /// 0: no tag any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<u16>,
+    /// Empty: all VLANs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunks: Option<Vec<u16>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan_mode: Option<VlanMode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flood: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up: Option<bool>,
+    /// Of a `patch` port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
 }
 
 /// A port as it is.
@@ -118,4 +230,34 @@ pub struct FdbEntry {
     pub mac: String,
     /// Seconds since it was last seen.
     pub age: u64,
+    /// Added by command: it neither ages nor moves.
+    #[serde(default, rename = "static")]
+    pub fixed: bool,
+}
+
+/// An address to be known without being learned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FdbAdd {
+    /// Name of the port.
+    pub port: String,
+    /// 0: packets without a tag.
+    #[serde(default)]
+    pub vlan: u16,
+    pub mac: String,
+}
+
+/// Which addresses to forget; the default: all that were learned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FdbFlush {
+    /// Only those learned on this port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// Only this address, though it was added by command; needs `vlan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// VLAN of the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
 }

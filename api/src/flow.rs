@@ -3,14 +3,29 @@
 use serde::{Deserialize, Serialize};
 
 /// Rules to add: all or none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlowsAdd {
     /// ovs-ofctl text, one flow each.
     pub flows: Vec<String>,
+    /// A text may begin with what is to be done, as in a file of `ovs-ofctl add-flows`: `add`, `modify`, `modify_strict`,
+    /// `delete` or `delete_strict`, then a space.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub commands: bool,
 }
 
-/// Rules to change or remove.
+/// Rules whose actions are to change: those that the flow's match covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowsModify {
+    /// ovs-ofctl text of `mod-flows`. `cookie=V/M` selects, `cookie=V` is the new cookie.
+    pub flow: String,
+    /// Only the rule with exactly this match and priority.
+    #[serde(default)]
+    pub strict: bool,
+}
+
+/// Rules to remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlowsDelete {
@@ -20,6 +35,26 @@ pub struct FlowsDelete {
     /// Only the rule with exactly this match and priority.
     #[serde(default)]
     pub strict: bool,
+}
+
+/// All rules that a bridge is to have: the others go, those that are the same stay with their counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowsReplace {
+    /// ovs-ofctl text, one flow each.
+    pub flows: Vec<String>,
+    /// Only tell what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What a replacement changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowsReplaced {
+    /// `-` and `+` lines in the form of `ovs-ofctl diff-flows`; a rule that changed has both.
+    pub changes: Vec<String>,
+    /// `None`: a dry run.
+    pub ack: Option<crate::Ack>,
 }
 
 /// One rule as it is.

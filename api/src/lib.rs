@@ -12,23 +12,37 @@ mod ack;
 mod bridge;
 mod capture;
 mod datapath;
+mod diff;
 mod error;
+mod event;
 mod flow;
+mod group;
+mod meter;
+mod mirror;
 mod mock;
 mod nic;
 mod offload;
 mod show;
+mod table;
+mod trace;
 
 pub use ack::*;
 pub use bridge::*;
 pub use capture::*;
 pub use datapath::*;
+pub use diff::*;
 pub use error::*;
+pub use event::*;
 pub use flow::*;
+pub use group::*;
+pub use meter::*;
+pub use mirror::*;
 pub use mock::*;
 pub use nic::*;
 pub use offload::*;
 pub use show::*;
+pub use table::*;
+pub use trace::*;
 
 use std::path::PathBuf;
 
@@ -58,18 +72,38 @@ pub mod paths {
     pub const SHOW: &str = "/v1/show";
     /// GET, POST, DELETE by name.
     pub const BRIDGES: &str = "/v1/bridges";
-    /// DELETE.
+    /// PATCH, DELETE.
     pub const BRIDGE: &str = "/v1/bridges/{bridge}";
     /// GET: ports of all bridges.
     pub const PORTS: &str = "/v1/ports";
     /// POST.
     pub const BRIDGE_PORTS: &str = "/v1/bridges/{bridge}/ports";
-    /// DELETE.
+    /// PATCH, DELETE.
     pub const BRIDGE_PORT: &str = "/v1/bridges/{bridge}/ports/{port}";
-    /// GET (query `match`), POST, DELETE.
+    /// GET (query `match`), POST, PATCH, PUT, DELETE.
     pub const FLOWS: &str = "/v1/bridges/{bridge}/flows";
-    /// GET, DELETE.
+    /// POST.
+    pub const TRACE: &str = "/v1/bridges/{bridge}/trace";
+    /// GET (query `group`), POST, PATCH, DELETE.
+    pub const GROUPS: &str = "/v1/bridges/{bridge}/groups";
+    /// POST.
+    pub const GROUP_BUCKETS: &str = "/v1/bridges/{bridge}/groups/buckets";
+    /// GET (query `meter`), POST, PATCH, DELETE.
+    pub const METERS: &str = "/v1/bridges/{bridge}/meters";
+    /// GET.
+    pub const METER_FEATURES: &str = "/v1/meters/features";
+    /// GET, POST.
+    pub const MIRRORS: &str = "/v1/bridges/{bridge}/mirrors";
+    /// DELETE.
+    pub const MIRROR: &str = "/v1/bridges/{bridge}/mirrors/{mirror}";
+    /// GET.
+    pub const TABLES: &str = "/v1/bridges/{bridge}/tables";
+    /// PATCH.
+    pub const TABLE: &str = "/v1/bridges/{bridge}/tables/{table}";
+    /// GET, POST, DELETE.
     pub const FDB: &str = "/v1/bridges/{bridge}/fdb";
+    /// GET (query `after`, `wait` in seconds): rules that went by themselves.
+    pub const EVENTS: &str = "/v1/events";
     /// GET.
     pub const DP_FLOWS: &str = "/v1/dp/flows";
     /// GET.

@@ -39,6 +39,10 @@ impl Client {
         self.request(Method::PUT, path, Some(body))
     }
 
+    pub fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        self.request(Method::PATCH, path, Some(body))
+    }
+
     pub fn delete<T: DeserializeOwned>(&self, path: &str, body: Option<&impl Serialize>) -> Result<T> {
         self.request(Method::DELETE, path, body)
     }

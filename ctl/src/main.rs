@@ -35,7 +35,7 @@ struct Cli {
 enum Noun {
     /// Everything at a glance
     Show,
-    /// Bridges and learned addresses
+    /// Bridges
     #[command(subcommand)]
     Bridge(commands::bridge::Verb),
     /// Ports of bridges
@@ -44,6 +44,21 @@ enum Noun {
     /// OpenFlow rules
     #[command(subcommand)]
     Flow(commands::flow::Verb),
+    /// Groups: lists of buckets that rules send to
+    #[command(subcommand)]
+    Group(commands::group::Verb),
+    /// Meters: rate limits that rules share
+    #[command(subcommand)]
+    Meter(commands::meter::Verb),
+    /// Mirrors: copies of chosen packets
+    #[command(subcommand)]
+    Mirror(commands::mirror::Verb),
+    /// Tables of a bridge and their limits
+    #[command(subcommand)]
+    Table(commands::table::Verb),
+    /// Addresses that a bridge has learned
+    #[command(subcommand)]
+    Fdb(commands::fdb::Verb),
     /// The datapath: its flows and counters
     #[command(subcommand)]
     Dp(commands::dp::Verb),
@@ -79,7 +94,15 @@ fn main() -> ExitCode {
         Noun::Show => commands::show::run(&client, out),
         Noun::Bridge(verb) => commands::bridge::run(verb, &client, out),
         Noun::Port(verb) => commands::port::run(verb, &client, out),
-        Noun::Flow(verb) => commands::flow::run(verb, &client, out),
+        Noun::Flow(verb) => match commands::flow::run(verb, &client, out) {
+            Ok(code) => return code,
+            Err(e) => Err(e),
+        },
+        Noun::Group(verb) => commands::group::run(verb, &client, out),
+        Noun::Meter(verb) => commands::meter::run(verb, &client, out),
+        Noun::Mirror(verb) => commands::mirror::run(verb, &client, out),
+        Noun::Table(verb) => commands::table::run(verb, &client, out),
+        Noun::Fdb(verb) => commands::fdb::run(verb, &client, out),
         Noun::Dp(verb) => commands::dp::run(verb, &client, out),
         Noun::Offload(verb) => commands::offload::run(verb, &client, out),
         Noun::Eswitch(verb) => commands::nic::eswitch(verb, &client, out),

@@ -47,6 +47,14 @@ pub fn flow(text: &str) -> &str {
     text.strip_prefix("recirc_id(0),").unwrap_or(text)
 }
 
+/// What a change answered, with how much it changed.
+pub fn changed(answer: &api::Ack, noun: &str) -> String {
+    let s = if answer.changed == 1 { "" } else { "s" };
+    let notes = ack(answer);
+    let notes = if notes.is_empty() { notes } else { format!("; {notes}") };
+    format!("{} {noun}{s} changed{notes}", answer.changed)
+}
+
 /// What a change answered, in one line; nothing when all of it is done.
 pub fn ack(ack: &api::Ack) -> String {
     let mut notes = Vec::new();

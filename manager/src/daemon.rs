@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How often rules and addresses are looked at for their age.
 const AGEING: Duration = Duration::from_secs(1);
 
+/// How often packets for controllers are taken from the workers.
+const PUNTED: Duration = Duration::from_millis(20);
+
 /// How long requests under way may take at the end.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
@@ -67,6 +70,7 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
     runtime.block_on(async {
         let (mut interrupt, mut terminate) = signals().map_err(io("signal handlers"))?;
         let ageing = tokio::spawn(age(control.clone()));
+        let counting = tokio::spawn(count_punted(control.clone()));
         let stop = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -75,6 +79,7 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
         };
         http::serve(listener, control, stop).await;
         ageing.abort();
+        counting.abort();
         Ok::<_, DaemonError>(())
     })?;
     // The state file is let go before the socket is: whoever sees the socket gone can start another daemon.
@@ -108,6 +113,16 @@ fn state_path(args: &Args, config: &Config, socket: &Path) -> PathBuf {
         Some(_) => socket.with_extension("redb"),
         None => PathBuf::from("/var/lib/shunt/shuntd.redb"),
     })
+}
+
+/// Workers keep few packets for controllers.
+async fn count_punted(control: Arc<Control>) {
+    let mut tick = tokio::time::interval(PUNTED);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        control.drain_punted();
+    }
 }
 
 async fn age(control: Arc<Control>) {

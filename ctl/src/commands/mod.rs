@@ -2,8 +2,14 @@
 
 pub mod bridge;
 pub mod dp;
+pub mod fdb;
 pub mod flow;
+pub mod group;
+pub mod meter;
+pub mod mirror;
+mod names;
 pub mod nic;
 pub mod offload;
 pub mod port;
 pub mod show;
+pub mod table;

@@ -3,7 +3,7 @@
 use crate::client::{Client, path};
 use crate::error::Result;
 use crate::output::{self, Output, table};
-use api::{Ack, Port, PortType, PortView, paths};
+use api::{Ack, Port, PortSet, PortType, PortView, VlanMode, paths};
 use clap::{Subcommand, ValueEnum};
 
 /// Port types by their name on the command line.
@@ -55,12 +55,46 @@ pub enum Verb {
         /// OpenFlow port number [default: the lowest free one]
         #[arg(long, value_name = "NUMBER")]
         ofport: Option<u16>,
-        /// Access VLAN [default: the port is a trunk]
-        #[arg(long, conflicts_with = "trunks", value_name = "VLAN")]
+        /// Access or native VLAN [default: the port is a trunk]
+        #[arg(long, value_name = "VLAN")]
         tag: Option<u16>,
         /// VLANs of a trunk [default: all]
         #[arg(long, value_delimiter = ',', value_name = "VLANS")]
         trunks: Vec<u16>,
+        /// How VLANs are treated [default: access with a tag, else trunk]
+        #[arg(long, value_enum, value_name = "MODE")]
+        vlan_mode: Option<Mode>,
+        /// Of a patch port: name of the patch port at the other end
+        #[arg(long, value_name = "PORT")]
+        peer: Option<String>,
+    },
+    /// Change a port
+    Set {
+        /// Bridge of the port
+        bridge: String,
+        /// Name of the port
+        name: String,
+        /// Access or native VLAN; none takes it away
+        #[arg(long, value_name = "VLAN", value_parser = tag)]
+        tag: Option<u16>,
+        /// VLANs of a trunk; all for all
+        #[arg(long, value_name = "VLANS", value_parser = trunks)]
+        trunks: Option<Trunks>,
+        /// How VLANs are treated
+        #[arg(long, value_enum, value_name = "MODE")]
+        vlan_mode: Option<Mode>,
+        /// Whether floods go out here
+        #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+        flood: Option<Switch>,
+        /// Let packets out
+        #[arg(long, conflicts_with = "down")]
+        up: bool,
+        /// Let no packet out
+        #[arg(long)]
+        down: bool,
+        /// Of a patch port: name of the patch port at the other end
+        #[arg(long, value_name = "PORT")]
+        peer: Option<String>,
     },
     /// Remove a port from a bridge
     Del {
@@ -73,12 +107,76 @@ pub enum Verb {
     List,
 }
 
+/// VLAN modes by their name on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Mode {
+    /// In one VLAN, without tags
+    Access,
+    /// VLANs with their tags
+    Trunk,
+    /// Trunk; packets without a tag are in the native VLAN, which is sent with its tag
+    NativeTagged,
+    /// Trunk; packets without a tag are in the native VLAN, which is sent without
+    NativeUntagged,
+}
+
+impl From<Mode> for VlanMode {
+    fn from(mode: Mode) -> VlanMode {
+        match mode {
+            Mode::Access => VlanMode::Access,
+            Mode::Trunk => VlanMode::Trunk,
+            Mode::NativeTagged => VlanMode::NativeTagged,
+            Mode::NativeUntagged => VlanMode::NativeUntagged,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+/// Not a plain list: clap would take it for an option that is given many times.
+#[derive(Clone, Debug)]
+pub struct Trunks(Vec<u16>);
+
+fn vlan(text: &str) -> std::result::Result<u16, String> {
+    text.parse().ok().filter(|v| (1..=4094).contains(v)).ok_or_else(|| "a VLAN is a number from 1 to 4094".to_owned())
+}
+
+fn tag(text: &str) -> std::result::Result<u16, String> {
+    if text == "none" { Ok(0) } else { vlan(text) }
+}
+
+fn trunks(text: &str) -> std::result::Result<Trunks, String> {
+    let list = if text == "all" { Ok(Vec::new()) } else { text.split(',').map(vlan).collect() };
+    list.map(Trunks)
+}
+
 pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
     match verb {
-        Verb::Add { bridge, name, kind, devargs, ofport, tag, trunks } => {
-            let kind = kind.map_or_else(|| kind_of(devargs.as_deref().unwrap_or_default()), PortType::from);
-            let port = Port { name, kind, devargs, ofport, tag, trunks };
+        Verb::Add { bridge, name, kind, devargs, ofport, tag, trunks, vlan_mode, peer } => {
+            let guess = || match peer {
+                Some(_) => PortType::Patch,
+                None => kind_of(devargs.as_deref().unwrap_or_default()),
+            };
+            let kind = kind.map_or_else(guess, PortType::from);
+            let vlan_mode = vlan_mode.map(VlanMode::from);
+            let port = Port { devargs, ofport, tag, trunks, vlan_mode, peer, ..Port::new(name, kind) };
             let ack: Ack = client.post(&path(paths::BRIDGE_PORTS, &[&bridge]), &port)?;
+            out.print(&ack, output::ack)
+        }
+        Verb::Set { bridge, name, tag, trunks, vlan_mode, flood, up, down, peer } => {
+            let set = PortSet {
+                tag,
+                trunks: trunks.map(|t| t.0),
+                vlan_mode: vlan_mode.map(VlanMode::from),
+                flood: flood.map(|f| f == Switch::On),
+                up: if up || down { Some(up) } else { None },
+                peer,
+            };
+            let ack: Ack = client.patch(&path(paths::BRIDGE_PORT, &[&bridge, &name]), &set)?;
             out.print(&ack, output::ack)
         }
         Verb::Del { bridge, name } => {
@@ -90,6 +188,19 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
             out.print(&ports, |p| list(p))
         }
     }
+}
+
+/// VLAN mode and VLANs of a port in a few words.
+fn vlans(port: &Port) -> String {
+    let mode = port.vlan_mode.unwrap_or(if port.tag.is_some() { VlanMode::Access } else { VlanMode::Trunk });
+    let tag = port.tag.filter(|_| mode != VlanMode::Trunk).map(|tag| format!(" {tag}")).unwrap_or_default();
+    let trunks = match port.trunks.as_slice() {
+        [] => String::new(),
+        _ if mode == VlanMode::Access => String::new(),
+        some => format!(" {}", some.iter().map(u16::to_string).collect::<Vec<_>>().join(",")),
+    };
+    let between = if tag.is_empty() || trunks.is_empty() { "" } else { " trunk" };
+    format!("{mode}{tag}{between}{trunks}")
 }
 
 /// The type of a port that was given none: `uplink` and `pf0vf3` are representors, all else is DPDK's.
@@ -104,17 +215,16 @@ pub fn list(ports: &[PortView]) -> String {
     table(
         ["bridge", "port", "ofport", "type", "device", "vlan", "state", "rx", "tx", "tx-dropped"],
         ports.iter().map(|p| {
-            let vlan = match (p.port.tag, p.port.trunks.as_slice()) {
-                (Some(tag), _) => format!("access {tag}"),
-                (None, []) => "trunk".to_owned(),
-                (None, some) => format!("trunk {}", some.iter().map(u16::to_string).collect::<Vec<_>>().join(",")),
-            };
+            let vlan = vlans(&p.port);
             [
                 p.bridge.clone(),
                 p.port.name.clone(),
                 p.port.ofport.map(|n| n.to_string()).unwrap_or_default(),
                 p.port.kind.to_string(),
-                p.port.devargs.clone().unwrap_or_else(|| "-".to_owned()),
+                match (&p.port.peer, &p.port.devargs) {
+                    (Some(peer), _) => format!("peer {peer}"),
+                    (None, devargs) => devargs.clone().unwrap_or_else(|| "-".to_owned()),
+                },
                 vlan,
                 p.state.clone(),
                 p.rx_packets.to_string(),

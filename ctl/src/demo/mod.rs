@@ -79,21 +79,18 @@ pub fn run(args: &Args, out: Output) -> Result<()> {
 
 fn set_up(client: &Client, flows: Vec<String>, offload: bool) -> Result<()> {
     let _: Ack = client.put(paths::OFFLOAD, &OffloadSet { enabled: offload })?;
-    let bridge = Bridge { name: "br0".to_owned(), fail_mode: FailMode::Secure };
+    let bridge = Bridge::new("br0", FailMode::Secure);
     let _: Ack = client.post(paths::BRIDGES, &bridge)?;
     for end in 0..ENDS {
         let name = if end == 0 { "uplink".to_owned() } else { format!("pf0vf{}", end - 1) };
         let port = Port {
-            name: name.clone(),
-            kind: PortType::Representor,
-            devargs: Some(name),
+            devargs: Some(name.clone()),
             ofport: u16::try_from(end + 1).ok(),
-            tag: None,
-            trunks: Vec::new(),
+            ..Port::new(name, PortType::Representor)
         };
         let _: Ack = client.post(&path(paths::BRIDGE_PORTS, &["br0"]), &port)?;
     }
-    let _: Ack = client.post(&path(paths::FLOWS, &["br0"]), &FlowsAdd { flows })?;
+    let _: Ack = client.post(&path(paths::FLOWS, &["br0"]), &FlowsAdd { flows, commands: false })?;
     Ok(())
 }
 

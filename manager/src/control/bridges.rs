@@ -3,8 +3,10 @@
 use super::errors::{invalid, no_bridge, pipeline};
 use super::{Control, Inner};
 use crate::state::Change;
-use api::{Ack, Bridge, BridgeView, Error, ErrorKind, FailMode, FdbEntry};
+use ::pipeline::BridgeOptions;
+use api::{Ack, Bridge, BridgeSet, BridgeView, Error, ErrorKind, FailMode};
 use flow::dp::BridgeId;
+use std::time::Duration;
 
 impl Inner {
     pub(super) fn bridge(&self, name: &str) -> Result<BridgeId, Error> {
@@ -13,8 +15,39 @@ impl Inner {
 }
 
 impl Control {
+    /// One bridge.
+    pub fn bridge_view(&self, name: &str) -> Result<BridgeView, Error> {
+        self.bridges().into_iter().find(|b| b.bridge.name == name).ok_or_else(|| no_bridge(name))
+    }
+
+    /// Change a bridge. Another fail mode takes all rules, groups and meters away, as in Open vSwitch.
+    pub fn bridge_set(&self, name: &str, set: &BridgeSet) -> Result<Ack, Error> {
+        let mut inner = self.change()?;
+        let id = inner.bridge(name)?;
+        let object = format!("bridge {name}");
+        let old = inner.desired.bridges.get(name).cloned().ok_or_else(|| no_bridge(name))?;
+        let bridge = Bridge {
+            name: old.name.clone(),
+            fail_mode: set.fail_mode.unwrap_or(old.fail_mode),
+            mac_table_size: set.mac_table_size.or(old.mac_table_size),
+            mac_aging: set.mac_aging.or(old.mac_aging),
+        };
+        self.switch.pipeline().set_bridge_options(id, options(&object, &bridge)?).map_err(|e| pipeline(&object, &e))?;
+        let mut changes = Vec::new();
+        if bridge.fail_mode != old.fail_mode {
+            let done = self.switch.pipeline().set_fail_mode(id, mode(bridge.fail_mode));
+            let applied = done.map_err(|e| pipeline(&object, &e))?;
+            changes = self.rules_anew(&mut inner, name, &applied.removed);
+            changes.push(Change::DeleteObjects { bridge: name.to_owned() });
+        }
+        changes.push(Change::PutBridge(bridge.clone()));
+        inner.desired.bridges.insert(name.to_owned(), bridge);
+        self.commit(inner, changes, 1)
+    }
+
     /// All bridges.
     pub fn bridges(&self) -> Vec<BridgeView> {
+        self.switch.drain_punted();
         let inner = self.lock();
         let infos = self.switch.pipeline().bridges();
         let view = |(name, bridge): (&String, &Bridge)| {
@@ -25,6 +58,10 @@ impl Control {
                 ports: inner.ports.values().filter(|p| p.bridge == *name).map(|p| p.port.name.clone()).collect(),
                 flows: info.rules,
                 fdb_entries: self.switch.pipeline().fdb(*id).len(),
+                groups: self.switch.pipeline().groups(*id).len(),
+                meters: self.switch.pipeline().meters(*id).len(),
+                mirrors: self.switch.pipeline().mirrors(*id).len(),
+                punted: self.switch.punted(*id),
             })
         };
         inner.desired.bridges.iter().filter_map(view).collect()
@@ -40,27 +77,18 @@ impl Control {
         }
         self.make_bridge(&mut inner, &bridge)?;
         let mut changes = vec![Change::PutBridge(bridge.clone())];
-        for rule in self.first_rules(&inner, &bridge.name) {
-            if let Change::PutRule { bridge, key, text } = &rule {
-                inner.desired.rules.insert((bridge.clone(), key.clone()), text.clone());
-            }
-            changes.push(rule);
-        }
+        changes.extend(self.first_rules(&inner, &bridge.name));
         inner.desired.bridges.insert(bridge.name.clone(), bridge);
         self.commit(inner, changes, 1)
     }
 
     /// Make a bridge in the switch.
     pub(super) fn make_bridge(&self, inner: &mut Inner, bridge: &Bridge) -> Result<(), Error> {
-        let mode = match bridge.fail_mode {
-            FailMode::Standalone => pipeline::FailMode::Standalone,
-            FailMode::Secure => pipeline::FailMode::Secure,
-        };
-        let id = self
-            .switch
-            .pipeline()
-            .add_bridge(&bridge.name, mode)
-            .map_err(|e| pipeline(format!("bridge {}", bridge.name), &e))?;
+        let object = format!("bridge {}", bridge.name);
+        let options = options(&object, bridge)?;
+        let pipeline_ = self.switch.pipeline();
+        let id = pipeline_.add_bridge(&bridge.name, mode(bridge.fail_mode)).map_err(|e| pipeline(&object, &e))?;
+        pipeline_.set_bridge_options(id, options).map_err(|e| pipeline(&object, &e))?;
         inner.bridges.insert(bridge.name.clone(), id);
         Ok(())
     }
@@ -77,30 +105,35 @@ impl Control {
         inner.bridges.remove(name);
         inner.desired.bridges.remove(name);
         inner.desired.ports.retain(|_, (bridge, _)| bridge != name);
-        inner.desired.rules.retain(|(bridge, _), _| bridge != name);
         self.commit(inner, vec![Change::DeleteBridge(name.to_owned())], 1 + ports.len())
     }
+}
 
-    /// Learned addresses of a bridge.
-    pub fn fdb(&self, bridge: &str) -> Result<Vec<FdbEntry>, Error> {
-        let inner = self.lock();
-        let id = inner.bridge(bridge)?;
-        let now = self.switch.clock().now();
-        let ports = self.switch.pipeline().ports(id);
-        let entry = |e: pipeline::FdbEntry| {
-            let port = ports.iter().find(|p| p.dp == e.port);
-            FdbEntry {
-                port: port.map(|p| p.name.clone()).unwrap_or_default(),
-                ofport: port.map(|p| p.number.0).unwrap_or_default(),
-                vlan: e.vlan,
-                mac: e.mac.map(|b| format!("{b:02x}")).join(":"),
-                age: now.since(e.used).as_secs(),
-            }
-        };
-        let mut entries: Vec<_> = self.switch.pipeline().fdb(id).into_iter().map(entry).collect();
-        entries.sort_by(|a, b| (a.ofport, a.vlan, &a.mac).cmp(&(b.ofport, b.vlan, &b.mac)));
-        Ok(entries)
+fn mode(mode: FailMode) -> ::pipeline::FailMode {
+    match mode {
+        FailMode::Standalone => ::pipeline::FailMode::Standalone,
+        FailMode::Secure => ::pipeline::FailMode::Secure,
     }
+}
+
+/// How the pipeline is to treat the bridge. Open vSwitch takes the nearest size or time that it can; here the others are refused.
+fn options(object: &str, bridge: &Bridge) -> Result<BridgeOptions, Error> {
+    let mut options = BridgeOptions::default();
+    if let Some(size) = bridge.mac_table_size {
+        if !(10..=1_000_000).contains(&size) {
+            return Err(
+                invalid(object, format!("a MAC table of {size} addresses cannot be made")).remedy("use 10 to 1000000")
+            );
+        }
+        options.fdb_size = size as usize;
+    }
+    if let Some(seconds) = bridge.mac_aging {
+        if !(15..=3600).contains(&seconds) {
+            return Err(invalid(object, format!("addresses cannot age {seconds} seconds")).remedy("use 15 to 3600"));
+        }
+        options.fdb_ageing = Duration::from_secs(seconds.into());
+    }
+    Ok(options)
 }
 
 /// Names of bridges and ports: what a netdev may be called (Linux dev_valid_name).

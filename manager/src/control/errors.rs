@@ -17,7 +17,12 @@ pub(super) fn pipeline(object: impl Into<String>, error: &FlowError) -> Error {
         ErrorClass::Full => ErrorKind::Full,
         ErrorClass::Invalid => ErrorKind::Invalid,
     };
-    about(kind, object, error)
+    // Which change of a batch it is, is said by the object.
+    let message = match error {
+        FlowError::Change { error, .. } => error.to_string(),
+        other => other.to_string(),
+    };
+    about(kind, object, message)
 }
 
 /// An error about `object`. Rooms name the object in their messages; it is named once.

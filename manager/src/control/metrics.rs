@@ -44,10 +44,44 @@ impl Control {
             }
         }
         registry.register("port_packets", "Packets by port", port_packets);
+        self.object_metrics(&mut registry);
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &registry);
         text
+    }
+}
+
+impl Control {
+    /// Meters, groups and packets for controllers, by bridge.
+    fn object_metrics(&self, registry: &mut Registry) {
+        let [meter_packets, meter_bytes, band_packets, groups, punted] =
+            std::array::from_fn(|_| Family::<Labels, Counter>::default());
+        for bridge in self.bridges() {
+            let name = bridge.bridge.name;
+            let labels = |rest: &[(&'static str, String)]| [&[("bridge", name.clone())], rest].concat();
+            for (id, n) in &bridge.punted {
+                punted.get_or_create(&labels(&[("controller", id.to_string())])).inc_by(*n);
+            }
+            // A bridge that went meanwhile has none.
+            for meter in self.meters(&name, None).unwrap_or_default() {
+                let number = ("meter", meter.meter.to_string());
+                meter_packets.get_or_create(&labels(std::slice::from_ref(&number))).inc_by(meter.packets);
+                meter_bytes.get_or_create(&labels(std::slice::from_ref(&number))).inc_by(meter.bytes);
+                for (i, band) in meter.bands.iter().enumerate() {
+                    let labels = labels(&[number.clone(), ("band", i.to_string())]);
+                    band_packets.get_or_create(&labels).inc_by(band.packets);
+                }
+            }
+            for group in self.groups(&name, None).unwrap_or_default() {
+                groups.get_or_create(&labels(&[("group", group.group.to_string())])).inc_by(group.packets);
+            }
+        }
+        registry.register("meter_packets", "Packets that came to a meter", meter_packets);
+        registry.register("meter_bytes", "Bytes that came to a meter", meter_bytes);
+        registry.register("meter_band_packets", "Packets that a band of a meter acted on", band_packets);
+        registry.register("group_packets", "Packets that came to a group", groups);
+        registry.register("controller_packets", "Packets for controllers", punted);
     }
 }
 

@@ -71,7 +71,9 @@ impl Control {
         let datapath = self.switch.counters();
         let mock = inner.nic.mock().ok_or_else(no_mock)?;
         let nic = mock.stats();
-        let software_drops: u64 = datapath.drops.values().sum();
+        // Packets for controllers leave by no end.
+        let software_drops =
+            datapath.drops.values().sum::<u64>() + datapath.events.get("punted").copied().unwrap_or_default();
         let tally = Tally {
             frames_in: nic.frames_in,
             copies: nic.copies + datapath.copies,

@@ -6,12 +6,19 @@
 mod bridges;
 mod errors;
 mod eswitch;
+mod fdb;
 mod flows;
+mod groups;
+mod meters;
 mod metrics;
+mod mirrors;
 mod mock;
 mod offload;
+mod port_checks;
 mod ports;
 mod restore;
+mod tables;
+mod trace;
 mod views;
 
 pub use errors::{about, invalid};
@@ -46,6 +53,8 @@ struct Inner {
     offload: bool,
     /// Ports that are removed but for a worker that has not given them back.
     draining: Vec<DpPort>,
+    /// Rules that went by themselves.
+    removals: flows::Removals,
 }
 
 /// A desired port and what became of it.
@@ -67,8 +76,14 @@ impl Control {
             ports: BTreeMap::new(),
             offload: true,
             draining: Vec::new(),
+            removals: flows::Removals::default(),
         };
         Control { switch, store, inner: Mutex::new(inner), started: Instant::now() }
+    }
+
+    /// Take and count packets for controllers.
+    pub fn drain_punted(&self) {
+        self.switch.drain_punted();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -1,12 +1,12 @@
 //! Ports of bridges.
 
-use super::bridges::check_name;
-use super::errors::{invalid, no_port, pipeline};
+use super::errors::{no_port, pipeline};
+use super::port_checks::{check, vlan_mode};
 use super::{Attached, Control, Inner};
 use crate::nic;
 use crate::state::Change;
-use ::pipeline::{PortSpec, VlanMode};
-use api::{Ack, Error, ErrorKind, Port, PortType, PortView};
+use ::pipeline::{PortSpec, PortUpdate};
+use api::{Ack, Error, ErrorKind, Port, PortSet, PortType, PortView};
 use flow::{DpPort, OfPort};
 
 impl Control {
@@ -21,6 +21,7 @@ impl Control {
                 port: a.port.clone(),
                 dp_port: a.state.as_ref().map(|dp| dp.0).unwrap_or_default(),
                 state: match &a.state {
+                    Ok(_) if a.port.down => "down".to_owned(),
                     Ok(_) => "up".to_owned(),
                     Err(why) => why.clone(),
                 },
@@ -62,9 +63,65 @@ impl Control {
         if inner.ports.get(name).is_none_or(|p| p.bridge != bridge) {
             return Err(no_port(bridge, name));
         }
+        // A later port of the same number would get what the mirror copies.
+        let mirror = self.mirrors_locked(&inner, bridge)?.into_iter().find(|m| m.mirror.names(name));
+        if let Some(mirror) = mirror {
+            let message = format!("mirror {} names it", mirror.mirror.name);
+            let remedy = format!("remove the mirror first: shuntctl mirror del {bridge} {}", mirror.mirror.name);
+            return Err(Error::new(ErrorKind::Conflict, format!("port {name}"), message).remedy(remedy));
+        }
+        let stations: Vec<_> = self.stations_locked(&inner, bridge, name)?;
         self.detach(&mut inner, name);
         inner.desired.ports.remove(name);
-        self.commit(inner, vec![Change::DeletePort(name.to_owned())], 1)
+        let mut changes = vec![Change::DeletePort(name.to_owned())];
+        changes.extend(stations);
+        self.commit(inner, changes, 1)
+    }
+
+    /// Change a port.
+    pub fn port_set(&self, bridge: &str, name: &str, set: &PortSet) -> Result<Ack, Error> {
+        let mut inner = self.change()?;
+        let id = inner.bridge(bridge)?;
+        let attached = inner.ports.get(name).filter(|p| p.bridge == bridge).ok_or_else(|| no_port(bridge, name))?;
+        let object = format!("port {name}");
+        let mut port = attached.port.clone();
+        let state = attached.state.clone();
+        if let Some(tag) = set.tag {
+            port.tag = Some(tag).filter(|t| *t != 0);
+        }
+        if let Some(trunks) = &set.trunks {
+            port.trunks = trunks.clone();
+        }
+        // A mode that the tag alone made goes with the tag.
+        port.vlan_mode = set.vlan_mode.or(port.vlan_mode.filter(|_| set.tag != Some(0)));
+        port.no_flood = set.flood.map_or(port.no_flood, |flood| !flood);
+        port.down = set.up.map_or(port.down, |up| !up);
+        let replug = set.peer.is_some() && set.peer != port.peer;
+        if replug {
+            port.peer = set.peer.clone();
+        }
+        check(&object, &port)?;
+        if let (Ok(_), Some(number)) = (state, port.ofport) {
+            if replug {
+                self.detach(&mut inner, name);
+                self.attach(&mut inner, bridge, &port)?;
+            } else {
+                let update = PortUpdate {
+                    vlan: Some(vlan_mode(&object, &port)?),
+                    flood: Some(!port.no_flood),
+                    up: Some(!port.down),
+                    ..PortUpdate::default()
+                };
+                let pipeline_ = self.switch.pipeline();
+                pipeline_.update_port(id, OfPort(number), update).map_err(|e| pipeline(object, &e))?;
+            }
+        }
+        if let Some(attached) = inner.ports.get_mut(name) {
+            attached.port = port.clone();
+        }
+        inner.desired.ports.insert(name.to_owned(), (bridge.to_owned(), port.clone()));
+        self.switch.set_world(inner.world());
+        self.commit(inner, vec![Change::PutPort { bridge: bridge.to_owned(), port }], 1)
     }
 
     /// Bring a port into the switch: device, datapath, bridge; what was done is undone when the rest fails.
@@ -72,28 +129,45 @@ impl Control {
         let object = format!("port {}", port.name);
         let id = inner.bridge(bridge)?;
         let device = match port.kind {
-            PortType::Representor => inner.nic.representor(port.devargs.as_deref().unwrap_or_default()),
-            _ => nic::attach(self.switch.eal(), self.switch.pool(), port.devargs.as_deref().unwrap_or_default()),
-        }
-        .map_err(|e| e.named(&object))?;
-        let dp = inner.free_number();
-        self.switch.add_port(dp, &port.name, device).map_err(|e| Error::new(ErrorKind::Failed, object.clone(), e))?;
-        let mut spec = PortSpec::new(&port.name, dp);
-        spec.number = port.ofport.map(OfPort);
-        spec.vlan = match port.tag {
-            Some(tag) => VlanMode::Access(tag),
-            None if port.trunks.is_empty() => VlanMode::default(),
-            None => VlanMode::Trunk(port.trunks.iter().copied().collect()),
+            PortType::Patch => None,
+            PortType::Representor => Some(inner.nic.representor(port.devargs.as_deref().unwrap_or_default())),
+            _ => {
+                let devargs = port.devargs.as_deref().unwrap_or_default();
+                Some(nic::attach(self.switch.eal(), self.switch.pool(), devargs))
+            }
         };
-        match self.switch.pipeline().add_port(id, spec) {
+        let device = device.transpose().map_err(|e| e.named(&object))?;
+        let mut spec = match device {
+            None => PortSpec::patch(&port.name, port.peer.clone().unwrap_or_default()),
+            Some(device) => {
+                let dp = inner.free_number();
+                let added = self.switch.add_port(dp, &port.name, device);
+                added.map_err(|e| Error::new(ErrorKind::Failed, object.clone(), e))?;
+                PortSpec::new(&port.name, dp)
+            }
+        };
+        spec.number = port.ofport.map(OfPort);
+        spec.flood = !port.no_flood;
+        spec.up = !port.down;
+        let dp = spec.dp;
+        let added = vlan_mode(&object, port).and_then(|mode| {
+            spec.vlan = mode;
+            self.switch.pipeline().add_port(id, spec).map_err(|e| pipeline(object, &e))
+        });
+        match added {
             Ok(number) => {
+                // A patch port gets its datapath number from the pipeline.
+                let there = self.switch.pipeline().ports(id).into_iter().find(|p| p.number == number);
+                let dp = there.map_or(dp, |p| p.dp);
                 let attached = Attached { bridge: bridge.to_owned(), port: port.clone(), state: Ok(dp) };
                 inner.ports.insert(port.name.clone(), attached);
                 Ok(number)
             }
             Err(e) => {
-                self.switch.remove_port(dp);
-                Err(pipeline(object, &e))
+                if port.kind != PortType::Patch {
+                    self.switch.remove_port(dp);
+                }
+                Err(e)
             }
         }
     }
@@ -102,12 +176,12 @@ impl Control {
     pub(super) fn detach(&self, inner: &mut Inner, name: &str) {
         let Some(attached) = inner.ports.remove(name) else { return };
         let Ok(dp) = attached.state else { return };
-        if let Some((bridge, number)) = self.switch.pipeline().owner(dp) {
+        if let (Ok(bridge), Some(number)) = (inner.bridge(&attached.bridge), attached.port.ofport) {
             // It was found a moment ago, under the lock.
-            let _ = self.switch.pipeline().remove_port(bridge, number);
+            let _ = self.switch.pipeline().remove_port(bridge, OfPort(number));
         }
         self.switch.set_world(inner.world());
-        if !self.switch.remove_port(dp) {
+        if attached.port.kind != PortType::Patch && !self.switch.remove_port(dp) {
             inner.draining.push(dp);
         }
     }
@@ -137,9 +211,13 @@ impl Inner {
             return Err(Error::new(ErrorKind::Conflict, object, format!("bridge {} has it already", there.bridge))
                 .remedy("choose another name, or remove that one first"));
         }
-        if let Some(other) =
-            self.ports.values().find(|p| p.port.kind == port.kind && p.port.devargs == port.devargs && p.state.is_ok())
-        {
+        let same_device = |p: &&Attached| {
+            port.kind != PortType::Patch
+                && p.port.kind == port.kind
+                && p.port.devargs == port.devargs
+                && p.state.is_ok()
+        };
+        if let Some(other) = self.ports.values().find(same_device) {
             let device = port.devargs.as_deref().unwrap_or_default();
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -174,33 +252,4 @@ impl Inner {
         }
         world
     }
-}
-
-/// What can be said about a port without looking at the switch.
-fn check(object: &str, port: &Port) -> Result<(), Error> {
-    check_name(object, &port.name)?;
-    match port.kind {
-        PortType::Dpdk | PortType::Representor => {
-            if port.devargs.as_deref().unwrap_or_default().trim().is_empty() {
-                let example = if port.kind == PortType::Dpdk { "net_tap0" } else { "pf0vf0" };
-                return Err(invalid(object, format!("a {} port needs devargs", port.kind))
-                    .remedy(format!("add --devargs, such as --devargs {example}")));
-            }
-        }
-        other => {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                object,
-                format!("ports of type {other} cannot be made yet"),
-            )
-            .remedy("use type dpdk or representor"));
-        }
-    }
-    if let Some(number) = port.ofport.filter(|n| !OfPort(*n).is_real()) {
-        return Err(invalid(object, format!("port number {number} is out of range")).remedy("use 1 to 65279, or none"));
-    }
-    if let Some(tag) = port.tag.into_iter().chain(port.trunks.iter().copied()).find(|v| !(1..=4094).contains(v)) {
-        return Err(invalid(object, format!("VLAN {tag} is out of range")).remedy("use 1 to 4094"));
-    }
-    Ok(())
 }

@@ -3,11 +3,12 @@
 use super::errors::invalid;
 use super::flows::put;
 use super::{Attached, Control, Inner};
-use crate::state::{Change, Desired};
-use ::pipeline::{RuleChange, Select};
-use api::Error;
+use crate::state::{Change, Desired, ObjectKey};
+use ::pipeline::{GroupChange, MeterChange, RuleChange, Select};
+use api::{Error, FdbAdd, Mirror, TableSet};
 use flow::OfPort;
 use flow::text;
+use std::collections::BTreeMap;
 
 impl Control {
     /// Bring in desired state. Ports whose device is not there are kept and shown with the reason; a rule that cannot be
@@ -23,10 +24,13 @@ impl Control {
         for bridge in desired.bridges.values() {
             self.make_bridge(&mut inner, bridge)?;
         }
-        // Rules first: a port that is attached has its packets switched at once.
+        // Ports last: a port that is attached has its packets switched at once. Rules need groups, groups meters.
+        self.restore_groups(&inner, &desired)?;
         self.restore_rules(&inner, &desired)?;
         self.restore_ports(&mut inner, &desired);
-        inner.desired = desired;
+        self.restore_objects(&inner, &desired);
+        // Rules and objects are the pipeline's from here on.
+        inner.desired = Desired { rules: BTreeMap::new(), objects: BTreeMap::new(), ..desired };
         self.switch.set_world(inner.world());
         drop(inner);
         self.switch.fence();
@@ -46,6 +50,53 @@ impl Control {
         }
     }
 
+    /// Meters, tables and groups. As with rules, what cannot be understood is an error.
+    fn restore_groups(&self, inner: &Inner, desired: &Desired) -> Result<(), Error> {
+        let mut changes: Vec<::pipeline::Change> = Vec::new();
+        for ((name, key), value) in &desired.objects {
+            let object = || format!("{key} of bridge {name}");
+            let afresh = "move the state file away to start afresh, or start the version that wrote it";
+            let bad = |e: &dyn std::fmt::Display| invalid(object(), e).remedy(afresh);
+            let bridge = inner.bridge(name)?;
+            match key {
+                ObjectKey::Meter(_) => {
+                    let meter = text::parse_meter(value).map_err(|e| bad(&e))?;
+                    changes.push(MeterChange::Add { bridge, meter }.into());
+                }
+                ObjectKey::Group(_) => {
+                    let group = text::parse_group(value, &desired_ports(desired)).map_err(|e| bad(&e))?;
+                    changes.push(GroupChange::Add { bridge, group }.into());
+                }
+                ObjectKey::Table(table) => {
+                    let set: TableSet = serde_json::from_str(value).map_err(|e| bad(&e))?;
+                    self.configure_table(inner, name, *table, &set)?;
+                }
+                ObjectKey::Mirror(_) | ObjectKey::Station(..) => {}
+            }
+        }
+        self.switch.pipeline().change(&changes).map_err(|e| invalid("state", e))?;
+        Ok(())
+    }
+
+    /// Mirrors and fixed addresses. What cannot be, because its port is not there, is told of and stays desired.
+    fn restore_objects(&self, inner: &Inner, desired: &Desired) {
+        for ((bridge, key), value) in &desired.objects {
+            let object = || format!("{key} of bridge {bridge}");
+            let done = match key {
+                ObjectKey::Mirror(_) => serde_json::from_str(value)
+                    .map_err(|e| invalid(object(), e))
+                    .and_then(|mirror: Mirror| self.make_mirror(inner, bridge, &mirror)),
+                ObjectKey::Station(..) => serde_json::from_str(value)
+                    .map_err(|e| invalid(object(), e))
+                    .and_then(|add: FdbAdd| self.fix_station(inner, bridge, &add).map(|_| ())),
+                ObjectKey::Meter(_) | ObjectKey::Group(_) | ObjectKey::Table(_) => Ok(()),
+            };
+            if let Err(e) = done {
+                tracing::error!("{e}");
+            }
+        }
+    }
+
     fn restore_rules(&self, inner: &Inner, desired: &Desired) -> Result<(), Error> {
         let mut changes = Vec::with_capacity(desired.rules.len() + desired.bridges.len());
         // A standalone bridge starts with a rule, which desired state has too unless it was removed.
@@ -55,11 +106,7 @@ impl Control {
         for ((bridge, key), text) in &desired.rules {
             let object = || format!("rule `{key}` of bridge {bridge}");
             let id = inner.bridge(bridge)?;
-            let names = |name: &str| {
-                let (_, port) = desired.ports.get(name)?;
-                port.ofport.map(OfPort)
-            };
-            let rule = text::parse_flow(text, &names).map_err(|e| {
+            let rule = text::parse_flow(text, &desired_ports(desired)).map_err(|e| {
                 invalid(object(), e)
                     .remedy("move the state file away to start afresh, or start the version that wrote it")
             })?;
@@ -73,7 +120,7 @@ impl Control {
     pub(super) fn first_rules(&self, inner: &Inner, bridge: &str) -> Vec<Change> {
         let Some(id) = inner.bridges.get(bridge) else { return Vec::new() };
         let rules = self.switch.pipeline().dump(*id, &Select::default()).unwrap_or_default();
-        rules.iter().map(|r| put(bridge, &r.spec)).collect()
+        rules.iter().map(|r| put(&bridge.into(), &r.spec)).collect()
     }
 
     /// Make the mock NIC's eswitch what `--mock` says: switchdev, with its VFs.
@@ -82,4 +129,9 @@ impl Control {
         let Some(set) = inner.nic.mock().map(|m| m.eswitch()) else { return Ok(()) };
         inner.nic.converge(&set).map(|_| ())
     }
+}
+
+/// Ports by name, whether they are there or not.
+fn desired_ports(desired: &Desired) -> impl Fn(&str) -> Option<OfPort> {
+    |name| desired.ports.get(name).and_then(|(_, port)| port.ofport).map(OfPort)
 }

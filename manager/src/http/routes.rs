@@ -8,23 +8,28 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, patch, post};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 
-type Daemon = State<Arc<Control>>;
+pub(super) type Daemon = State<Arc<Control>>;
 
 /// All paths of the API.
 pub fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route(paths::SHOW, get(async |State(c): Daemon| answer(move || c.show()).await))
         .route(paths::BRIDGES, get(async |State(c): Daemon| answer(move || Ok(c.bridges())).await).post(bridge_add))
-        .route(paths::BRIDGE, delete(bridge_delete))
+        .route(paths::BRIDGE, get(bridge_view).patch(bridge_set).delete(bridge_delete))
         .route(paths::PORTS, get(async |State(c): Daemon| answer(move || Ok(c.ports())).await))
         .route(paths::BRIDGE_PORTS, post(port_add))
-        .route(paths::BRIDGE_PORT, delete(port_delete))
-        .route(paths::FLOWS, get(flows_dump).post(flows_add).delete(flows_delete))
-        .route(paths::FDB, get(fdb))
+        .route(paths::BRIDGE_PORT, patch(port_set).delete(port_delete))
+        .route(
+            paths::FLOWS,
+            get(flows_dump).post(flows_add).patch(flows_modify).put(flows_replace).delete(flows_delete),
+        )
+        .route(paths::EVENTS, get(events))
+        .merge(super::objects::routes())
         .route(paths::DP_FLOWS, get(async |State(c): Daemon| answer(move || Ok(c.dp_flows())).await))
         .route(paths::DP_COUNTERS, get(async |State(c): Daemon| answer(move || Ok(c.dp_counters())).await))
         .route(
@@ -45,14 +50,28 @@ pub fn router(control: Arc<Control>) -> Router {
 }
 
 /// Path parameters; a wrong encoding is an error of ours, not of axum's.
-type Names<T> = Result<Path<T>, PathRejection>;
+pub(super) type Names<T> = Result<Path<T>, PathRejection>;
 
-fn names<T>(path: Names<T>) -> Result<T, Refused> {
+pub(super) fn names<T>(path: Names<T>) -> Result<T, Refused> {
     path.map(|Path(names)| names).map_err(|e| Refused(Error::new(ErrorKind::Invalid, "path", e.body_text())))
 }
 
 async fn bridge_add(State(c): Daemon, Input(bridge): Input<api::Bridge>) -> Response {
     answer(move || c.bridge_add(bridge)).await
+}
+
+async fn bridge_view(State(c): Daemon, path: Names<String>) -> Result<Response, Refused> {
+    let name = names(path)?;
+    Ok(answer(move || c.bridge_view(&name)).await)
+}
+
+async fn bridge_set(
+    State(c): Daemon,
+    path: Names<String>,
+    Input(set): Input<api::BridgeSet>,
+) -> Result<Response, Refused> {
+    let name = names(path)?;
+    Ok(answer(move || c.bridge_set(&name, &set)).await)
 }
 
 async fn bridge_delete(State(c): Daemon, path: Names<String>) -> Result<Response, Refused> {
@@ -63,6 +82,15 @@ async fn bridge_delete(State(c): Daemon, path: Names<String>) -> Result<Response
 async fn port_add(State(c): Daemon, path: Names<String>, Input(port): Input<api::Port>) -> Result<Response, Refused> {
     let bridge = names(path)?;
     Ok(answer(move || c.port_add(&bridge, port)).await)
+}
+
+async fn port_set(
+    State(c): Daemon,
+    path: Names<(String, String)>,
+    Input(set): Input<api::PortSet>,
+) -> Result<Response, Refused> {
+    let (bridge, name) = names(path)?;
+    Ok(answer(move || c.port_set(&bridge, &name, &set)).await)
 }
 
 async fn port_delete(State(c): Daemon, path: Names<(String, String)>) -> Result<Response, Refused> {
@@ -77,7 +105,7 @@ struct DumpQuery {
     matching: String,
 }
 
-fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refused> {
+pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Refused> {
     query.map(|Query(q)| q).map_err(|e| Refused(Error::new(ErrorKind::Invalid, "query", e.body_text())))
 }
 
@@ -99,6 +127,37 @@ async fn flows_add(
     Ok(answer(move || c.flows_add(&bridge, &add)).await)
 }
 
+async fn flows_modify(
+    State(c): Daemon,
+    path: Names<String>,
+    Input(modify): Input<api::FlowsModify>,
+) -> Result<Response, Refused> {
+    let bridge = names(path)?;
+    Ok(answer(move || c.flows_modify(&bridge, &modify)).await)
+}
+
+async fn flows_replace(
+    State(c): Daemon,
+    path: Names<String>,
+    Input(replace): Input<api::FlowsReplace>,
+) -> Result<Response, Refused> {
+    let bridge = names(path)?;
+    Ok(answer(move || c.flows_replace(&bridge, &replace)).await)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsQuery {
+    after: Option<u64>,
+    #[serde(default)]
+    wait: u64,
+}
+
+async fn events(State(c): Daemon, q: Result<Query<EventsQuery>, QueryRejection>) -> Result<Response, Refused> {
+    let q = query(q)?;
+    Ok(answer(move || Ok(c.events(q.after, Duration::from_secs(q.wait)))).await)
+}
+
 async fn flows_delete(
     State(c): Daemon,
     path: Names<String>,
@@ -106,11 +165,6 @@ async fn flows_delete(
 ) -> Result<Response, Refused> {
     let bridge = names(path)?;
     Ok(answer(move || c.flows_delete(&bridge, &del)).await)
-}
-
-async fn fdb(State(c): Daemon, path: Names<String>) -> Result<Response, Refused> {
-    let bridge = names(path)?;
-    Ok(answer(move || c.fdb(&bridge)).await)
 }
 
 async fn offload_set(State(c): Daemon, Input(set): Input<api::OffloadSet>) -> Response {

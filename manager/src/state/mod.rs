@@ -1,7 +1,11 @@
 //! The desired state: what the switch is told to be, kept over restarts.
 
+mod objects;
+mod rules;
 mod store;
 
+pub use objects::ObjectKey;
+pub use rules::{rule_key, rule_text, rule_value};
 pub use store::{Change, Store, StoreError, Ticket};
 
 use api::{Bridge, EswitchSet, Port};
@@ -15,14 +19,10 @@ pub struct Desired {
     pub ports: BTreeMap<String, (String, Port)>,
     /// ovs-ofctl text of each rule, by bridge and [`rule_key`].
     pub rules: BTreeMap<(String, String), String>,
+    /// Meters, groups, tables, mirrors and fixed addresses, by bridge and name.
+    pub objects: BTreeMap<(String, ObjectKey), String>,
     /// Whether flows go into hardware; on when never set.
     pub offload: Option<bool>,
     /// By PF.
     pub eswitches: BTreeMap<String, EswitchSet>,
-}
-
-/// What makes a rule one rule: its table, priority and match.
-#[must_use]
-pub fn rule_key(table: u8, priority: u16, matching: &flow::Match) -> String {
-    format!("{table:03} {priority:05} {}", flow::text::format_match(matching, flow::rule::DEFAULT_PRIORITY))
 }

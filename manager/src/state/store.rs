@@ -7,7 +7,7 @@
 //! When the disk is full or broken, what could not be written waits and goes with the next transaction that succeeds, in
 //! order; [`Store::ready`] keeps further changes out until then.
 
-use super::Desired;
+use super::{Desired, ObjectKey, rule_text};
 use api::{Bridge, EswitchSet, Port};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
@@ -19,6 +19,7 @@ use std::sync::{Arc, mpsc};
 const BRIDGES: TableDefinition<&str, &str> = TableDefinition::new("bridges");
 const PORTS: TableDefinition<&str, &str> = TableDefinition::new("ports");
 const RULES: TableDefinition<(&str, &str), &str> = TableDefinition::new("rules");
+const OBJECTS: TableDefinition<(&str, &str), &str> = TableDefinition::new("objects");
 const SETTINGS: TableDefinition<&str, &str> = TableDefinition::new("settings");
 const ESWITCHES: TableDefinition<&str, &str> = TableDefinition::new("eswitches");
 
@@ -42,21 +43,35 @@ pub enum StoreError {
 #[derive(Clone, Debug)]
 pub enum Change {
     PutBridge(Bridge),
-    /// With its ports and rules.
+    /// With its ports, rules and objects.
     DeleteBridge(String),
     PutPort {
         bridge: String,
         port: Port,
     },
     DeletePort(String),
+    /// [`super::rule_key`] and [`super::rule_value`].
     PutRule {
-        bridge: String,
+        bridge: Arc<str>,
         key: String,
-        text: String,
+        value: String,
     },
     DeleteRule {
-        bridge: String,
+        bridge: Arc<str>,
         key: String,
+    },
+    PutObject {
+        bridge: String,
+        key: ObjectKey,
+        value: String,
+    },
+    DeleteObject {
+        bridge: String,
+        key: ObjectKey,
+    },
+    /// All groups and meters of a bridge.
+    DeleteObjects {
+        bridge: String,
     },
     Offload(bool),
     Eswitch(EswitchSet),
@@ -204,6 +219,7 @@ fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
         let mut bridges = transaction.open_table(BRIDGES)?;
         let mut ports = transaction.open_table(PORTS)?;
         let mut rules = transaction.open_table(RULES)?;
+        let mut objects = transaction.open_table(OBJECTS)?;
         let mut settings = transaction.open_table(SETTINGS)?;
         let mut eswitches = transaction.open_table(ESWITCHES)?;
         for change in changes {
@@ -217,6 +233,7 @@ fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
                         !serde_json::from_str::<(String, Port)>(value).is_ok_and(|(bridge, _)| bridge == *name)
                     })?;
                     rules.retain(|(bridge, _), _| bridge != name)?;
+                    objects.retain(|(bridge, _), _| bridge != name)?;
                 }
                 Change::PutPort { bridge, port } => {
                     ports.insert(port.name.as_str(), json(&(bridge, port))?.as_str())?;
@@ -224,11 +241,23 @@ fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
                 Change::DeletePort(name) => {
                     ports.remove(name.as_str())?;
                 }
-                Change::PutRule { bridge, key, text } => {
-                    rules.insert((bridge.as_str(), key.as_str()), text.as_str())?;
+                Change::PutRule { bridge, key, value } => {
+                    rules.insert((&**bridge, key.as_str()), value.as_str())?;
                 }
                 Change::DeleteRule { bridge, key } => {
-                    rules.remove((bridge.as_str(), key.as_str()))?;
+                    rules.remove((&**bridge, key.as_str()))?;
+                }
+                Change::PutObject { bridge, key, value } => {
+                    objects.insert((bridge.as_str(), key.to_string().as_str()), value.as_str())?;
+                }
+                Change::DeleteObject { bridge, key } => {
+                    objects.remove((bridge.as_str(), key.to_string().as_str()))?;
+                }
+                Change::DeleteObjects { bridge } => {
+                    objects.retain(|(owner, key), _| {
+                        let meant = key.starts_with("group ") || key.starts_with("meter ");
+                        owner != bridge || !meant
+                    })?;
                 }
                 Change::Offload(on) => {
                     settings.insert("offload", if *on { "true" } else { "false" })?;
@@ -266,7 +295,16 @@ fn read(path: &Path, database: &Database) -> Result<Desired, StoreError> {
     for row in rules.iter().map_err(|e| db(e.into()))? {
         let (key, value) = row.map_err(|e| db(e.into()))?;
         let (bridge, key) = key.value();
-        desired.rules.insert((bridge.to_owned(), key.to_owned()), value.value().to_owned());
+        let unknown = || corrupt(&format!("rule `{key}` of bridge {bridge}"), "its name is not ours".to_owned());
+        let text = rule_text(key, value.value()).ok_or_else(unknown)?;
+        desired.rules.insert((bridge.to_owned(), key.to_owned()), text);
+    }
+    let objects = transaction.open_table(OBJECTS).map_err(|e| db(e.into()))?;
+    for row in objects.iter().map_err(|e| db(e.into()))? {
+        let (key, value) = row.map_err(|e| db(e.into()))?;
+        let (bridge, name) = key.value();
+        let key = name.parse().map_err(|e| corrupt(&format!("object `{name}` of bridge {bridge}"), e))?;
+        desired.objects.insert((bridge.to_owned(), key), value.value().to_owned());
     }
     let settings = transaction.open_table(SETTINGS).map_err(|e| db(e.into()))?;
     desired.offload = settings.get("offload").map_err(|e| db(e.into()))?.map(|v| v.value() == "true");
@@ -289,18 +327,11 @@ mod tests {
     use api::{FailMode, PortType};
 
     fn port(name: &str) -> Port {
-        Port {
-            name: name.into(),
-            kind: PortType::Dpdk,
-            devargs: Some("net_null0".into()),
-            ofport: None,
-            tag: None,
-            trunks: vec![],
-        }
+        Port { devargs: Some("net_null0".into()), ..Port::new(name, PortType::Dpdk) }
     }
 
     fn bridge(name: &str) -> Bridge {
-        Bridge { name: name.into(), fail_mode: FailMode::Secure }
+        Bridge::new(name, FailMode::Secure)
     }
 
     #[test]
@@ -310,23 +341,41 @@ mod tests {
         {
             let (store, desired) = Store::open(&path).unwrap();
             assert_eq!(desired, Desired::default());
-            let rule = |n: u32| Change::PutRule { bridge: "a".into(), key: n.to_string(), text: format!("t{n}") };
+            let rule = |n: u32| Change::PutRule {
+                bridge: "a".into(),
+                key: format!("000 {n:05} ip"),
+                value: "actions=drop".into(),
+            };
             store.submit(vec![Change::PutBridge(bridge("a")), Change::PutBridge(bridge("b"))]).wait().unwrap();
             let port = |name: &str, bridge: &str| Change::PutPort { bridge: bridge.into(), port: port(name) };
             store.submit(vec![port("p0", "a"), port("p1", "b"), port("p2", "a")]).wait().unwrap();
             store.submit(vec![rule(1), rule(2), Change::Offload(false)]).wait().unwrap();
-            store.submit(vec![Change::DeleteRule { bridge: "a".into(), key: "1".into() }]).wait().unwrap();
+            store.submit(vec![Change::DeleteRule { bridge: "a".into(), key: "000 00001 ip".into() }]).wait().unwrap();
             store.submit(vec![Change::DeletePort("p2".into())]).wait().unwrap();
+            let put = |bridge: &str, id| Change::PutObject {
+                bridge: bridge.into(),
+                key: ObjectKey::Group(id),
+                value: format!("g{id}"),
+            };
+            store.submit(vec![put("a", 1), put("a", 2), put("b", 1)]).wait().unwrap();
+            let delete = Change::DeleteObject { bridge: "a".into(), key: ObjectKey::Group(1) };
+            store.submit(vec![delete]).wait().unwrap();
         }
         let (store, desired) = Store::open(&path).unwrap();
         assert_eq!(desired.bridges.len(), 2);
         assert_eq!(desired.ports.keys().collect::<Vec<_>>(), ["p0", "p1"]);
-        assert_eq!(desired.rules.into_iter().collect::<Vec<_>>(), [(("a".into(), "2".into()), "t2".into())]);
+        assert_eq!(
+            desired.rules.into_iter().collect::<Vec<_>>(),
+            [(("a".into(), "000 00002 ip".into()), "table=0,priority=2,ip,actions=drop".into())]
+        );
         assert_eq!(desired.offload, Some(false));
+        let object = |bridge: &str, id, value: &str| ((bridge.to_owned(), ObjectKey::Group(id)), value.to_owned());
+        assert_eq!(desired.objects.into_iter().collect::<Vec<_>>(), [object("a", 2, "g2"), object("b", 1, "g1")]);
         store.submit(vec![Change::DeleteBridge("a".into())]).wait().unwrap();
         drop(store);
         let (_, desired) = Store::open(&path).unwrap();
         assert_eq!((desired.bridges.len(), desired.ports.len(), desired.rules.len()), (1, 1, 0));
+        assert_eq!(desired.objects.len(), 1);
     }
 
     /// A disk that can be full.

@@ -5,15 +5,17 @@
 
 mod driver;
 mod glue;
+mod punted;
 
 pub use driver::{Driver, Lockstep, LockstepError};
+use punted::Punted;
 
 use api::DpCounters;
 use datapath::{Datapath, PortCounters, PortOptions};
 use dpdk::{Eal, Mempool, Port};
 use flow::DpPort;
 use flow::clock::Clock;
-use flow::dp::{Ack, DpFlow, DropReason, FlowId, HardwareFence, Slowpath, WorkerFence};
+use flow::dp::{Ack, BridgeId, DpFlow, DropReason, FlowId, HardwareFence, Slowpath, WorkerFence};
 use offload::{Backend, Engine, EngineConfig, World};
 use pipeline::Pipeline;
 use std::collections::{BTreeMap, HashMap};
@@ -75,6 +77,7 @@ pub struct Switch {
     pipeline: Arc<Pipeline>,
     datapath: Arc<Datapath>,
     engine: Arc<Engine>,
+    punted: Punted,
     mtu: Option<u16>,
     driver: std::sync::OnceLock<Driver>,
 }
@@ -90,10 +93,15 @@ impl Switch {
         let engine = Engine::new(engine_config, World::new(), backend, hits.clone());
         let config = datapath::Config { offload: true, ..config };
         let slowpath: Arc<dyn Slowpath> = pipeline.clone();
-        let datapath = Arc::new(Datapath::new(slowpath, engine.clone(), clock.clone(), Arc::new(pool.clone()), config));
+        let meters = pipeline.meter_table().clone();
+        let buffers = Arc::new(pool.clone());
+        let datapath =
+            Arc::new(Datapath::with_meters(slowpath, engine.clone(), meters, clock.clone(), buffers, config));
         hits.connect(&datapath);
         datapath.add_pmd()?;
-        Ok(Arc::new(Switch { eal, pool, clock, pipeline, datapath, engine, mtu, driver: std::sync::OnceLock::new() }))
+        let punted = Punted::new(&datapath);
+        let driver = std::sync::OnceLock::new();
+        Ok(Arc::new(Switch { eal, pool, clock, pipeline, datapath, engine, punted, mtu, driver }))
     }
 
     /// Let the switch be driven; once.
@@ -128,6 +136,21 @@ impl Switch {
 
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Packets for controllers so far, by controller id.
+    pub fn punted(&self, bridge: BridgeId) -> BTreeMap<u16, u64> {
+        self.punted.of(bridge)
+    }
+
+    /// Packets for controllers so far, whatever bridge they are from.
+    pub fn punted_total(&self) -> u64 {
+        self.punted.total()
+    }
+
+    /// Take the packets for controllers that wait, and count them. Called every second or so.
+    pub fn drain_punted(&self) {
+        self.punted.drain(&self.pipeline);
     }
 
     /// The lockstep driver, when there is one.
@@ -203,6 +226,7 @@ impl Switch {
 
     /// Bring the hits of all flows into the rules' counters.
     pub fn fold(&self) {
+        self.drain_punted();
         let now = self.clock.now();
         match self.lockstep() {
             Some(lockstep) => {

@@ -1,0 +1,146 @@
+//! Packets followed through a bridge, and whether their flows would go into hardware.
+
+use super::Control;
+use super::errors::{invalid, pipeline};
+use super::offload::reason;
+use ::offload::{Plan, Refusals, World};
+use ::pipeline::trace::{TraceNode, TracePass, TraceStep};
+use api::{Error, Handled, TraceRequest, TraceView};
+use flow::dp::{Cacheable, DpFlow, FlowId, Mark, OvsActions};
+use flow::extract::{RxMeta, extract_into};
+use flow::rule::DEFAULT_PRIORITY;
+use flow::text;
+use flow::{DpPort, FieldId, FlowKey, Match, OfPort, Value};
+
+impl Control {
+    /// What would be done with a packet. Nothing is done.
+    pub fn trace(&self, bridge: &str, request: &TraceRequest) -> Result<TraceView, Error> {
+        let inner = self.lock();
+        let id = inner.bridge(bridge)?;
+        let key = packet(request, &inner.names(self, bridge))?;
+        let world = inner.world();
+        drop(inner);
+        let trace = self.switch.pipeline().trace(id, &key).map_err(|e| pipeline(format!("bridge {bridge}"), &e))?;
+        let ports = self.switch.pipeline().ports(id);
+        let datapath_port = |number: OfPort| ports.iter().find(|p| p.number == number).map_or(DpPort::NONE, |p| p.dp);
+        let mut out = String::new();
+        let mut passes = Vec::new();
+        for pass in &trace.passes {
+            let shown = view(pass, &world, datapath_port);
+            out.push_str(&format!("{pass}\n{}\n", offload(&shown)));
+            passes.push(shown);
+        }
+        Ok(TraceView { text: out.trim_end().to_owned(), passes })
+    }
+}
+
+/// The key of the packet that is meant; its input port is an OpenFlow number.
+fn packet(request: &TraceRequest, names: &dyn text::PortNames) -> Result<FlowKey, Error> {
+    let object = || format!("packet `{}`", request.flow);
+    let matching = text::parse_match(&request.flow, names).map_err(|e| invalid(object(), e))?;
+    exact(&matching)
+        .map_err(|e| invalid(object(), e).remedy("a packet has one value in each field: leave the masks away"))?;
+    let mut key = matching.key;
+    if matching.get(FieldId::InPort).1 == Value(0) {
+        key.in_port.set(OfPort::NONE.0.into());
+    }
+    let Some(hex) = &request.packet else { return Ok(key) };
+    let digits: String = hex.chars().filter(|c| !c.is_whitespace()).collect();
+    let bytes = api::from_hex(digits.strip_prefix("0x").unwrap_or(&digits)).filter(|b| !b.is_empty());
+    let bytes = bytes.ok_or_else(|| {
+        invalid("packet", "its bytes are not hexadecimal")
+            .remedy("give two digits for each byte, as tcpdump -xx prints them")
+    })?;
+    if bytes.len() < 14 {
+        return Err(invalid("packet", format!("{} bytes are no Ethernet frame", bytes.len())).remedy("give 14 or more"));
+    }
+    if key.metadata() != key {
+        return Err(invalid(object(), "it says what the packet's bytes say")
+            .remedy("give metadata only beside the bytes: in_port, tun_id ..."));
+    }
+    let port = DpPort(key.in_port.get());
+    extract_into(&mut key, &bytes, bytes.len(), &RxMeta::from_port(port));
+    Ok(key)
+}
+
+/// Whether each field that is said is said as a whole.
+fn exact(matching: &Match) -> Result<(), String> {
+    let masked = flow::field::datapath_fields().find(|def| {
+        let mask = matching.get(def.id).1;
+        // VLAN id, priority and presence are parts of one word; so are flags.
+        let parts = [FieldId::VlanTci, FieldId::VlanVid, FieldId::IpFrag];
+        mask != Value(0) && mask != def.ones() && !parts.contains(&def.id)
+    });
+    masked.map_or(Ok(()), |def| Err(format!("`{}` has a mask", def.name)))
+}
+
+fn view(pass: &TracePass, world: &World, datapath_port: impl Fn(OfPort) -> DpPort) -> api::TracePass {
+    let text = |m: &Match| text::format_match(m, DEFAULT_PRIORITY);
+    let translation = &pass.translation;
+    let mut key = pass.flow.key;
+    let number = OfPort(u16::try_from(key.in_port.get()).unwrap_or(u16::MAX));
+    key.in_port.set(datapath_port(number).0);
+    let flow = DpFlow {
+        id: FlowId(0),
+        key: key.masked(&translation.mask),
+        mask: translation.mask,
+        actions: translation.actions.clone(),
+        deps: translation.deps.clone(),
+        effects: translation.effects.clone(),
+        mark: Mark(1),
+    };
+    let cacheable = translation.cacheable == Cacheable::Yes;
+    let (handled, refusals) = if cacheable {
+        match ::offload::plan(&flow, world) {
+            Plan::Full(_) => (Handled::Hardware, Refusals::new()),
+            Plan::Partial { refused, .. } => (Handled::Partial, refused),
+            Plan::Software(refused) => (Handled::Software, refused),
+        }
+    } else {
+        (Handled::Software, Refusals::new())
+    };
+    api::TracePass {
+        flow: text(&pass.flow),
+        steps: pass.steps.iter().map(node).collect(),
+        final_flow: pass.final_flow.as_ref().map(text),
+        megaflow: text(&pass.megaflow),
+        actions: OvsActions(&pass.actions).to_string(),
+        dropped: pass.dropped.map(|d| d.to_string()),
+        cacheable,
+        handled,
+        reasons: refusals.iter().map(reason).collect(),
+    }
+}
+
+fn node(node: &TraceNode) -> api::TraceNode {
+    let kind = match &node.step {
+        TraceStep::Bridge(_) => "bridge",
+        TraceStep::Thaw(_) => "thaw",
+        TraceStep::Table { .. } => "table",
+        TraceStep::ActionSet => "action_set",
+        TraceStep::Bucket(_) => "bucket",
+        TraceStep::Action(_) => "action",
+        TraceStep::Detail(_) => "detail",
+        TraceStep::Warning(_) => "warning",
+        TraceStep::Error(_) => "error",
+    };
+    api::TraceNode {
+        kind: kind.to_owned(),
+        text: node.step.to_string(),
+        steps: node.steps.iter().map(self::node).collect(),
+    }
+}
+
+/// Whether and why the flow would or would not go into hardware.
+fn offload(pass: &api::TracePass) -> String {
+    let place = match pass.handled {
+        _ if !pass.cacheable => {
+            return "Offload: software: the flow is not kept, each of its packets is looked at".to_owned();
+        }
+        Handled::Hardware => return "Offload: hardware".to_owned(),
+        Handled::Partial => "partial: matched in hardware, acted on in software",
+        Handled::Software | Handled::Pending => "software",
+    };
+    let reasons = pass.reasons.iter().map(|r| format!("\n  {}: {}; {}", r.name, r.message, r.remedy));
+    format!("Offload: {place}{}", reasons.collect::<String>())
+}
