@@ -7,6 +7,8 @@
 //! Nothing outlives a rig: its daemon is killed and its folder removed.
 #![forbid(unsafe_code)]
 
+pub mod frames;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
