@@ -4,7 +4,7 @@ use super::Walk;
 use flow::action::{Learn, LearnSource, LearnTarget};
 use flow::dp::{Dep, Effect, LearnedRule};
 use flow::rule::{RuleFlags, RuleSpec};
-use flow::{Action, Match, OfPort, Value};
+use flow::{Action, FieldId, Match, OfPort, Value};
 use std::sync::Arc;
 
 impl<'a> Walk<'a> {
@@ -35,7 +35,8 @@ impl<'a> Walk<'a> {
             match &spec.target {
                 LearnTarget::Match(to) => {
                     let (had, bits) = matching.get(to.field);
-                    let mask = to.mask().0;
+                    // NXM_OF_IN_PORT names 16 of the field's bits; the others are zero and matched too.
+                    let mask = if to.field == FieldId::InPort { to.field.def().ones().0 } else { to.mask().0 };
                     let value = had.0 & !mask | value.0 << to.first & mask;
                     matching.set(to.field, Value(value), Value(bits.0 | mask));
                 }

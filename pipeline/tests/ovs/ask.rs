@@ -1,6 +1,6 @@
 //! A packet's key in the words of `ofproto/trace`.
 
-use super::generate::Packet;
+use super::scene::Packet;
 use flow::FlowKey;
 use flow::key::frag;
 use std::fmt::Write;
@@ -32,6 +32,13 @@ fn frag_name(bits: u8) -> &'static str {
     }
 }
 
+/// `trk|new`.
+fn flags(state: u32) -> String {
+    let names = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"];
+    let set = names.iter().enumerate().filter(|(bit, _)| state >> bit & 1 != 0);
+    set.map(|(_, name)| *name).collect::<Vec<_>>().join("|")
+}
+
 fn openflow(packet: &Packet) -> String {
     let k = &packet.key;
     let mut out = format!("in_port={},dl_src={},dl_dst={}", packet.in_port, mac(k.eth_src), mac(k.eth_dst));
@@ -43,6 +50,16 @@ fn openflow(packet: &Packet) -> String {
         if value != 0 {
             add(format!("{name}={value:#x}"));
         }
+    }
+    for (name, value) in [("tun_src", k.tun_src.get()), ("tun_dst", k.tun_dst.get())] {
+        if value != 0 {
+            add(format!("{name}={}", Ipv4Addr::from(value)));
+        }
+    }
+    if k.ct_state != 0 {
+        add(format!("ct_state={}", flags(k.ct_state.get())));
+        add(format!("ct_zone={},ct_mark={:#x}", k.ct_zone.get(), k.ct_mark.get()));
+        add(format!("ct_label={:#x}", u128::from_be_bytes(k.ct_label)));
     }
     let eth_type = k.eth_type.get();
     add(format!("dl_type={eth_type:#06x}"));
@@ -92,6 +109,11 @@ fn datapath(k: &FlowKey, dp: u32) -> String {
     let mut out = String::new();
     if k.pkt_mark != 0 {
         let _ = write!(out, "skb_mark({:#x}),", k.pkt_mark.get());
+    }
+    if k.ct_state != 0 {
+        let (state, zone, mark) = (k.ct_state.get(), k.ct_zone.get(), k.ct_mark.get());
+        let _ = write!(out, "ct_state({state:#x}),ct_zone({zone:#x}),ct_mark({mark:#x}),");
+        let _ = write!(out, "ct_label({:#x}),", u128::from_be_bytes(k.ct_label));
     }
     let _ = write!(out, "in_port({dp}),eth(src={},dst={})", mac(k.eth_src), mac(k.eth_dst));
     let tags = k.vlans.iter().filter(|t| t.is_present());

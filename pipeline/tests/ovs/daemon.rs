@@ -90,6 +90,15 @@ impl Ovs {
         self.vsctl(&words.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
+    /// Connect two bridges by patch ports with this number.
+    pub fn add_patch(&mut self, bridges: [&str; 2], number: u16) {
+        for (i, bridge) in bridges.iter().enumerate() {
+            let (name, peer) = (format!("{bridge}patch"), format!("options:peer={}patch", bridges[1 - i]));
+            let number = format!("ofport_request={number}");
+            self.vsctl(&["add-port", bridge, &name, "--", "set", "Interface", &name, "type=patch", &peer, &number]);
+        }
+    }
+
     /// Change the database (ovs-vsctl(8)) and wait until the switch has followed.
     pub fn vsctl(&self, args: &[&str]) -> String {
         let database = format!("--db=unix:{}", self.path("db.sock"));

@@ -6,12 +6,15 @@
 //! field is set whole or in part, in which order fields are set, whether a tag is changed in place or taken off and added again, or
 //! whether a TTL is decremented or set to what that gives.
 //!
-//! Masks are compared by the number of bits that they require of each field.
+//! Not seen are tunnel metadata and what tracking tells: neither leaves by a port.
 
+use super::ours::reason_number;
 use super::trace::Item;
-use flow::dp::{DpAction, PuntReason};
-use flow::{DpPort, FieldId, FlowKey, Mask, Value, VlanTag};
-use std::collections::BTreeMap;
+use flow::action::{Nat, NatRange};
+use flow::dp::{CtSpec, DpAction, PuntReason};
+use flow::field::Place;
+use flow::{DpPort, FieldId, FlowKey, Value, VlanTag};
+use std::collections::{BTreeMap, HashSet};
 
 /// What a packet looks like where it leaves.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +45,11 @@ pub enum Event {
     },
     Controller {
         max_len: u16,
+        reason: u16,
+        id: u16,
         packet: Seen,
     },
+    /// From 0, in the order of the scene's.
     Meter(u32),
     /// `ct(...)` with its options in the order of their names.
     Track {
@@ -51,6 +57,7 @@ pub enum Event {
         packet: Seen,
     },
     ClearTrack,
+    /// `l4(0)`
     Hash(String),
     Recirculate {
         packet: Seen,
@@ -72,34 +79,47 @@ pub enum Event {
 #[derive(Clone)]
 struct State {
     key: FlowKey,
+    /// What the key has no place for, by name.
     beside: BTreeMap<String, String>,
     cut: Option<u32>,
     /// The TTL ran out: the rest of the list is not executed.
     stopped: bool,
+    /// The action before: tracking, or a hash.
+    tracked: Option<CtSpec>,
+    hashed: bool,
     events: Vec<Event>,
+    /// Packets that come back, but for those that have a hash: `ofproto/trace` does not follow them.
+    returns: Vec<FlowKey>,
 }
 
 impl State {
     fn new(came: &FlowKey) -> State {
-        let mut key = *came;
-        key.in_port = 0.into();
-        State { key, beside: BTreeMap::new(), cut: None, stopped: false, events: Vec::new() }
+        State {
+            key: *came,
+            beside: BTreeMap::new(),
+            cut: None,
+            stopped: false,
+            tracked: None,
+            hashed: false,
+            events: Vec::new(),
+            returns: Vec::new(),
+        }
     }
 
     fn seen(&self) -> Seen {
-        let hidden = [FieldId::InPort, FieldId::RecircId, FieldId::DpHash];
+        let hidden = |name: &str| {
+            name.starts_with("tun_")
+                || name.starts_with("ct_")
+                || ["in_port", "in_port_oxm", "recirc_id", "dp_hash"].contains(&name)
+        };
         let mut key = self.key;
-        // Tunnel metadata is seen on tunnel ports only, of which there is none: Open vSwitch does not set it for others.
-        for def in flow::field::datapath_fields().filter(|d| d.name.starts_with("tun_")) {
-            def.write_key(&mut key, Value(0));
-        }
         let tags = key.vlans.iter().filter(|t| t.is_present()).map(|t| (t.tpid.get(), t.tci.get())).collect();
         key.vlans = Default::default();
         let mut fields = Vec::new();
-        let mut taken = std::collections::HashSet::new();
-        for def in flow::field::datapath_fields().filter(|d| !hidden.contains(&d.id)) {
+        let mut taken = HashSet::new();
+        for def in flow::field::datapath_fields().filter(|d| !hidden(d.name)) {
             // Fields of several protocols share a place: the first of them stands for all.
-            let flow::field::Place::Key { offset, bytes } = def.place else { continue };
+            let Place::Key { offset, bytes } = def.place else { continue };
             if (offset..offset + u16::from(bytes)).all(|b| taken.insert(b)) {
                 let value = def.read_key(&key).unwrap_or_default().0;
                 fields.extend((value != 0).then_some((def.name, value)));
@@ -129,9 +149,44 @@ impl State {
 
     /// Run `inner` on a copy of the packet; what it does is seen, what it changes is not.
     fn fork(&mut self, inner: impl FnOnce(&mut State)) -> Vec<Event> {
-        let mut copy = State { events: Vec::new(), cut: None, ..self.clone() };
+        let mut copy = State { events: Vec::new(), returns: Vec::new(), cut: None, ..self.clone() };
         inner(&mut copy);
+        self.returns.extend(copy.returns);
         copy.events
+    }
+
+    /// The packet comes back under a number, as `ofproto/trace` imagines it: after tracking, as the first of a new connection,
+    /// translated to the first address of the range.
+    fn come_back(&mut self, recirc_id: u32) {
+        let event = Event::Recirculate { packet: self.seen() };
+        self.events.push(event);
+        if self.hashed {
+            return;
+        }
+        let mut copy = State { events: Vec::new(), ..self.clone() };
+        copy.key.recirc_id = recirc_id.into();
+        if let Some(ct) = &self.tracked {
+            copy.key.ct_state = 0x21.into();
+            copy.key.ct_zone = ct.zone.into();
+            if let Some((value, mask)) = ct.mark {
+                copy.set(FieldId::CtMark, value.into(), mask.into());
+            }
+            if let Some((value, mask)) = ct.label {
+                copy.set(FieldId::CtLabel, value, mask);
+            }
+            let (fields, range) = match ct.nat {
+                Some(Nat::Source(range)) => ([FieldId::Ipv4Src, FieldId::TcpSrc], range),
+                Some(Nat::Destination(range)) => ([FieldId::Ipv4Dst, FieldId::TcpDst], range),
+                _ => ([FieldId::Ipv4Src, FieldId::TcpSrc], NatRange::default()),
+            };
+            if let Some((std::net::IpAddr::V4(first), _)) = range.addresses {
+                copy.set(fields[0], first.to_bits().into(), u128::MAX);
+            }
+            if let Some((first, _)) = range.ports {
+                copy.set(fields[1], first.into(), u128::MAX);
+            }
+        }
+        self.returns.push(copy.key);
     }
 }
 
@@ -152,17 +207,20 @@ fn sort(mut events: Vec<Event>) -> Vec<Event> {
     events
 }
 
-/// What our actions do to a packet with this key.
-pub fn ours(actions: &[DpAction], came: &FlowKey) -> Vec<Event> {
+/// What our actions do to a packet with this key, and the packets that come back.
+pub fn ours(actions: &[DpAction], came: &FlowKey) -> (Vec<Event>, Vec<FlowKey>) {
     let mut state = State::new(came);
     run_ours(&mut state, actions);
-    sort(state.events)
+    (sort(state.events), state.returns)
 }
 
 fn run_ours(state: &mut State, actions: &[DpAction]) {
     for action in actions {
         if state.stopped {
             return;
+        }
+        if !matches!(action, DpAction::Recirc(_)) {
+            (state.tracked, state.hashed) = (None, false);
         }
         match action {
             DpAction::Output(DpPort(port)) => state.output(*port),
@@ -174,12 +232,24 @@ fn run_ours(state: &mut State, actions: &[DpAction]) {
             DpAction::DecTtl => state.key.nw_ttl -= 1,
             DpAction::PushVlan(tag) => state.push(*tag),
             DpAction::PopVlan => state.pop(),
-            DpAction::Meter(id) => state.events.push(Event::Meter(id.0)),
+            DpAction::Meter(id) => state.events.push(Event::Meter(id.0 % 3)),
             DpAction::Truncate(len) => state.cut = Some(u32::from(*len)),
-            DpAction::Punt(PuntReason::Controller { max_len, .. }) => {
-                state.events.push(Event::Controller { max_len: *max_len, packet: state.seen() });
+            DpAction::Punt(PuntReason::Controller { max_len, reason, id }) => {
+                let (reason, packet) = (reason_number(*reason), state.seen());
+                state.events.push(Event::Controller { max_len: *max_len, reason, id: *id, packet });
             }
-            DpAction::Recirc(_) => state.events.push(Event::Recirculate { packet: state.seen() }),
+            DpAction::Ct(spec) => {
+                let event = Event::Track { options: options(spec), packet: state.seen() };
+                state.events.push(event);
+                state.tracked = Some((**spec).clone());
+            }
+            DpAction::CtClear => state.events.push(Event::ClearTrack),
+            DpAction::Hash(_) => {
+                let inner = action.to_string();
+                state.events.push(Event::Hash(inner["hash(".len()..inner.len() - 1].to_owned()));
+                state.hashed = true;
+            }
+            DpAction::Recirc(id) => state.come_back(id.0),
             DpAction::Clone(list) => {
                 let events = state.fork(|s| run_ours(s, list));
                 state.events.extend(events);
@@ -197,6 +267,35 @@ fn run_ours(state: &mut State, actions: &[DpAction]) {
             other => state.events.push(Event::Other(other.to_string())),
         }
     }
+}
+
+/// As Open vSwitch writes them.
+fn options(spec: &CtSpec) -> Vec<String> {
+    let mut out = Vec::new();
+    match (spec.commit, spec.force) {
+        (_, true) => out.push("force_commit".to_owned()),
+        (true, false) => out.push("commit".to_owned()),
+        _ => {}
+    }
+    out.extend((spec.zone != 0).then(|| format!("zone={}", spec.zone)));
+    out.extend(spec.mark.map(|(value, mask)| format!("mark={value:#x}/{mask:#x}")));
+    let label = |(value, mask)| {
+        if mask == u128::MAX { format!("label={value:#x}") } else { format!("label={value:#x}/{mask:#x}") }
+    };
+    out.extend(spec.label.map(label));
+    out.extend(spec.nat.map(|nat| {
+        let (side, range) = match nat {
+            Nat::Existing => return "nat".to_owned(),
+            Nat::Source(range) => ("src", range),
+            Nat::Destination(range) => ("dst", range),
+        };
+        match range.addresses {
+            Some((first, last)) if first == last => format!("nat({side}={first})"),
+            other => format!("nat({side} {other:?})"),
+        }
+    }));
+    out.sort();
+    out
 }
 
 /// What Open vSwitch's actions do to a packet with this key.
@@ -221,7 +320,7 @@ fn run_theirs(state: &mut State, actions: &[Item]) {
                 state.push(VlanTag { tpid: (value("tpid", 0x8100) as u16).into(), tci: (tci as u16).into() });
             }
             "pop_vlan" => state.pop(),
-            "meter" => state.events.push(Event::Meter(number(&action.args[0].name) as u32)),
+            "meter" => state.events.push(Event::Meter(number(&action.args[0].name) as u32 % 3)),
             "trunc" => state.cut = Some(number(&action.args[0].name) as u32),
             "clone" => {
                 let events = state.fork(|s| run_theirs(s, &action.args));
@@ -235,15 +334,16 @@ fn run_theirs(state: &mut State, actions: &[Item]) {
                 let over = number(action.arg("size").expect("a size").pair().1) as u32;
                 state.events.push(Event::Length { over, longer, rest });
             }
-            "userspace" => match action.arg("controller").and_then(|c| c.arg("max_len")) {
-                Some(max_len) => {
-                    let max_len = number(max_len.pair().1) as u16;
-                    state.events.push(Event::Controller { max_len, packet: state.seen() });
+            "userspace" => match action.arg("controller") {
+                Some(to) => {
+                    let value = |name| to.arg(name).map_or(0, |a| number(a.pair().1) as u16);
+                    let (max_len, reason, id) = (value("max_len"), value("reason"), value("controller_id"));
+                    state.events.push(Event::Controller { max_len, reason, id, packet: state.seen() });
                 }
-                None => state.events.push(Event::Other(format!("{action:?}"))),
+                None => state.events.push(Event::Other(text(action))),
             },
             "recirc" => state.events.push(Event::Recirculate { packet: state.seen() }),
-            "hash" => state.events.push(Event::Hash(action.args[0].name.clone())),
+            "hash" => state.events.push(Event::Hash(text(&action.args[0]))),
             "ct_clear" => state.events.push(Event::ClearTrack),
             "ct" => {
                 let mut options: Vec<String> = action.args.iter().map(text).collect();
@@ -334,117 +434,4 @@ pub fn number(text: &str) -> u128 {
     let bytes: Vec<_> = text.split(':').map(|b| u8::from_str_radix(b, 16)).collect();
     assert!(bytes.len() == 6 && bytes.iter().all(Result::is_ok), "{text:?} is no number and no address");
     bytes.into_iter().flatten().fold(0, |v, b| v << 8 | u128::from(b))
-}
-
-/// Number of required bits by field.
-pub type Bits = BTreeMap<&'static str, u32>;
-
-/// Fields of a match that are compared. Left out: input port, ethertype of tags, recirculation, which are exact on both sides or internal.
-const COUNTED: [(&str, FieldId); 23] = [
-    ("tun_id", FieldId::TunId),
-    ("pkt_mark", FieldId::PktMark),
-    ("ct_state", FieldId::CtState),
-    ("ct_mark", FieldId::CtMark),
-    ("ct_zone", FieldId::CtZone),
-    ("eth_src", FieldId::EthSrc),
-    ("eth_dst", FieldId::EthDst),
-    ("eth_type", FieldId::EthType),
-    ("vlan_tci", FieldId::VlanTci),
-    ("vlan_tci1", FieldId::Vlan1Tci),
-    ("nw_proto", FieldId::IpProto),
-    ("nw_tos", FieldId::IpTos),
-    ("nw_ttl", FieldId::IpTtl),
-    ("nw_frag", FieldId::IpFrag),
-    ("nw_src", FieldId::Ipv4Src),
-    ("nw_dst", FieldId::Ipv4Dst),
-    ("ipv6_src", FieldId::Ipv6Src),
-    ("ipv6_dst", FieldId::Ipv6Dst),
-    ("tp_src", FieldId::TcpSrc),
-    ("tp_dst", FieldId::TcpDst),
-    ("tcp_flags", FieldId::TcpFlags),
-    ("arp_sha", FieldId::ArpSha),
-    ("nd_target", FieldId::NdTarget),
-];
-
-/// Bits of our mask.
-pub fn our_bits(mask: &Mask) -> Bits {
-    let count = |id| mask.get(id).0.count_ones();
-    let mut bits: Bits = COUNTED.iter().map(|(name, id)| (*name, count(*id))).collect();
-    bits.insert("arp_tha", count(FieldId::ArpTha));
-    bits.insert("ipv6_label", count(FieldId::Ipv6Label));
-    bits.retain(|_, n| *n != 0);
-    bits
-}
-
-/// Bits of the mask of a megaflow as `ofproto/trace` prints it.
-pub fn their_bits(megaflow: &str) -> Bits {
-    let mut bits = Bits::new();
-    let mut add = |name: &'static str, n: u32| *bits.entry(name).or_default() += n;
-    for part in megaflow.split(',') {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let masked = |width: u32| value.split_once('/').map_or(width, |(_, m)| prefix_or_mask(m, width));
-        match name {
-            "recirc_id" | "in_port" | "eth" | "packet_type" => {}
-            "ip" | "ipv6" | "arp" | "rarp" | "mpls" | "mplsm" | "dl_type" => add("eth_type", 16),
-            "tcp" | "udp" | "sctp" | "icmp" | "tcp6" | "udp6" | "sctp6" | "icmp6" => {
-                add("eth_type", 16);
-                add("nw_proto", 8);
-            }
-            "nw_proto" | "arp_op" => add("nw_proto", 8),
-            "dl_src" => add("eth_src", masked(48)),
-            "dl_dst" => add("eth_dst", masked(48)),
-            "vlan_tci" => add("vlan_tci", masked(16)),
-            "vlan_tci1" => add("vlan_tci1", masked(16)),
-            // Vlan id and priority come with the bit that says that there is a tag.
-            "dl_vlan" => add("vlan_tci", 13),
-            "dl_vlan1" => add("vlan_tci1", 13),
-            "dl_vlan_pcp" => add("vlan_tci", if megaflow.contains("dl_vlan=") { 3 } else { 4 }),
-            "dl_vlan_pcp1" => add("vlan_tci1", if megaflow.contains("dl_vlan1=") { 3 } else { 4 }),
-            "nw_src" | "arp_spa" => add("nw_src", masked(32)),
-            "nw_dst" | "arp_tpa" => add("nw_dst", masked(32)),
-            "ipv6_src" => add("ipv6_src", masked(128)),
-            "ipv6_dst" => add("ipv6_dst", masked(128)),
-            "ipv6_label" => add("ipv6_label", masked(20)),
-            "nw_tos" => add("nw_tos", 6),
-            "nw_ecn" => add("nw_tos", 2),
-            "nw_ttl" => add("nw_ttl", 8),
-            "nw_frag" => add("nw_frag", 2),
-            "tp_src" => add("tp_src", masked(16)),
-            "tp_dst" => add("tp_dst", masked(16)),
-            "icmp_type" => add("tp_src", masked(8)),
-            "icmp_code" => add("tp_dst", masked(8)),
-            "arp_sha" | "nd_sll" => add("arp_sha", masked(48)),
-            "arp_tha" | "nd_tll" => add("arp_tha", masked(48)),
-            "nd_target" => add("nd_target", masked(128)),
-            // `+syn-ack`, or all of them without a sign.
-            "tcp_flags" if value.starts_with(['+', '-']) => {
-                add("tcp_flags", value.matches(['+', '-']).count() as u32);
-            }
-            "tcp_flags" => add("tcp_flags", masked(12)),
-            "ct_state" => add("ct_state", value.matches(['+', '-']).count().max(1) as u32),
-            "ct_zone" => add("ct_zone", masked(16)),
-            "ct_mark" => add("ct_mark", masked(32)),
-            "pkt_mark" => add("pkt_mark", masked(32)),
-            "tun_id" => add("tun_id", masked(64)),
-            other => panic!("a field that is not counted yet: {other} in {megaflow}"),
-        }
-    }
-    bits
-}
-
-/// How many bits `/24`, `/255.0.255.0`, `/0x00ff` or `/ff:00:..` require.
-fn prefix_or_mask(mask: &str, width: u32) -> u32 {
-    match mask.parse::<u32>() {
-        Ok(prefix) => prefix,
-        Err(_) => number(mask).count_ones().min(width),
-    }
-}
-
-#[test]
-fn bits_of_a_megaflow_are_counted() {
-    let text = "recirc_id=0,eth,tcp,in_port=1,vlan_tci=0x0000/0x1fff,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,\
-                nw_src=10.0.0.0/8,nw_frag=no,tp_dst=0x50/0xfff0";
-    let bits = their_bits(text);
-    let want = [("eth_dst", 1), ("eth_type", 16), ("nw_frag", 2), ("nw_proto", 8), ("nw_src", 8), ("tp_dst", 12)];
-    assert_eq!(bits, want.into_iter().chain([("vlan_tci", 13)]).collect());
 }

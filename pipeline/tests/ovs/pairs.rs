@@ -1,214 +1,95 @@
 //! Pairs of rule set and packet through both switches.
 
-use super::ask;
-use super::daemon::{Ovs, OvsPort};
-use super::generate::{Generator, Packet, Rule, Scene};
-use super::normalise::{self, Bits, Event};
-use super::ours::{Ours, columns, port_modes};
-use super::trace::{self, Pass};
-use flow::dp::{ActionList, DpAction, DropReason, Translation};
+use super::generate::Generator;
+use super::judge::{Verdict, agrees_with_some_choice, judge, judge_learned};
+use super::ours::Ours;
+use super::scene::{DEFAULT, Packet, Rule, Scene};
+use super::theirs::Theirs;
 use std::collections::BTreeMap;
 
-pub const BRIDGE: &str = "br0";
-
-/// Open vSwitch with the bridge of the scenes.
-pub struct Theirs {
-    pub ovs: Ovs,
-    pub dp: Vec<(u16, u32)>,
-    stations: Vec<super::generate::Station>,
+/// A packet to compare on a scene after others came. `covered`: another one, which the mask of the packet's translation covers, is
+/// compared instead, with that translation.
+#[derive(Clone, Debug)]
+struct Case {
+    scene: Scene,
+    came: Vec<Packet>,
+    packet: Packet,
+    covered: Option<Packet>,
 }
 
-/// How one packet fared.
-#[derive(Clone, Debug, Default)]
-pub struct Verdict {
-    /// What differs; empty: nothing.
-    pub differences: Vec<String>,
-    pub hits: Vec<(u8, Option<u64>)>,
-    pub forwarded: bool,
-    pub our_bits: Bits,
-    pub their_bits: Bits,
-    /// A difference of the list in docs/guide/differences.md.
-    pub excused: Option<&'static str>,
-}
-
-impl Theirs {
-    pub fn new(mut ovs: Ovs) -> Theirs {
-        let ports: Vec<OvsPort> =
-            port_modes().iter().map(|(number, mode, _)| OvsPort { number: *number, columns: columns(mode) }).collect();
-        ovs.add_bridge(BRIDGE, &ports);
-        for (number, _, flood) in port_modes() {
-            if !flood {
-                ovs.ofctl(&[], "mod-port", BRIDGE, &[&number.to_string(), "no-flood"], "").expect("mod-port");
-            }
+impl Case {
+    /// What differs, on freshly loaded bridges.
+    fn differs(&self, theirs: &mut Theirs) -> Option<Vec<String>> {
+        let setup = self.scene.setup;
+        theirs.load(&self.scene).ok()?;
+        let mut ours = Ours::of(&self.scene, theirs.dp(setup));
+        for packet in &self.came {
+            theirs.receive(setup, packet);
+            ours.receive(packet);
         }
-        // The bridge's own port is down until somebody configures it.
-        ovs.ofctl(&[], "mod-port", BRIDGE, &[BRIDGE, "up"], "").expect("mod-port");
-        let dp = ovs.dp_ports(BRIDGE);
-        Theirs { ovs, dp, stations: Vec::new() }
+        let first = ours.passes(&self.packet, None).remove(0).translation;
+        let judged = self.covered.as_ref().unwrap_or(&self.packet);
+        // A smaller scene looks at other bits: is it covered still?
+        if judged.key.masked(&first.mask) != self.packet.key.masked(&first.mask) {
+            return None;
+        }
+        let passes = theirs.trace(setup, std::slice::from_ref(judged)).remove(0);
+        let verdict = judge(&ours, &first, judged, &passes);
+        let fine = verdict.differences.is_empty()
+            || verdict.excused.is_some()
+            || agrees_with_some_choice(theirs, &self.scene, &self.came, judged, &passes);
+        (!fine).then_some(verdict.differences)
     }
 
-    /// Make the bridge what the scene says.
-    pub fn load(&mut self, scene: &Scene) -> Result<(), String> {
-        let texts = |old: bool| -> String {
-            let lines = scene.rules.iter().filter(|r| r.old == old).map(|r| format!("add {}\n", r.text()));
-            lines.collect()
+    /// Cases that are this one with something left out.
+    fn smaller(&self) -> Vec<Case> {
+        let mut all = Vec::new();
+        let mut with = |change: &dyn Fn(&mut Case)| {
+            let mut case = self.clone();
+            change(&mut case);
+            all.push(case);
         };
-        // `-`: from standard input.
-        for (options, lines) in [(&["-O", "OpenFlow14"][..], format!("delete\n{}", texts(false))), (&[], texts(true))] {
-            if !lines.is_empty() {
-                let told = |e: String| format!("{e}\nof\n{lines}");
-                self.ovs.ofctl(options, "add-flows", BRIDGE, &["-"], &lines).map_err(told)?;
+        (0..self.came.len()).rev().for_each(|i| with(&|c| _ = c.came.remove(i)));
+        (0..self.scene.rules.len()).rev().for_each(|i| with(&|c| drop(c.scene.rules.remove(i))));
+        (0..self.scene.groups.len()).rev().for_each(|i| with(&|c| drop(c.scene.groups.remove(i))));
+        (0..self.scene.stations.len()).rev().for_each(|i| with(&|c| c.scene.stations.truncate(i)));
+        for (g, group) in self.scene.groups.iter().enumerate() {
+            (0..group.buckets.len()).rev().for_each(|i| with(&|c| drop(c.scene.groups[g].buckets.remove(i))));
+            for (b, bucket) in group.buckets.iter().enumerate() {
+                let n = bucket.actions.len();
+                (0..n).rev().for_each(|i| with(&|c| drop(c.scene.groups[g].buckets[b].actions.remove(i))));
             }
         }
-        let control = self.ovs.control();
-        let words = |s: &super::generate::Station| (s.1.to_string(), mac(s.2));
-        for station in self.stations.drain(..) {
-            let (vlan, mac) = words(&station);
-            control.call("fdb/del", &[BRIDGE, &vlan, &mac])?;
+        for (r, rule) in self.scene.rules.iter().enumerate() {
+            (0..rule.actions.len()).rev().for_each(|i| with(&|c| drop(c.scene.rules[r].actions.remove(i))));
+            (0..rule.matches.len()).rev().for_each(|i| with(&|c| drop(c.scene.rules[r].matches.remove(i))));
         }
-        for station in &scene.stations {
-            let (vlan, mac) = words(station);
-            let port = format!("{BRIDGE}p{}", station.0);
-            control.call("fdb/add", &[BRIDGE, &port, &vlan, &mac])?;
-        }
-        self.stations.clone_from(&scene.stations);
-        Ok(())
+        all
     }
 
-    /// What the bridge would do with these packets.
-    pub fn trace(&mut self, packets: &[Packet]) -> Vec<Vec<Pass>> {
-        let dp: BTreeMap<u16, u32> = self.dp.iter().copied().collect();
-        let all: Vec<Vec<String>> = packets.iter().map(|p| ask::parameters(BRIDGE, p, dp[&p.in_port])).collect();
-        let answers = self.ovs.control().call_all("ofproto/trace", &all);
-        let parse = |(answer, asked): (Result<String, String>, &Vec<String>)| match answer {
-            Ok(text) => trace::parse(&text),
-            Err(error) => panic!("ofproto/trace {}: {error}", asked.join(" ")),
-        };
-        answers.into_iter().zip(&all).map(parse).collect()
-    }
-}
-
-fn mac(n: u64) -> String {
-    let b = n.to_be_bytes();
-    format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", b[2], b[3], b[4], b[5], b[6], b[7])
-}
-
-/// Compare both answers about one packet. `t` may be the translation of another packet that its mask covers.
-pub fn judge(ours: &Ours, t: &Translation, packet: &Packet, passes: &[Pass]) -> Verdict {
-    let mut verdict = Verdict { hits: passes[0].hits.clone(), ..Verdict::default() };
-    let theirs = match &passes[0].error {
-        // Given up: nothing is sent.
-        Some(_) => Vec::new(),
-        None => normalise::theirs(&passes[0].actions, &packet.key),
-    };
-    let mine = normalise::ours(&t.actions, &packet.key);
-    verdict.forwarded = theirs.iter().any(|e| matches!(e, Event::Output { .. }));
-    if mine != theirs {
-        verdict.differences.push(format!(
-            "actions\n    ours   {}\n    theirs {}\n    seen of ours   {mine:?}\n    seen of theirs {theirs:?}",
-            ActionList(&t.actions),
-            passes[0].text
-        ));
-    }
-    let hits = ours.hits(t);
-    if hits != verdict.hits {
-        verdict.differences.push(format!("rules hit\n    ours   {hits:x?}\n    theirs {:x?}", verdict.hits));
-    }
-    verdict.our_bits = normalise::our_bits(&t.mask);
-    verdict.their_bits = normalise::their_bits(&passes[0].megaflow);
-    if !verdict.differences.is_empty() {
-        let tags = packet.key.vlans.iter().filter(|t| t.is_present()).count() + ours.pushes(&hits);
-        verdict.excused = excuse(hits == verdict.hits, tags, &passes[0], t);
-    }
-    verdict
-}
-
-/// Why a difference is right: its heading in docs/guide/differences.md.
-fn excuse(same_rules: bool, tags: usize, pass: &Pass, t: &Translation) -> Option<&'static str> {
-    // OFPR_INVALID_TTL
-    if pass.text.contains("controller(reason=2,") {
-        return Some("TTL that runs out");
-    }
-    if matches!(t.actions.as_slice(), [DpAction::Drop(DropReason::VlanTooDeep)]) && tags > 2 {
-        return Some("A third tag");
-    }
-    if same_rules && pass.normal && tags > 1 {
-        return Some("NORMAL and the inner tag");
-    }
-    None
-}
-
-/// The differences of one packet, and of packets that its mask covers, on a freshly loaded scene.
-fn differs(theirs: &mut Theirs, scene: &Scene, packet: &Packet, covered: Option<&Packet>) -> Option<Vec<String>> {
-    theirs.load(scene).ok()?;
-    let ours = Ours::of(scene, &theirs.dp);
-    let t = ours.translate(packet);
-    let judged = covered.unwrap_or(packet);
-    if covered.is_some_and(|c| c.key.masked(&t.mask) != with_port(packet, c).key.masked(&t.mask)) {
-        return None;
-    }
-    let passes = theirs.trace(std::slice::from_ref(judged)).remove(0);
-    let verdict = judge(&ours, &t, judged, &passes);
-    (!verdict.differences.is_empty() && verdict.excused.is_none()).then_some(verdict.differences)
-}
-
-/// `packet` with the input port of `other`'s key, which is zero in both.
-fn with_port(packet: &Packet, other: &Packet) -> Packet {
-    let mut same = packet.clone();
-    same.key.in_port = other.key.in_port;
-    same
-}
-
-/// A failing pair made small: rules, then actions, then matches are left out while it still fails.
-pub fn shrink(theirs: &mut Theirs, scene: &Scene, packet: &Packet, covered: Option<&Packet>) -> String {
-    let mut scene = scene.clone();
-    let mut found = differs(theirs, &scene, packet, covered).unwrap_or_default();
-    let mut attempt = |scene: &mut Scene, smaller: Scene| -> bool {
-        let Some(differences) = differs(theirs, &smaller, packet, covered) else { return false };
-        found = differences;
-        *scene = smaller;
-        true
-    };
-    let without = |list: &[String], i: usize| {
-        let mut list = list.to_vec();
-        list.remove(i);
-        list
-    };
-    let mut progress = true;
-    while progress {
-        progress = false;
-        for i in (0..scene.rules.len()).rev() {
-            let mut smaller = scene.clone();
-            smaller.rules.remove(i);
-            progress |= attempt(&mut scene, smaller);
-        }
-        for i in (0..scene.stations.len()).rev() {
-            let mut smaller = scene.clone();
-            smaller.stations.remove(i);
-            progress |= attempt(&mut scene, smaller);
-        }
-        for r in 0..scene.rules.len() {
-            for i in (0..scene.rules[r].actions.len()).rev() {
-                let mut smaller = scene.clone();
-                smaller.rules[r].actions = without(&smaller.rules[r].actions, i);
-                progress |= attempt(&mut scene, smaller);
-            }
-            for i in (0..scene.rules[r].matches.len()).rev() {
-                let mut smaller = scene.clone();
-                smaller.rules[r].matches = without(&smaller.rules[r].matches, i);
-                progress |= attempt(&mut scene, smaller);
+    /// Made small: what can be left out while it still fails, is.
+    fn shrink(self, theirs: &mut Theirs) -> String {
+        let mut case = self;
+        let mut found = case.differs(theirs).unwrap_or_else(|| vec!["only after the packets before".to_owned()]);
+        let mut progress = true;
+        while progress {
+            progress = false;
+            let mut i = 0;
+            // After a success, what was next is in its place.
+            while let Some(smaller) = case.smaller().into_iter().nth(i) {
+                match smaller.differs(theirs) {
+                    Some(differences) => (case, found, progress) = (smaller, differences, true),
+                    None => i += 1,
+                }
             }
         }
+        let asked = |p: &Packet| theirs.parameters(case.scene.setup, p).join(" ");
+        let mut out = case.scene.text();
+        case.came.iter().for_each(|p| out.push_str(&format!("  came   {}\n", asked(p))));
+        out.push_str(&format!("  packet {}\n", asked(&case.packet)));
+        case.covered.iter().for_each(|p| out.push_str(&format!("  covers {}\n", asked(p))));
+        format!("{out}  differ in {}", found.join("\n  and "))
     }
-    let rules: Vec<String> = scene.rules.iter().map(|r| format!("  {}", r.text())).collect();
-    let asked = ask::parameters(BRIDGE, packet, 0).join(" ");
-    let covered = covered.map_or(String::new(), |c| format!("\n  covers {}", ask::parameters(BRIDGE, c, 0).join(" ")));
-    format!(
-        "{}\n  known {:x?}\n  packet {asked}{covered}\n  differ in {}",
-        rules.join("\n"),
-        scene.stations,
-        found.join("\n  and ")
-    )
 }
 
 /// What a run has seen.
@@ -222,6 +103,12 @@ pub struct Tally {
     /// Packets that a mask of ours covers beside the one that it was made for.
     pub covered: usize,
     pub excused: BTreeMap<&'static str, usize>,
+    /// Packets for which a select group of ours took another bucket.
+    pub chosen: usize,
+    /// Packets that came back, and passes of all.
+    pub returned: usize,
+    /// Rules that packets made.
+    pub learned: usize,
     /// Rules hit, by what they are made of.
     pub kinds: BTreeMap<&'static str, usize>,
     pub our_bits: BTreeMap<&'static str, u64>,
@@ -232,7 +119,8 @@ pub struct Tally {
 impl Tally {
     fn note(&mut self, scene: &Scene, verdict: &Verdict) {
         self.pairs += 1;
-        self.hit += usize::from(verdict.hits.iter().any(|(_, cookie)| cookie.is_some_and(|c| c != 0xdef)));
+        self.returned += usize::from(verdict.passes > 1);
+        self.hit += usize::from(verdict.hits.iter().any(|(_, cookie)| cookie.is_some_and(|c| c != DEFAULT)));
         self.forwarded += usize::from(verdict.forwarded);
         for (_, cookie) in &verdict.hits {
             let rule = scene.rules.iter().find(|r| Some(r.cookie) == *cookie);
@@ -285,58 +173,98 @@ impl Tally {
     }
 }
 
-/// Run scenes `from..to` of a seed; stops after `max_failures`.
-pub fn run(theirs: &mut Theirs, seed: u64, scenes: std::ops::Range<u64>, packets: usize, max_failures: usize) -> Tally {
+/// How a run is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub scenes: u64,
+    /// Of each scene; some of them come in the middle, so that the switches learn from them.
+    pub packets: usize,
+    pub max_failures: usize,
+}
+
+/// Run scenes; stops after enough failures.
+pub fn run(theirs: &mut Theirs, plan: &Plan) -> Tally {
     let mut tally = Tally::default();
-    for number in scenes {
-        let mut generator = Generator::new(seed, number);
+    for number in 0..plan.scenes {
+        let mut generator = Generator::new(plan.seed, number);
         let size = 5 + generator.rng.below(45);
         let scene = generator.scene(size);
         theirs.load(&scene).unwrap_or_else(|e| panic!("Open vSwitch refuses a rule of scene {number}: {e}"));
-        let ours = Ours::of(&scene, &theirs.dp);
+        let mut ours = Ours::of(&scene, theirs.dp(scene.setup));
         tally.scenes += 1;
-        let mut asked: Vec<(Packet, Option<usize>)> = Vec::new();
-        let mut translations = Vec::new();
-        for i in 0..packets {
-            let packet = generator.packet(&ours.specs);
-            let t = ours.translate(&packet);
-            for _ in 0..2 {
-                if t.cacheable == flow::dp::Cacheable::Yes
-                    && let Some(other) = generator.neighbour(&packet, &t.mask, &ours.specs)
-                {
-                    asked.push((other, Some(i)));
-                }
+        // Addresses that were told do not move; otherwise both learn.
+        let mut came = Vec::new();
+        let rounds = if scene.stations.is_empty() { 2 } else { 1 };
+        for round in 0..rounds {
+            let packets: Vec<Packet> = (0..plan.packets / rounds).map(|_| generator.packet(&ours.specs)).collect();
+            one_round(theirs, plan, &mut tally, &mut generator, (number, &scene, &came), &ours, &packets);
+            if tally.failures.len() >= plan.max_failures {
+                return tally;
             }
-            asked.push((packet, None));
-            translations.push(t);
-        }
-        let traced = theirs.trace(&asked.iter().map(|(p, _)| p.clone()).collect::<Vec<_>>());
-        let firsts: Vec<Packet> = asked.iter().filter(|(_, of)| of.is_none()).map(|(p, _)| p.clone()).collect();
-        let mut own = 0;
-        for ((packet, of), passes) in asked.iter().zip(&traced) {
-            let t = &translations[of.unwrap_or(own)];
-            let verdict = judge(&ours, t, packet, passes);
-            match of {
-                Some(_) => tally.covered += 1,
-                None => {
-                    own += 1;
-                    tally.note(&scene, &verdict);
+            if round + 1 < rounds {
+                for packet in packets.iter().take(4) {
+                    let passes = theirs.receive(scene.setup, packet);
+                    if let Some(difference) = judge_learned(&ours, packet, &passes) {
+                        let asked = theirs.parameters(scene.setup, packet).join(" ");
+                        tally.failures.push(format!("scene {number} of seed {}: {asked}: {difference}", plan.seed));
+                    }
+                    tally.learned += passes.iter().map(|p| p.learned.len()).sum::<usize>();
+                    ours.receive(packet);
+                    came.push(packet.clone());
                 }
-            }
-            if let Some(why) = verdict.excused {
-                *tally.excused.entry(why).or_default() += 1;
-            } else if !verdict.differences.is_empty() {
-                let small = match of {
-                    Some(i) => shrink(theirs, &scene, &firsts[*i], Some(packet)),
-                    None => shrink(theirs, &scene, packet, None),
-                };
-                tally.failures.push(format!("scene {number} of seed {seed}:\n{small}"));
-                if tally.failures.len() >= max_failures {
-                    return tally;
-                }
-                theirs.load(&scene).expect("loaded before");
             }
         }
     }
     tally
+}
+
+fn one_round(
+    theirs: &mut Theirs,
+    plan: &Plan,
+    tally: &mut Tally,
+    generator: &mut Generator,
+    (number, scene, came): (u64, &Scene, &[Packet]),
+    ours: &Ours,
+    packets: &[Packet],
+) {
+    let firsts: Vec<_> = packets.iter().map(|p| ours.passes(p, None).remove(0).translation).collect();
+    let mut asked: Vec<(Packet, usize, bool)> = Vec::new();
+    for (i, packet) in packets.iter().enumerate() {
+        asked.push((packet.clone(), i, false));
+        for _ in 0..2 {
+            if Ours::is_cacheable(&firsts[i])
+                && let Some(other) = generator.neighbour(packet, &firsts[i].mask, &ours.specs)
+            {
+                asked.push((other, i, true));
+            }
+        }
+    }
+    let traced = theirs.trace(scene.setup, &asked.iter().map(|(p, ..)| p.clone()).collect::<Vec<_>>());
+    for ((packet, of, covered), passes) in asked.iter().zip(&traced) {
+        let verdict = judge(ours, &firsts[*of], packet, passes);
+        if *covered {
+            tally.covered += 1;
+        } else {
+            tally.note(scene, &verdict);
+        }
+        if verdict.differences.is_empty() {
+            continue;
+        }
+        if let Some(why) = verdict.excused {
+            *tally.excused.entry(why).or_default() += 1;
+        } else if agrees_with_some_choice(theirs, scene, came, packet, passes) {
+            tally.chosen += 1;
+        } else {
+            let covered = covered.then(|| packet.clone());
+            let case = Case { scene: scene.clone(), came: came.to_vec(), packet: packets[*of].clone(), covered };
+            tally.failures.push(format!("scene {number} of seed {}:\n{}", plan.seed, case.shrink(theirs)));
+            if tally.failures.len() >= plan.max_failures {
+                return;
+            }
+            // As it was.
+            theirs.load(scene).expect("loaded before");
+            came.iter().for_each(|p| drop(theirs.receive(scene.setup, p)));
+        }
+    }
 }

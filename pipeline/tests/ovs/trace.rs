@@ -15,6 +15,10 @@ pub struct Pass {
     pub slow: Vec<String>,
     /// Whether NORMAL was executed.
     pub normal: bool,
+    /// Rules that `learn` would make, in words of its own.
+    pub learned: Vec<String>,
+    /// Whether a group chose one of its buckets.
+    pub chose: bool,
 }
 
 /// `name` or `name(args)`, as in `set(eth(src=02:00:00:00:00:01))`; a number alone is an output.
@@ -80,6 +84,10 @@ pub fn parse(text: &str) -> Vec<Pass> {
             pass.error = Some(rest.split(')').next().unwrap_or_default().to_owned());
         } else if let Some(reason) = line.strip_prefix("  - ") {
             pass.slow.push(reason.to_owned());
+        } else if let Some(rule) = line.trim_start().strip_prefix("-> table=") {
+            pass.learned.push(format!("table={rule}"));
+        } else if line.contains("-> using bucket ") {
+            pass.chose = true;
         } else if line.trim() == "NORMAL" {
             pass.normal = true;
         } else if let Some(hit) = hit(line) {
@@ -98,10 +106,11 @@ fn hit(line: &str) -> Option<(u8, Option<u64>)> {
     if rule == "No match." {
         return Some((table, None));
     }
-    // Other lines do not begin with a number and a full stop; rules without a cookie have cookie 0.
+    // Other lines do not begin with a number and a full stop. A miss in a second bridge is shown as a hidden rule: all of
+    // ours have cookies, that one has none.
     rule.contains("priority ").then_some(())?;
-    let cookie = rule.split_once(", cookie 0x").map_or("0", |(_, c)| c.trim());
-    Some((table, u64::from_str_radix(cookie, 16).ok()))
+    let Some((_, cookie)) = rule.split_once(", cookie 0x") else { return Some((table, None)) };
+    Some((table, u64::from_str_radix(cookie.trim(), 16).ok()))
 }
 
 #[test]

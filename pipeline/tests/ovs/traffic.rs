@@ -2,6 +2,7 @@
 
 use super::daemon::{self, OvsPort};
 use super::ours::Ours;
+use super::scene::Setup;
 use flow::DpPort;
 use flow::clock::Time;
 use flow::dp::{Hits, Resume, Slowpath};
@@ -92,8 +93,9 @@ fn traffic_scenarios_give_the_same_counters() {
         let dump = ovs.ofctl(&[], "dump-flows", "br0", &[], "").expect("a dump");
         let theirs = their_counters(&dump);
 
-        let mut ours = Ours::new(&[(1, VlanMode::default(), true), (2, VlanMode::default(), true)], &dp);
-        ours.add_rules(rules.iter().map(String::as_str));
+        let ports = [1, 2].map(|n| (n, VlanMode::default(), true)).to_vec();
+        let mut ours = Ours::new(Setup::Plain, &[ports], std::slice::from_ref(&dp));
+        ours.add_rules(0, rules.iter().map(String::as_str));
         for (i, frame) in frames.iter().enumerate() {
             let meta = RxMeta::from_port(DpPort(ours.dp(1)));
             let key = flow::extract::extract(frame, frame.len(), &meta);
@@ -101,7 +103,7 @@ fn traffic_scenarios_give_the_same_counters() {
             let hits = Hits { packets: 1, bytes: frame.len() as u64, used: Time(i as u64) };
             ours.pipeline.replay(&t.effects, &hits);
         }
-        let all = ours.pipeline.dump(ours.bridge, &Select::default()).expect("a dump");
+        let all = ours.pipeline.dump(ours.bridges[0], &Select::default()).expect("a dump");
         let mine: Counters =
             all.iter().map(|e| (format!("{:x}", e.spec.cookie), (e.stats.packets, e.stats.bytes))).collect();
         let hit = mine.values().filter(|(packets, _)| *packets != 0).count();

@@ -1,0 +1,176 @@
+//! The two answers about a packet, side by side.
+
+use super::bits::{self, Bits};
+use super::normalise::{self, Event};
+use super::ours::{Ours, Pass as OurPass};
+use super::scene::{Packet, Scene};
+use super::theirs::Theirs;
+use super::trace::Pass;
+use flow::dp::{ActionList, DpAction, DropReason, Translation};
+use flow::rule::RuleSpec;
+use flow::text::NoPorts;
+
+/// How one packet fared.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What differs; empty: nothing.
+    pub differences: Vec<String>,
+    pub hits: Vec<(u8, Option<u64>)>,
+    pub forwarded: bool,
+    pub passes: usize,
+    pub our_bits: Bits,
+    pub their_bits: Bits,
+    /// A heading of docs/guide/differences.md.
+    pub excused: Option<&'static str>,
+}
+
+/// Compare both answers about one packet. `first` may be the translation of another packet that its mask covers.
+pub fn judge(ours: &Ours, first: &Translation, packet: &Packet, theirs: &[Pass]) -> Verdict {
+    let mine = ours.passes(packet, Some(first));
+    let mut verdict = Verdict { passes: theirs.len(), ..Verdict::default() };
+    if mine.len() != theirs.len() {
+        verdict.differences.push(format!("number of passes: ours {}, theirs {}", mine.len(), theirs.len()));
+    }
+    for (mine, theirs) in mine.iter().zip(theirs) {
+        let differences = compare(ours, mine, theirs, &mut verdict);
+        if !differences.is_empty() && verdict.excused.is_none() {
+            let tags = packet.key.vlans.iter().filter(|t| t.is_present()).count() + ours.pushes(&theirs.hits);
+            let same_rules = ours.hits(&mine.translation) == theirs.hits;
+            verdict.excused =
+                excuse(ours, same_rules, tags, theirs, &mine.translation).or_else(|| mirrors(ours, mine, theirs));
+        }
+        verdict.differences.extend(differences);
+    }
+    verdict
+}
+
+fn compare(ours: &Ours, mine: &OurPass, theirs: &Pass, verdict: &mut Verdict) -> Vec<String> {
+    let mut differences = Vec::new();
+    let t = &mine.translation;
+    let their_events = match &theirs.error {
+        // Given up: nothing is sent.
+        Some(_) => Vec::new(),
+        None => normalise::theirs(&theirs.actions, &mine.key),
+    };
+    verdict.forwarded |= sends(&their_events);
+    if mine.events != their_events {
+        differences.push(format!(
+            "actions\n    ours   {}\n    theirs {}\n    seen of ours   {:?}\n    seen of theirs {their_events:?}",
+            ActionList(&t.actions),
+            theirs.text,
+            mine.events,
+        ));
+    }
+    let hits = ours.hits(t);
+    if hits != theirs.hits {
+        differences.push(format!("rules hit\n    ours   {hits:x?}\n    theirs {:x?}", theirs.hits));
+    }
+    verdict.hits.extend(&theirs.hits);
+    for (to, from) in [
+        (&mut verdict.our_bits, bits::our_bits(&t.mask)),
+        (&mut verdict.their_bits, bits::their_bits(&theirs.megaflow)),
+    ] {
+        from.into_iter().for_each(|(name, n)| *to.entry(name).or_default() += n);
+    }
+    differences
+}
+
+fn sends(events: &[Event]) -> bool {
+    events.iter().any(|e| match e {
+        Event::Output { .. } => true,
+        Event::Sample { events, .. } => sends(events),
+        Event::Length { longer, rest, .. } => sends(longer) || sends(rest),
+        _ => false,
+    })
+}
+
+/// What differs in the rules that the switches learn from a packet.
+pub fn judge_learned(ours: &Ours, packet: &Packet, theirs: &[Pass]) -> Option<String> {
+    let mine: Vec<RuleSpec> = ours.passes(packet, None).iter().flat_map(|p| Ours::learned(&p.translation)).collect();
+    let lines: Vec<String> = theirs.iter().flat_map(|p| p.learned.clone()).collect();
+    (mine != learned(&lines)).then(|| format!("rules learned\n    ours   {mine:?}\n    theirs {lines:?}"))
+}
+
+/// `table=1 dl_dst=.. priority=5 cookie=0x1 actions=output:1` as rules.
+fn learned(lines: &[String]) -> Vec<RuleSpec> {
+    let read = |line: &String| {
+        let (head, actions) = line.split_once(" actions=").unwrap_or_else(|| panic!("no actions in {line}"));
+        let text = format!("{},actions={actions}", head.replace(' ', ","));
+        flow::text::parse_flow(&text, &NoPorts).unwrap_or_else(|e| panic!("{text}: {e}"))
+    };
+    lines.iter().map(read).collect()
+}
+
+/// Why a difference is right: its heading in docs/guide/differences.md.
+fn excuse(ours: &Ours, same_rules: bool, tags: usize, pass: &Pass, t: &Translation) -> Option<&'static str> {
+    // OFPR_INVALID_TTL
+    if pass.text.contains("controller(reason=2,") {
+        return Some("TTL that runs out");
+    }
+    if matches!(t.actions.as_slice(), [DpAction::Drop(DropReason::VlanTooDeep)]) && tags > 2 {
+        return Some("A third tag");
+    }
+    // Mirrors send as NORMAL does.
+    if same_rules && (pass.normal || ours.mirror_output().is_some()) && tags > 1 {
+        return Some("NORMAL and the inner tag");
+    }
+    None
+}
+
+/// The same for what has to do with mirrors.
+fn mirrors(ours: &Ours, mine: &OurPass, theirs: &Pass) -> Option<&'static str> {
+    let reserved = ours.mirror_output()?;
+    let their_events = normalise::theirs(&theirs.actions, &mine.key);
+    if mine.key.in_port.get() == reserved && !sends(&mine.events) && !sends(&their_events) {
+        return Some("Counts of what comes in on a mirror's output");
+    }
+    let missing = their_events.iter().any(|e| !mine.events.contains(e));
+    let copy = |e: &Event| match e {
+        Event::Output { port, packet, .. } => {
+            *port == reserved || packet.tags.first().is_some_and(|t| t.1 & 0xfff == 30)
+        }
+        _ => false,
+    };
+    let more = mine.events.iter().filter(|e| !their_events.contains(e));
+    (!missing && more.into_iter().all(copy)).then_some("Mirrors of changed packets")
+}
+
+/// Scenes in which each select group that chooses by a hash of ours always takes the same bucket: with all choices.
+fn choices(scene: &Scene) -> Vec<Scene> {
+    let mut scenes = vec![scene.clone()];
+    for (i, group) in
+        scene.groups.iter().enumerate().filter(|(_, g)| g.kind == "select" && g.selection.starts_with("hash"))
+    {
+        let fixed = |s: &Scene, b: usize| {
+            let mut s = s.clone();
+            s.groups[i].buckets.iter_mut().enumerate().for_each(|(j, to)| {
+                if j != b {
+                    to.weight = Some(0);
+                }
+            });
+            s
+        };
+        scenes = scenes.iter().flat_map(|s| (0..group.buckets.len()).map(|b| fixed(s, b))).collect();
+    }
+    scenes
+}
+
+/// Whether the answers agree when select groups take the buckets that Open vSwitch took: the choice is each switch's own.
+pub fn agrees_with_some_choice(
+    theirs: &Theirs,
+    scene: &Scene,
+    came: &[Packet],
+    packet: &Packet,
+    passes: &[Pass],
+) -> bool {
+    if !passes.iter().any(|p| p.chose) {
+        return false;
+    }
+    choices(scene).iter().any(|scene| {
+        let mut ours = Ours::of(scene, theirs.dp(scene.setup));
+        came.iter().for_each(|p| ours.receive(p));
+        let first = ours.passes(packet, None).remove(0).translation;
+        let verdict = judge(&ours, &first, packet, passes);
+        verdict.differences.is_empty() || verdict.excused.is_some()
+    })
+}
