@@ -4,8 +4,8 @@ use flow::FlowKey;
 use std::hash::{BuildHasher, RandomState};
 use std::mem::offset_of;
 
-/// The first word of those that few packets have.
-const RARE: usize = offset_of!(FlowKey, tun_src) / 8;
+/// The first word of those that no packet has as it is received: tunnel and connection, behind what is in its bytes.
+pub(crate) const RARE: usize = offset_of!(FlowKey, tun_src) / 8;
 
 /// The seed of a datapath's hashes; different in each process, so that nobody can prepare packets that collide.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,7 @@
 use crate::counters::{PortWorkerCounters, WorkerCounters};
 use crate::egress::TxPort;
 use crate::execute::Executor;
+use crate::hash::RARE;
 use crate::lookup::Lookup;
 use crate::packet;
 use crate::pmd::{Mail, PmdShared};
@@ -114,6 +115,8 @@ pub(crate) struct Worker {
     sources: Vec<RxSource>,
     executor: Executor,
     burst: Burst,
+    /// The key of the packet at hand.
+    key: FlowKey,
     /// The fence that the present drain round will have passed.
     drain_target: u64,
 }
@@ -126,6 +129,7 @@ impl Worker {
             executor: Executor::new(Arc::clone(&shared), Arc::clone(&me)),
             sources: Vec::new(),
             burst: Burst::default(),
+            key: FlowKey::ZERO,
             drain_target: 0,
             counters,
             shared,
@@ -246,14 +250,15 @@ impl Worker {
             }
             self.counters.mark_unknown.add(1);
         }
-        let mut key = FlowKey::ZERO;
-        extract_into(&mut key, packet.data(), packet.pkt_len(), &RxMeta::from_port(port));
-        match self.lookup.classify(&key) {
+        // Extraction leaves the words behind these alone.
+        self.key.words_mut()[..RARE].fill([0; 8]);
+        extract_into(&mut self.key, packet.data(), packet.pkt_len(), &RxMeta::from_port(port));
+        match self.lookup.classify(&self.key) {
             Some(mark) => self.burst.add(&mut self.lookup.table, mark, packet),
             None => {
                 // Those before it go first: a miss changes what is known of flows, and order within a flow stays.
                 self.burst.execute(&mut self.lookup, &mut self.executor, now);
-                let program = self.lookup.miss(&key, packet.pkt_len(), now);
+                let program = self.lookup.miss(&self.key, packet.pkt_len(), now);
                 self.executor.execute_deep(&program, packet, port, now, &mut self.lookup);
             }
         }
