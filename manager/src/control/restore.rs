@@ -106,7 +106,7 @@ impl Control {
         for ((bridge, key), text) in &desired.rules {
             let object = || format!("rule `{key}` of bridge {bridge}");
             let id = inner.bridge(bridge)?;
-            let rule = text::parse_flow(text, &desired_ports(desired)).map_err(|e| {
+            let rule = text::parse_rule(text, &desired_ports(desired), &mut Vec::new()).map_err(|e| {
                 invalid(object(), e)
                     .remedy("move the state file away to start afresh, or start the version that wrote it")
             })?;

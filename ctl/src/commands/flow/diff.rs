@@ -67,7 +67,8 @@ fn ports(client: &Client, bridge: &str) -> Result<HashMap<String, OfPort>> {
 fn from_file(path: &Path, names: &dyn text::PortNames) -> Result<Vec<RuleSpec>> {
     let content = file::read(path)?;
     let read = |(line, flow)| {
-        text::parse_flow(flow, names).map_err(|e| Error::Input(format!("{}:{line}: {e}", path.display())))
+        text::parse_rule(flow, names, &mut Vec::new())
+            .map_err(|e| Error::Input(format!("{}:{line}: {e}", path.display())))
     };
     file::lines(&content).map(read).collect()
 }
@@ -75,7 +76,8 @@ fn from_file(path: &Path, names: &dyn text::PortNames) -> Result<Vec<RuleSpec>> 
 fn from_bridge(client: &Client, bridge: &str) -> Result<Vec<RuleSpec>> {
     let flows: Vec<FlowView> = client.get(&path(paths::FLOWS, &[bridge]))?;
     let read = |f: &FlowView| {
-        text::parse_flow(&f.text, &text::NoPorts).map_err(|e| Error::Input(format!("flow `{}`: {e}", f.text)))
+        text::parse_rule(&f.text, &text::NoPorts, &mut Vec::new())
+            .map_err(|e| Error::Input(format!("flow `{}`: {e}", f.text)))
     };
     flows.iter().map(read).collect()
 }

@@ -108,7 +108,7 @@ fn filter(matching: &str, strict: bool, names: &dyn text::PortNames) -> Result<S
 /// the flow would match more than was written.
 pub(super) fn flow(text: &str, names: &dyn text::PortNames) -> Result<RuleSpec, String> {
     let mut notes = Vec::new();
-    let rule = text::parse_flow_noting(text, names, &mut notes).map_err(|e| e.to_string())?;
+    let rule = text::parse_rule(text, names, &mut notes).map_err(|e| e.to_string())?;
     notes.first().map_or(Ok(rule), |note| Err(said(text, note)))
 }
 
