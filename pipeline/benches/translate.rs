@@ -8,12 +8,12 @@ use flow::clock::VirtualClock;
 use flow::dp::{BridgeId, Resume, Slowpath};
 use flow::rule::RuleSpec;
 use flow::text::{NoPorts, parse_flow};
-use flow::{DpPort, FlowKey};
+use flow::{DpPort, FlowKey, Mask};
 use pipeline::testing::Rng;
 use pipeline::{Config, FailMode, Pipeline, PortSpec, RuleChange};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -89,6 +89,24 @@ fn pipeline_rules(rng: &mut Rng) -> Vec<String> {
     rules
 }
 
+/// Drops by source prefix and destination port over forwards by destination prefix.
+fn acl(rng: &mut Rng) -> Vec<String> {
+    let mut rules = Vec::new();
+    for i in 0..64 {
+        let net = i * 3 % 256;
+        rules.push(format!(
+            "priority=200,ip,in_port=1,nw_dst=11.0.{net}.0/24,actions=mod_dl_dst:02:00:00:00:01:{i:02x},dec_ttl,output:2"
+        ));
+    }
+    for _ in 0..100 {
+        let (port, len) = (1 + below(rng, 1023), 13 + below(rng, 8));
+        rules.push(format!("priority=300,udp,in_port=1,tp_dst={port},nw_src=10.0.0.0/{len},actions=drop"));
+    }
+    rules.push("priority=100,ip,in_port=1,nw_dst=11.0.0.0/8,actions=output:2".to_owned());
+    rules.push("priority=10,in_port=1,actions=output:2".to_owned());
+    rules
+}
+
 /// A UDP packet of the kind that `bench/traffic.py` makes.
 fn udp(rng: &mut Rng) -> FlowKey {
     let mut key = FlowKey::ZERO;
@@ -137,8 +155,8 @@ fn cpu_time() -> u64 {
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Nanoseconds a translation, and mean mask bits.
-fn translate(pipeline: &Pipeline, keys: &[FlowKey]) -> (f64, f64) {
+/// Nanoseconds a translation.
+fn translate(pipeline: &Pipeline, keys: &[FlowKey]) -> f64 {
     let at = Resume::default();
     let mut best = f64::MAX;
     for _ in 0..ROUNDS {
@@ -148,8 +166,7 @@ fn translate(pipeline: &Pipeline, keys: &[FlowKey]) -> (f64, f64) {
         }
         best = best.min((cpu_time() - start) as f64 / keys.len() as f64);
     }
-    let bits: u32 = keys.iter().map(|key| pipeline.translate(&at, key).mask.bits()).sum();
-    (best, f64::from(bits) / keys.len() as f64)
+    best
 }
 
 fn report_translation(name: &str, text: &[String]) {
@@ -157,9 +174,14 @@ fn report_translation(name: &str, text: &[String]) {
     load(&pipeline, bridge, rules(text));
     let mut rng = Rng::new(1);
     let keys: Vec<_> = (0..PACKETS).map(|_| udp(&mut rng)).collect();
-    let (ns, bits) = translate(&pipeline, &keys);
+    let ns = translate(&pipeline, &keys);
+    let masks: Vec<Mask> = keys.iter().map(|key| pipeline.translate(&Resume::default(), key).mask).collect();
+    let bits = masks.iter().map(|m| f64::from(m.bits())).sum::<f64>() / keys.len() as f64;
+    let flows = keys.iter().zip(&masks).map(|(key, mask)| (key.masked(mask), mask)).collect::<HashSet<_>>().len();
+    let masks = masks.iter().collect::<HashSet<_>>().len();
     println!(
-        "{{\"bench\":\"translate\",\"scenario\":\"{name}\",\"rules\":{},\"ns\":{ns:.0},\"mask_bits\":{bits:.1}}}",
+        "{{\"bench\":\"translate\",\"scenario\":\"{name}\",\"rules\":{},\"ns\":{ns:.0},\"packets\":{PACKETS},\
+         \"flows\":{flows},\"masks\":{masks},\"mask_bits\":{bits:.1}}}",
         text.len()
     );
 }
@@ -207,6 +229,9 @@ fn main() {
     let wanted = |name: &str| named.is_empty() || named.iter().any(|n| n == name);
     if wanted("pipeline") {
         report_translation("pipeline", &pipeline_rules(&mut Rng::new(7)));
+    }
+    if wanted("acl") {
+        report_translation("acl", &acl(&mut Rng::new(7)));
     }
     if wanted("shapes") {
         report_translation("shapes", &shapes(&mut Rng::new(7)));
