@@ -8,7 +8,7 @@ use super::Table;
 use super::lookup::Lookup;
 use super::subtable::Subtable;
 use crate::rule::Rule;
-use flow::Action;
+use flow::{Action, Registers};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -97,9 +97,7 @@ impl Table {
 
     /// The hard rule for a packet that fulfils a conjunction.
     fn find_conjunction<'t>(&'t self, lookup: &mut Lookup<'_>, id: u32) -> Option<&'t Arc<Rule>> {
-        let was = std::mem::replace(&mut lookup.regs.conj_id, id.into());
-        let found = self.search(lookup, &mut |_, _| {});
-        lookup.regs.conj_id = was;
-        found
+        let regs = Registers { conj_id: id.into(), ..*lookup.regs };
+        lookup.with_registers(&regs, |lookup| self.search(lookup, &mut |_, _| {}))
     }
 }

@@ -10,7 +10,7 @@ use flow::{FlowKey, Mask, Registers};
 #[derive(Debug)]
 pub(super) struct Lookup<'t> {
     pub(super) key: &'t FlowKey,
-    pub(super) regs: Registers,
+    pub(super) regs: &'t Registers,
     tries: &'t Tries,
     asked: Asked,
     seen: Mask,
@@ -21,15 +21,26 @@ pub(super) struct Lookup<'t> {
 }
 
 impl<'t> Lookup<'t> {
-    pub(super) fn new(key: &'t FlowKey, regs: Registers, tries: &'t Tries) -> Lookup<'t> {
+    #[inline]
+    pub(super) fn new(key: &'t FlowKey, regs: &'t Registers, tries: &'t Tries) -> Lookup<'t> {
         Lookup { key, regs, tries, asked: Asked::default(), seen: Mask::ANY, ports: 0, start: hash::start() }
+    }
+
+    /// Look up with other registers.
+    pub(super) fn with_registers<R>(&mut self, regs: &Registers, run: impl FnOnce(&mut Lookup<'_>) -> R) -> R {
+        let (asked, seen) = (std::mem::take(&mut self.asked), self.seen);
+        let mut other = Lookup { regs, asked, seen, ..*self };
+        let answer = run(&mut other);
+        (self.seen, self.ports) = (other.seen, other.ports);
+        self.asked = other.asked;
+        answer
     }
 
     /// Look at bits of a word.
     #[inline]
     pub(super) fn look(&mut self, at: u8, bits: u64) -> u64 {
         require(&mut self.seen, at.into(), bits);
-        word(self.key, &self.regs, at.into()) & bits
+        word(self.key, self.regs, at.into()) & bits
     }
 
     /// Whether what was seen of the addresses so far shows that no rule with these prefixes matches.

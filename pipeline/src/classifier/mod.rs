@@ -75,7 +75,7 @@ impl Table {
 
     /// The rule for a packet. `look` is told what was looked at, once.
     pub(crate) fn find(&self, key: &FlowKey, regs: &Registers, mut look: impl FnMut(&Mask)) -> Option<&Arc<Rule>> {
-        let mut lookup = Lookup::new(key, *regs, &self.tries);
+        let mut lookup = Lookup::new(key, regs, &self.tries);
         let mut softs = Softs::new();
         let hard = self.search(&mut lookup, &mut |rule, subtable| softs.push((rule, subtable)));
         let found = if softs.is_empty() { hard } else { self.resolve(&mut lookup, softs, hard) };

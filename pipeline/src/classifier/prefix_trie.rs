@@ -18,6 +18,9 @@ pub(super) trait Bits:
 {
     const NONE: Self;
     const WIDTH: u8;
+    /// A byte for each length, by length - 1.
+    type PerLength: Copy + Debug + AsRef<[u8]> + AsMut<[u8]>;
+    const ZEROS: Self::PerLength;
     /// How many leading bits are the same.
     fn common(self, other: Self) -> u8;
     /// The first `len` bits.
@@ -35,6 +38,8 @@ macro_rules! bits {
         impl Bits for $t {
             const NONE: Self = 0;
             const WIDTH: u8 = <$t>::BITS as u8;
+            type PerLength = [u8; <$t>::BITS as usize];
+            const ZEROS: Self::PerLength = [0; <$t>::BITS as usize];
             #[inline]
             fn common(self, other: Self) -> u8 {
                 (self ^ other).leading_zeros() as u8
@@ -95,9 +100,11 @@ pub(super) struct PrefixTrie<B> {
 
 /// What a [`PrefixTrie`] says about a value.
 #[derive(Clone, Debug)]
-pub(super) struct Walk<B> {
+pub(super) struct Walk<B: Bits> {
+    /// The lengths of which there are prefixes of the value.
     matched: B,
-    need: [u8; 129],
+    /// For the other lengths that there are, how many bits show it.
+    need: B::PerLength,
 }
 
 impl<B: Bits> Walk<B> {
@@ -105,12 +112,12 @@ impl<B: Bits> Walk<B> {
     /// does. Never more than `len`.
     #[inline]
     pub(super) fn excluded_by(&self, len: u8) -> Option<u8> {
-        (self.matched & B::one(len) == B::NONE).then(|| self.need[usize::from(len)])
+        (self.matched & B::one(len) == B::NONE).then(|| self.need.as_ref()[usize::from(len) - 1])
     }
 
     fn need(&mut self, mut lens: B, bits: u8) {
         while let Some(len) = lens.pop() {
-            self.need[usize::from(len)] = bits;
+            self.need.as_mut()[usize::from(len) - 1] = bits;
         }
     }
 }
@@ -123,8 +130,9 @@ impl<B: Bits> Default for PrefixTrie<B> {
 
 impl<B: Bits> PrefixTrie<B> {
     /// Ask about a value.
+    #[inline]
     pub(super) fn walk(&self, value: B) -> Walk<B> {
-        let mut walk = Walk { matched: B::NONE, need: [0; 129] };
+        let mut walk = Walk { matched: B::NONE, need: B::ZEROS };
         let mut node = &self.root;
         // The lengths above that were not seen in the way taken, and how many bits show that.
         let (mut lens, mut bits) = (B::NONE, 0);
@@ -132,14 +140,12 @@ impl<B: Bits> PrefixTrie<B> {
             match node {
                 Node::Leaf(entries) => {
                     for e in entries {
-                        let common = e.value.common(value);
-                        if common >= e.len {
-                            walk.matched |= B::one(e.len);
-                        } else {
-                            let need = &mut walk.need[usize::from(e.len)];
-                            *need = (*need).max(common + 1);
-                        }
-                        lens = lens & !B::one(e.len);
+                        // Without branches: which way they go is as good as random.
+                        let (one, common) = (B::one(e.len), e.value.common(value));
+                        walk.matched |= if common >= e.len { one } else { B::NONE };
+                        let need = &mut walk.need.as_mut()[usize::from(e.len) - 1];
+                        *need = (*need).max(common + 1);
+                        lens = lens & !one;
                     }
                     walk.need(lens, bits);
                     return walk;

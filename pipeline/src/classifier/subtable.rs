@@ -57,7 +57,7 @@ impl Subtable {
     #[inline]
     pub(super) fn find<'s>(&'s self, lookup: &mut Lookup<'_>) -> Option<&'s Arc<Rule>> {
         let chain = self.reach(lookup)?;
-        self.rules.all(chain).find(|r| r.spec.matching.matches(lookup.key, &lookup.regs))
+        self.rules.all(chain).find(|r| r.spec.matching.matches(lookup.key, lookup.regs))
     }
 
     /// The hash of the packet, when no stage has excluded it.
