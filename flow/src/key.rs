@@ -348,18 +348,59 @@ impl FieldDef {
         }
     }
 
-    fn read(&self, from: &[u8], offset: u16, bytes: u8) -> Value {
-        let start = usize::from(offset);
-        let whole = from[start..start + usize::from(bytes)].iter().fold(0u128, |v, b| v << 8 | u128::from(*b));
-        Value(whole >> self.shift & Value::ones(self.bits).0)
+    /// The bits of the field, right-aligned.
+    fn ones64(&self) -> u64 {
+        u64::MAX.checked_shr(64 - u32::from(self.bits.min(64))).unwrap_or(0)
     }
 
-    fn write(&self, into: &mut [u8], offset: u16, bytes: u8, value: Value) {
-        let (start, bytes) = (usize::from(offset), usize::from(bytes));
-        let field = Value::ones(self.bits).0;
-        let place = &mut into[start..start + bytes];
-        let had = place.iter().fold(0u128, |v, b| v << 8 | u128::from(*b));
-        let now = had & !(field << self.shift) | (value.0 & field) << self.shift;
-        place.copy_from_slice(&now.to_be_bytes()[16 - bytes..]);
+    #[inline]
+    fn read(&self, from: &[u8], offset: u16, bytes: u8) -> Value {
+        let start = usize::from(offset);
+        let place = &from[start..start + usize::from(bytes)];
+        match number(place) {
+            Some(whole) => Value(u128::from(whole >> self.shift & self.ones64())),
+            None => Value(long_number(place) >> self.shift & Value::ones(self.bits).0),
+        }
     }
+
+    #[inline]
+    fn write(&self, into: &mut [u8], offset: u16, bytes: u8, value: Value) {
+        let start = usize::from(offset);
+        let place = &mut into[start..start + usize::from(bytes)];
+        if let Some(had) = number(place) {
+            let field = self.ones64();
+            let now = had & !(field << self.shift) | (value.0 as u64 & field) << self.shift;
+            let bytes = now.to_be_bytes();
+            match place {
+                [a] => *a = now as u8,
+                [_, _] => place.copy_from_slice(&bytes[6..]),
+                [_, _, _, _] => place.copy_from_slice(&bytes[4..]),
+                [_, _, _, _, _, _] => place.copy_from_slice(&bytes[2..]),
+                _ => place.copy_from_slice(&bytes[8 - place.len()..]),
+            }
+        } else {
+            let field = Value::ones(self.bits).0;
+            let now = long_number(place) & !(field << self.shift) | (value.0 & field) << self.shift;
+            place.copy_from_slice(&now.to_be_bytes()[16 - place.len()..]);
+        }
+    }
+}
+
+/// Up to 8 bytes as a number, the first one highest. The widths that most fields have need no loop: sets and matches of
+/// fields are a good part of a translation.
+#[inline]
+fn number(bytes: &[u8]) -> Option<u64> {
+    Some(match *bytes {
+        [a] => a.into(),
+        [a, b] => u16::from_be_bytes([a, b]).into(),
+        [a, b, c, d] => u32::from_be_bytes([a, b, c, d]).into(),
+        [a, b, c, d, e, f] => u64::from_be_bytes([0, 0, a, b, c, d, e, f]),
+        [a, b, c, d, e, f, g, h] => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        _ if bytes.len() < 8 => bytes.iter().fold(0, |v, b| v << 8 | u64::from(*b)),
+        _ => return None,
+    })
+}
+
+fn long_number(bytes: &[u8]) -> u128 {
+    bytes.iter().fold(0, |v, b| v << 8 | u128::from(*b))
 }

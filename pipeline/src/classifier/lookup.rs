@@ -52,7 +52,7 @@ impl<'t> Lookup<'t> {
     /// Whether the addresses alone show that no rule of this shape matches.
     #[inline]
     pub(super) fn excluded_by_addresses(&mut self, shape: &Shape) -> bool {
-        self.asked.excludes(shape, self.tries, self.key)
+        self.asked.excludes(&shape.prefixes, self.tries, self.key)
     }
 
     /// Whether the ports alone show that none of a subtable's rules matches. Looks at them from the top, down to the bit

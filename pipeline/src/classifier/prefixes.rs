@@ -1,7 +1,7 @@
 //! The fields whose prefixes are kept in tries, and what is seen of them in one lookup.
 
 use super::prefix_trie::{PrefixTrie, Walk};
-use super::shape::{Packed, Shape};
+use super::shape::Packed;
 use flow::{FlowKey, Mask};
 use std::sync::Arc;
 
@@ -137,33 +137,41 @@ impl Asked {
         v4(0) || v4(1) || v6(2) || v6(3)
     }
 
-    /// Whether the addresses alone show that no rule of this shape matches. Looks at as few of their bits as it can:
-    /// at none when those seen before are enough, else first at the field of which the least is left to see.
-    pub(super) fn excludes(&mut self, shape: &Shape, tries: &Tries, key: &FlowKey) -> bool {
-        let mut needs = [(0u8, 0usize, None); PREFIXES.len()];
-        let mut count = 0;
-        for (i, len) in shape.prefixes.into_iter().enumerate().filter(|(_, len)| *len != 0) {
-            let need = self.excluded_by(tries, key, i, len);
-            if need.is_some_and(|need| need <= self.seen[i]) {
-                return true;
+    /// Whether the addresses alone show that no rule with these prefixes matches. Looks at as few of their bits as it can: at
+    /// none when those seen before are enough, else first at the field of which the least is left to see.
+    pub(super) fn excludes(&mut self, lens: &Lens, tries: &Tries, key: &FlowKey) -> bool {
+        // Rules have IPv4 or IPv6 addresses; those of both match nothing, and may be looked at one after the other.
+        self.pair_excludes(0, lens, tries, key) || self.pair_excludes(2, lens, tries, key)
+    }
+
+    /// As [`Asked::excludes`], of source and destination of one kind.
+    #[inline]
+    fn pair_excludes(&mut self, src: usize, lens: &Lens, tries: &Tries, key: &FlowKey) -> bool {
+        let dst = src + 1;
+        match (lens[src], lens[dst]) {
+            (0, 0) => false,
+            (_, 0) => self.look(src, lens, tries, key),
+            (0, _) => self.look(dst, lens, tries, key),
+            _ => {
+                let enough = |asked: &mut Asked, i: usize| {
+                    asked.excluded_by(tries, key, i, lens[i]).is_some_and(|need| need <= asked.seen[i])
+                };
+                if enough(self, src) || enough(self, dst) {
+                    return true;
+                }
+                let left = |i: usize| lens[i].saturating_sub(self.seen[i]);
+                let order = if left(src) <= left(dst) { [src, dst] } else { [dst, src] };
+                order.into_iter().any(|i| self.look(i, lens, tries, key))
             }
-            // Few: sorted as they come.
-            let left = len.saturating_sub(self.seen[i]);
-            let mut at = count;
-            while at > 0 && needs[at - 1].0 > left {
-                needs[at] = needs[at - 1];
-                at -= 1;
-            }
-            needs[at] = (left, i, need);
-            count += 1;
         }
-        for (_, i, need) in &needs[..count] {
-            self.seen[*i] = self.seen[*i].max(need.unwrap_or(shape.prefixes[*i]));
-            if need.is_some() {
-                return true;
-            }
-        }
-        false
+    }
+
+    /// Look at as many bits of a field as it takes to say whether it excludes a rule with this prefix.
+    #[inline]
+    fn look(&mut self, i: usize, lens: &Lens, tries: &Tries, key: &FlowKey) -> bool {
+        let need = self.excluded_by(tries, key, i, lens[i]);
+        self.seen[i] = self.seen[i].max(need.unwrap_or(lens[i]));
+        need.is_some()
     }
 
     /// Add what was looked at to a mask.
