@@ -276,7 +276,9 @@ impl Rig {
             frames_out: nic.frames_out,
             frames_dropped: nic.hardware_dropped
                 + nic.drops.values().sum::<u64>()
-                + datapath.drops.values().sum::<u64>(),
+                + datapath.drops.values().sum::<u64>()
+                // Packets for controllers leave by no end.
+                + datapath.events.get("punted").copied().unwrap_or_default(),
             hardware: nic.hardware,
             partial: nic.partial,
             software: nic.software,
