@@ -25,3 +25,5 @@ for scenario in port acl l3 l2 pipeline; do
         echo "skipped: testpmd: not installed, or fewer than 512 free huge pages" >&2
     fi
 done
+# The slow path: translation, memory and loading of rules.
+"$here/run_pipeline.sh"
