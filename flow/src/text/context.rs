@@ -16,7 +16,8 @@ const TAGS: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Care {
     All,
-    /// As OpenFlow 1.0: taking off a tag and decrementing a TTL need nothing, since they do nothing to other packets.
+    /// As OpenFlow 1.0: taking off a tag and decrementing a TTL do nothing to other packets. So a match may leave open whether
+    /// there is a tag or a TTL; one that says that there is none is refused here, though not by Open vSwitch.
     OpenFlow10,
     /// An action set: what it is executed on is not known when it is written.
     ActionSet,
@@ -91,7 +92,9 @@ impl<'a> Context<'a> {
             Action::Pop(part) => self.check_write(part),
             _ if self.care == Care::Nothing => Ok(()),
             Action::PushVlan(_) if self.tags[TAGS - 1] => Err(ParseError::TooManyTags(TAGS)),
-            Action::PopVlan if self.care == Care::All && !self.is_tagged() => Err(needs_tag("pop_vlan")),
+            Action::PopVlan if !self.is_tagged() && !self.leaves_open(FieldId::VlanTci, VlanTag::PRESENT.into()) => {
+                Err(needs_tag("pop_vlan"))
+            }
             Action::DecTtl | Action::DecTtlControllers(_) => self.check_ip("dec_ttl"),
             Action::SetNwTtl(_) => self.check_ip("mod_nw_ttl"),
             Action::SetField { field, .. } | Action::Load { field, .. } => self.check_set(*field),
@@ -104,9 +107,18 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether something that these bits of the match would say need not be known.
+    fn leaves_open(&self, field: FieldId, bits: u128) -> bool {
+        match self.care {
+            Care::All => false,
+            Care::OpenFlow10 => self.m.get(field).1.0 & bits == 0,
+            Care::ActionSet | Care::Nothing => true,
+        }
+    }
+
     /// In an action set, dec_ttl and mod_nw_ttl of other packets do nothing.
     fn check_ip(&self, name: &str) -> Result<(), ParseError> {
-        if self.care == Care::All && !self.m.satisfies(Prereq::Ip) {
+        if !self.m.satisfies(Prereq::Ip) && !self.leaves_open(FieldId::EthType, 0xffff) {
             return Err(needs(name.to_owned(), Prereq::Ip));
         }
         Ok(())

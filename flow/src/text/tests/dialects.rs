@@ -21,7 +21,12 @@ fn steps_that_do_nothing_to_other_packets_need_no_match() {
 
 #[test]
 fn a_field_that_may_not_be_there_is_refused_all_the_same() {
-    for flow in ["actions=set_field:1->tcp_dst,output:2", "actions=load:5->NXM_OF_IP_SRC[],output:2"] {
+    for flow in [
+        "arp,actions=dec_ttl,output:2",
+        "vlan_tci=0,actions=strip_vlan,output:2",
+        "actions=set_field:1->tcp_dst,output:2",
+        "actions=load:5->NXM_OF_IP_SRC[],output:2",
+    ] {
         assert!(parse_rule(flow, &NoPorts, &mut Vec::new()).is_err(), "{flow}");
     }
 }
