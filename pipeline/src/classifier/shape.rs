@@ -63,11 +63,11 @@ const LAST: usize = STAGES.len();
 static STAGE_BITS: LazyLock<[Words; LAST + 1]> = LazyLock::new(|| {
     let mut left = Words([u64::MAX; super::words::WORDS]);
     let mut bits = [Words::ZERO; LAST + 1];
-    for (stage, fields) in bits.iter_mut().zip(STAGES) {
+    for (i, (stage, fields)) in bits.iter_mut().zip(STAGES).enumerate() {
         let mut mask = Mask::ANY;
         fields.iter().for_each(|field| mask.require(*field));
         let mut regs = Registers::default();
-        if std::ptr::eq(fields, STAGES[0]) {
+        if i == 0 {
             regs.as_mut_bytes().fill(0xff);
         }
         for ((to, left), word) in stage.0.iter_mut().zip(&mut left.0).zip(Words::of(&mask.0, &regs).0) {
