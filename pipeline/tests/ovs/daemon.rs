@@ -229,6 +229,11 @@ impl Ovs {
 
 impl Drop for Ovs {
     fn drop(&mut self) {
+        let died = self.children.iter_mut().any(|c| c.try_wait().is_ok_and(|status| status.is_some()));
+        if died {
+            let log = std::fs::read_to_string(self.dir.join("vswitchd.log")).unwrap_or_default();
+            println!("a daemon died; the last of its log: {}", log.lines().last().unwrap_or_default());
+        }
         for child in self.children.iter_mut().rev() {
             let _ = child.kill();
             let _ = child.wait();

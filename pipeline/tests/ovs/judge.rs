@@ -36,8 +36,7 @@ pub fn judge(ours: &Ours, first: &Translation, packet: &Packet, theirs: &[Pass])
         if !differences.is_empty() && verdict.excused.is_none() {
             let tags = packet.key.vlans.iter().filter(|t| t.is_present()).count() + ours.pushes(&theirs.hits);
             let same_rules = ours.hits(&mine.translation) == theirs.hits;
-            verdict.excused =
-                excuse(ours, same_rules, tags, theirs, &mine.translation).or_else(|| mirrors(ours, mine, theirs));
+            verdict.excused = excuse(ours, same_rules, tags, theirs, mine).or_else(|| mirrors(ours, mine, theirs));
         }
         verdict.differences.extend(differences);
     }
@@ -54,11 +53,16 @@ fn compare(ours: &Ours, mine: &OurPass, theirs: &Pass, verdict: &mut Verdict) ->
     };
     verdict.forwarded |= sends(&their_events);
     if mine.events != their_events {
+        let only = |of: &[Event], other: &[Event]| -> String {
+            let events = of.iter().filter(|e| !other.contains(e));
+            events.map(|e| format!("\n      {e:?}")).collect()
+        };
         differences.push(format!(
-            "actions\n    ours   {}\n    theirs {}\n    seen of ours   {:?}\n    seen of theirs {their_events:?}",
+            "actions\n    ours   {}\n    theirs {}\n    seen of ours only{}\n    seen of theirs only{}",
             ActionList(&t.actions),
             theirs.text,
-            mine.events,
+            only(&mine.events, &their_events),
+            only(&their_events, &mine.events),
         ));
     }
     let hits = ours.hits(t);
@@ -102,12 +106,16 @@ fn learned(lines: &[String]) -> Vec<RuleSpec> {
 }
 
 /// Why a difference is right: its heading in docs/guide/differences.md.
-fn excuse(ours: &Ours, same_rules: bool, tags: usize, pass: &Pass, t: &Translation) -> Option<&'static str> {
+fn excuse(ours: &Ours, same_rules: bool, tags: usize, pass: &Pass, mine: &OurPass) -> Option<&'static str> {
+    let t = &mine.translation;
     // OFPR_INVALID_TTL
     if pass.text.contains("controller(reason=2,") {
         return Some("TTL that runs out");
     }
-    if matches!(t.actions.as_slice(), [DpAction::Drop(DropReason::VlanTooDeep)]) && tags > 2 {
+    let gave_up = matches!(t.actions.as_slice(), [DpAction::Drop(DropReason::VlanTooDeep)]);
+    let their_events = normalise::theirs(&pass.actions, &mine.key);
+    let less = mine.events.iter().all(|e| their_events.contains(e));
+    if tags > 2 && (gave_up || ours.hits(t).len() < pass.hits.len() || less) {
         return Some("A third tag");
     }
     // Mirrors send as NORMAL does.
@@ -124,15 +132,31 @@ fn mirrors(ours: &Ours, mine: &OurPass, theirs: &Pass) -> Option<&'static str> {
     if mine.key.in_port.get() == reserved && !sends(&mine.events) && !sends(&their_events) {
         return Some("Counts of what comes in on a mirror's output");
     }
-    let missing = their_events.iter().any(|e| !mine.events.contains(e));
-    let copy = |e: &Event| match e {
-        Event::Output { port, packet, .. } => {
-            *port == reserved || packet.tags.first().is_some_and(|t| t.1 & 0xfff == 30)
+    let (mut copies, mut their_copies) = (0, 0);
+    let rest = without_copies(&mine.events, reserved, &mut copies);
+    let their_rest = without_copies(&their_events, reserved, &mut their_copies);
+    (rest == their_rest && copies >= their_copies).then_some("Mirrors of changed packets")
+}
+
+/// What is no copy of a mirror, which goes to its port or into its VLAN.
+fn without_copies(events: &[Event], reserved: u32, copies: &mut usize) -> Vec<Event> {
+    let mut rest = Vec::new();
+    for event in events {
+        match event {
+            Event::Output { port, packet, .. }
+                if *port == reserved || packet.tags.first().is_some_and(|t| t.1 & 0xfff == 30) =>
+            {
+                *copies += 1;
+            }
+            Event::Length { over, longer, rest: others } => {
+                let longer = without_copies(longer, reserved, copies);
+                let others = without_copies(others, reserved, copies);
+                rest.push(Event::Length { over: *over, longer, rest: others });
+            }
+            other => rest.push(other.clone()),
         }
-        _ => false,
-    };
-    let more = mine.events.iter().filter(|e| !their_events.contains(e));
-    (!missing && more.into_iter().all(copy)).then_some("Mirrors of changed packets")
+    }
+    rest
 }
 
 /// Scenes in which each select group that chooses by a hash of ours always takes the same bucket: with all choices.

@@ -190,10 +190,10 @@ impl State {
     }
 }
 
-/// Outputs with nothing between them may stand in any order: put them in one.
+/// Each event says what the packet is then, so their order says nothing more, but for what a meter drops: put them in one order. (Floods
+/// differ in theirs.)
 fn sort(mut events: Vec<Event>) -> Vec<Event> {
-    let movable = |e: &Event| matches!(e, Event::Output { .. } | Event::Controller { .. });
-    events.chunk_by_mut(|a, b| movable(a) && movable(b)).for_each(<[Event]>::sort);
+    events.chunk_by_mut(|a, b| ![a, b].iter().any(|e| matches!(e, Event::Meter(_)))).for_each(<[Event]>::sort);
     for event in &mut events {
         match event {
             Event::Sample { events, .. } => *events = sort(std::mem::take(events)),

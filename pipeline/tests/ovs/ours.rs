@@ -204,14 +204,16 @@ impl Ours {
         })
     }
 
-    /// How many tags the rules that were hit push.
+    /// How many tags the rules that were hit, and groups, may push.
     pub fn pushes(&self, hits: &[(u8, Option<u64>)]) -> usize {
         let pushes = |text: &str| text.matches("PushVlan").count() + text.matches("ModVlan").count();
         let mut n = 0;
         for bridge in &self.bridges {
             let all = self.pipeline.dump(*bridge, &Select::default()).expect("a dump");
-            let hit = all.iter().filter(|e| hits.contains(&(e.spec.table, Some(e.spec.cookie))));
-            n += hit.map(|e| pushes(&format!("{:?}", e.spec.actions))).sum::<usize>();
+            for hit in hits {
+                let rule = all.iter().find(|e| *hit == (e.spec.table, Some(e.spec.cookie)));
+                n += rule.map_or(0, |e| pushes(&format!("{:?}", e.spec.actions)));
+            }
             n += self.pipeline.groups(*bridge).iter().map(|g| pushes(&format!("{:?}", g.spec.buckets))).sum::<usize>();
         }
         n

@@ -198,12 +198,13 @@ pub fn run(theirs: &mut Theirs, plan: &Plan) -> Tally {
         let rounds = if scene.stations.is_empty() { 2 } else { 1 };
         for round in 0..rounds {
             let packets: Vec<Packet> = (0..plan.packets / rounds).map(|_| generator.packet(&ours.specs)).collect();
-            one_round(theirs, plan, &mut tally, &mut generator, (number, &scene, &came), &ours, &packets);
+            let agreed = one_round(theirs, plan, &mut tally, &mut generator, (number, &scene, &came), &ours, &packets);
             if tally.failures.len() >= plan.max_failures {
                 return tally;
             }
             if round + 1 < rounds {
-                for packet in packets.iter().take(4) {
+                // Where they differ, and may, they would learn otherwise.
+                for packet in packets.iter().zip(agreed).filter(|(_, agreed)| *agreed).map(|(p, _)| p).take(4) {
                     let passes = theirs.receive(scene.setup, packet);
                     if let Some(difference) = judge_learned(&ours, packet, &passes) {
                         let asked = theirs.parameters(scene.setup, packet).join(" ");
@@ -219,6 +220,7 @@ pub fn run(theirs: &mut Theirs, plan: &Plan) -> Tally {
     tally
 }
 
+/// Ask about packets and others that their masks cover; on which of the packets the answers agree.
 fn one_round(
     theirs: &mut Theirs,
     plan: &Plan,
@@ -227,7 +229,7 @@ fn one_round(
     (number, scene, came): (u64, &Scene, &[Packet]),
     ours: &Ours,
     packets: &[Packet],
-) {
+) -> Vec<bool> {
     let firsts: Vec<_> = packets.iter().map(|p| ours.passes(p, None).remove(0).translation).collect();
     let mut asked: Vec<(Packet, usize, bool)> = Vec::new();
     for (i, packet) in packets.iter().enumerate() {
@@ -241,12 +243,14 @@ fn one_round(
         }
     }
     let traced = theirs.trace(scene.setup, &asked.iter().map(|(p, ..)| p.clone()).collect::<Vec<_>>());
+    let mut agreed = Vec::new();
     for ((packet, of, covered), passes) in asked.iter().zip(&traced) {
         let verdict = judge(ours, &firsts[*of], packet, passes);
         if *covered {
             tally.covered += 1;
         } else {
             tally.note(scene, &verdict);
+            agreed.push(verdict.differences.is_empty());
         }
         if verdict.differences.is_empty() {
             continue;
@@ -260,11 +264,12 @@ fn one_round(
             let case = Case { scene: scene.clone(), came: came.to_vec(), packet: packets[*of].clone(), covered };
             tally.failures.push(format!("scene {number} of seed {}:\n{}", plan.seed, case.shrink(theirs)));
             if tally.failures.len() >= plan.max_failures {
-                return;
+                return agreed;
             }
             // As it was.
             theirs.load(scene).expect("loaded before");
             came.iter().for_each(|p| drop(theirs.receive(scene.setup, p)));
         }
     }
+    agreed
 }

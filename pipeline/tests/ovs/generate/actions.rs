@@ -45,7 +45,6 @@ const CHANGES: &[Kind] = kinds! {
     "set tun_id", 1, any, |g, _| format!("set_tunnel:{:#x}", g.rng.below(3));
     "set tun_dst", 1, new, |g, _| format!("set_field:{}->tun_dst", ip4(g.rng.pick(&IPV4)));
     "set pkt_mark", 1, any, |g, _| format!("load:{:#x}->NXM_NX_PKT_MARK[]", g.rng.below(3));
-    "set in_port", 1, any, |g, _| format!("load:{:#x}->NXM_OF_IN_PORT[]", g.rng.pick(&[0u16, 1, 3]));
     "mod_vlan_vid", 30, |p| p.old, |g, p| { p.tags = p.tags.max(1); format!("mod_vlan_vid:{}", g.rng.pick(&VIDS)) };
     "mod_vlan_pcp", 15, |p| p.old, |g, p| { p.tags = p.tags.max(1); format!("mod_vlan_pcp:{}", g.rng.below(8)) };
     "push_vlan", 3, |p| !p.old && p.tags < 2, |g, p| {
@@ -98,7 +97,8 @@ const SENDS: &[Kind] = kinds! {
     "controller", 1, any, |g, _| format!("controller(max_len={})", g.rng.pick(&[128, 65535]));
     "output reg", 2, any, |_, _| "output:NXM_NX_REG2[0..15]".to_owned();
     "output cut", 1, any, |g, _| format!("output(port={},max_len={})", g.port(), g.rng.pick(&[64, 100]));
-    "enqueue", 1, any, |g, _| format!("enqueue:{}:{}", g.port(), 1 + g.rng.below(2));
+    // Later versions than OpenFlow 1.0 have no such action: ovs-ofctl sends `set_queue,output,pop_queue`.
+    "enqueue", 10, |p| p.old, |g, _| format!("enqueue:{}:{}", g.port(), 1 + g.rng.below(2));
     "bundle", 1, any, |g, _| format!("bundle(eth_src,50,active_backup,ofport,members:{},{})", g.rng.pick(&[999, 1]), g.port());
 };
 
@@ -113,7 +113,6 @@ const NESTS: &[Kind] = kinds! {
         }
         format!("clone({})", list.join(","))
     };
-    "check_pkt_larger", 1, top, |g, _| format!("check_pkt_larger({})->NXM_NX_REG0[0]", g.rng.pick(&[100, 1500]));
     "exit", 1, top, |_, _| "exit".to_owned();
     "ct commit", 2, |p| top(p) && p.ip(), |g, _| {
         let exec = g.rng.pick(&["", ",exec(load:0x1->NXM_NX_CT_MARK[])", ",exec(set_field:0x2/0x3->ct_label)"]);
@@ -136,6 +135,14 @@ impl Generator {
         }
         for _ in 0..self.rng.below(4) {
             self.one(CHANGES, rule, promise);
+        }
+        // Open vSwitch 3.1.0 executes an action set on both ways and once more behind them.
+        if self.rng.percent(2) && self.recirculates && !rule.old {
+            rule.act("check_pkt_larger", format!("check_pkt_larger({})->NXM_NX_REG0[0]", self.rng.pick(&[100, 1500])));
+        }
+        // A packet that comes back is mirrored as one of its new port by Open vSwitch, as one of its old port by us.
+        if self.rng.percent(3) && self.setup != Setup::Mirrored {
+            rule.act("set in_port", format!("load:{:#x}->NXM_OF_IN_PORT[]", self.rng.pick(&[0u16, 1, 3])));
         }
         if self.rng.percent(10) && !rule.old {
             self.one(NESTS, rule, promise);
@@ -169,7 +176,7 @@ impl Generator {
     }
 
     fn send(&mut self, rule: &mut Rule, promise: &mut Promise) {
-        if self.groups != 0 && rule.bridge == 0 && !rule.old && self.rng.percent(25) {
+        if self.groups != 0 && !rule.old && self.rng.percent(25) {
             rule.act("group", format!("group:{}", 1 + self.rng.below(self.groups as usize)));
         } else if self.setup == Setup::Patched && self.rng.percent(25) {
             rule.act("output to patch", format!("output:{PATCH}"));
@@ -182,11 +189,11 @@ impl Generator {
     fn lookup(&mut self, rule: &mut Rule, promise: &Promise, to: usize) -> bool {
         match self.rng.below(10) {
             0 | 1 => rule.act("resubmit port", format!("resubmit({},{to})", self.port())),
-            2 if promise.ip() && !rule.old => {
+            2 if self.recirculates && promise.ip() && !rule.old => {
                 let nat = self.rng.pick(&["", "", ",nat"]);
                 rule.act("ct table", format!("ct(table={to},zone={}{nat})", self.rng.below(3)));
             }
-            3 if promise.ip() && !rule.old => {
+            3 if self.recirculates && promise.ip() && !rule.old => {
                 let zone = self.rng.pick(&["zone=NXM_NX_REG0[0..15]", "zone=1"]);
                 rule.act("ct commit table", format!("ct(commit,{zone},table={to},exec(load:0x2->NXM_NX_CT_MARK[]))"));
             }
@@ -204,7 +211,7 @@ impl Generator {
         if self.rng.percent(4) {
             rule.act("clear_actions", "clear_actions".to_owned());
         }
-        if self.rng.percent(if goto.is_some() { 25 } else { 8 }) {
+        if !self.recirculates && self.rng.percent(if goto.is_some() { 40 } else { 15 }) {
             let mut inner = Promise { nested: true, ..*promise };
             let list = self.set(&mut inner);
             rule.act("write_actions", format!("write_actions({})", list.join(",")));

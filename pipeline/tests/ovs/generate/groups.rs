@@ -13,7 +13,8 @@ impl Generator {
         self.groups = id - 1;
         let kind = self.rng.pick(&["all", "all", "indirect", "ff", "ff", "select", "select"]);
         let selection = match kind {
-            "select" => self.rng.pick(&["hash,fields(ip_src,ip_dst)", "hash,fields(eth_src)", "dp_hash", ""]),
+            "select" if self.recirculates => self.rng.pick(&["hash,fields(eth_src)", "dp_hash", ""]),
+            "select" => self.rng.pick(&["hash,fields(ip_src,ip_dst)", "hash,fields(eth_src)"]),
             _ => "",
         };
         let buckets = if kind == "indirect" { 1 } else { 1 + self.rng.below(3) };

@@ -59,6 +59,9 @@ pub struct Generator {
     setup: Setup,
     /// Groups that rules may use.
     groups: u32,
+    /// Whether packets may be recirculated; otherwise, whether there may be action sets. Open vSwitch 3.1.0 dies of a packet that
+    /// has an action set and is recirculated.
+    recirculates: bool,
 }
 
 impl Generator {
@@ -66,7 +69,7 @@ impl Generator {
     pub fn new(seed: u64, number: u64) -> Generator {
         // Through the generator once: its sequences from near seeds overlap.
         let mixed = Rng::new(seed).number() ^ Rng::new(!number).number();
-        Generator { rng: Rng::new(mixed), setup: Setup::Plain, groups: 0 }
+        Generator { rng: Rng::new(mixed), setup: Setup::Plain, groups: 0, recirculates: false }
     }
 
     fn port(&mut self) -> u16 {
@@ -80,6 +83,7 @@ impl Generator {
             7 | 8 => Setup::Patched,
             _ => Setup::Mirrored,
         };
+        self.recirculates = self.rng.percent(50);
         let groups = if self.rng.percent(50) { self.groups() } else { Vec::new() };
         self.groups = groups.len() as u32;
         let mut rules: Vec<Rule> = (1..=n as u64).map(|cookie| self.rule(cookie)).collect();
@@ -112,7 +116,11 @@ impl Generator {
         let mut rule = Rule { bridge, table, priority, cookie, old, ..Rule::default() };
         let mut promise = Promise { old, ..Promise::default() };
         self.matches(&mut rule, &mut promise);
+        // Groups are the first bridge's.
+        let groups = self.groups;
+        self.groups = if bridge == 0 { groups } else { 0 };
         self.actions(&mut rule, &mut promise);
+        self.groups = groups;
         rule
     }
 }
