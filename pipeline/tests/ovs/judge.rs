@@ -34,7 +34,7 @@ pub fn judge(ours: &Ours, first: &Translation, packet: &Packet, theirs: &[Pass])
     for (mine, theirs) in mine.iter().zip(theirs) {
         let differences = compare(ours, mine, theirs, &mut verdict);
         if !differences.is_empty() && verdict.excused.is_none() {
-            let tags = packet.key.vlans.iter().filter(|t| t.is_present()).count() + ours.pushes(&theirs.hits);
+            let tags = mine.key.vlans.iter().filter(|t| t.is_present()).count() + ours.pushes(&theirs.hits);
             let same_rules = ours.hits(&mine.translation) == theirs.hits;
             verdict.excused = excuse(ours, same_rules, tags, theirs, mine).or_else(|| mirrors(ours, mine, theirs));
         }

@@ -1,7 +1,7 @@
 //! Packets that meet rules.
 
 use super::super::ask;
-use super::super::scene::Packet;
+use super::super::scene::{Packet, Setup};
 use super::{DSCP, GROUP_MACS, Generator, IPV4, L4, MACS, TTLS, VIDS, ipv6};
 use flow::rule::RuleSpec;
 use flow::{FieldId, FlowKey, Mask, Value, VlanTag};
@@ -29,6 +29,10 @@ impl Generator {
             if m.is_exact(FieldId::InPort) {
                 in_port = m.get(FieldId::InPort).0.0 as u16;
             }
+        }
+        if self.setup == Setup::Mirrored && in_port == 4 && self.rng.percent(80) {
+            // A mirror's output takes nothing in.
+            in_port = 1;
         }
         Packet { in_port, key: tidy(&key) }
     }
