@@ -79,7 +79,8 @@ fn divide(text: &str, strict: bool) -> (String, String) {
     let parts = || head.split([',', ' ', '\t']).filter(|part| !part.is_empty());
     let join = |parts: Vec<&str>| parts.join(",");
     let selecting = join(parts().filter(selects).collect());
-    let changing = join(parts().filter(|part| !masked(part) && !part.starts_with("out_port=")).collect());
+    let output = |part: &str| part.starts_with("out_port=") || part.starts_with("out_group=");
+    let changing = join(parts().filter(|part| !masked(part) && !output(part)).collect());
     (selecting, format!("{changing},{actions}"))
 }
 
@@ -100,6 +101,7 @@ fn filter(matching: &str, strict: bool, names: &dyn text::PortNames) -> Result<S
         strict: filter.priority,
         cookie: (filter.cookie, filter.cookie_mask),
         out_port: filter.out_port,
+        out_group: filter.out_group,
         ..Select::default()
     })
 }
