@@ -70,6 +70,11 @@ impl Control {
                 e
             })
         };
+        let watched = || mirror.select_src.iter().chain(&mirror.select_dst);
+        if let Some(port) = mirror.output_port.as_ref().filter(|output| watched().any(|port| port == *output)) {
+            return Err(invalid(object, format!("it would copy port {port}, where its copies go, to itself"))
+                .remedy("leave the port out of --src and --dst, or choose another --output"));
+        }
         let output = match (&mirror.output_port, mirror.output_vlan) {
             (Some(port), None) => MirrorOutput::Port(number(port)?),
             (None, Some(vlan)) => MirrorOutput::Vlan(vlan),
@@ -83,6 +88,9 @@ impl Control {
         }
         if let Some(vlan) = mirror.select_vlan.iter().find(|v| **v > 4095) {
             return Err(invalid(object, format!("VLAN {vlan} is out of range")).remedy("use 0 to 4095"));
+        }
+        if let Some(vlan) = mirror.output_vlan.filter(|v| !(1..=4095).contains(v)) {
+            return Err(invalid(object, format!("VLAN {vlan} is out of range")).remedy("use 1 to 4095"));
         }
         if mirror.snaplen.is_some_and(|n| n < 14) {
             return Err(invalid(object, "a copy of fewer than 14 bytes has no Ethernet header")

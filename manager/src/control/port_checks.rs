@@ -37,6 +37,22 @@ pub(super) fn check(object: &str, port: &Port) -> Result<(), Error> {
     vlan_mode(object, port).map(|_| ())
 }
 
+/// Whether rules can name the port: their text takes numbers and words like `LOCAL` for something else, and knows no quotes.
+pub(super) fn check_port_name(object: &str, name: &str) -> Result<(), Error> {
+    let reserved = OfPort::RESERVED.iter().any(|(word, _)| word.eq_ignore_ascii_case(name));
+    let number = name.strip_prefix("0x").unwrap_or(name).chars().all(|c| c.is_ascii_hexdigit())
+        && name.starts_with(|c: char| c.is_ascii_digit());
+    if reserved || number {
+        return Err(invalid(object, "rules would take the name for a port's number")
+            .remedy("choose a name that is no number and none like LOCAL"));
+    }
+    if let Some(c) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"._-@+%~".contains(*c)) {
+        return Err(invalid(object, format!("rules could not name it with `{c}` in its name"))
+            .remedy("use letters, digits and . _ - @ + % ~"));
+    }
+    Ok(())
+}
+
 fn check_patch(object: &str, port: &Port) -> Result<(), Error> {
     if port.devargs.is_some() {
         return Err(invalid(object, "a patch port has no devargs").remedy("leave --devargs away"));

@@ -1,7 +1,7 @@
 //! Ports of bridges.
 
 use super::errors::{no_port, pipeline};
-use super::port_checks::{check, vlan_mode};
+use super::port_checks::{check, check_port_name, vlan_mode};
 use super::{Attached, Control, Inner};
 use crate::nic;
 use crate::state::Change;
@@ -22,6 +22,7 @@ impl Control {
                 dp_port: a.state.as_ref().map(|dp| dp.0).unwrap_or_default(),
                 state: match &a.state {
                     Ok(_) if a.port.down => "down".to_owned(),
+                    Ok(_) if a.port.kind == PortType::Patch => inner.patch_state(&a.port),
                     Ok(_) => "up".to_owned(),
                     Err(why) => why.clone(),
                 },
@@ -41,6 +42,7 @@ impl Control {
     pub fn port_add(&self, bridge: &str, mut port: Port) -> Result<Ack, Error> {
         let object = format!("port {}", port.name);
         check(&object, &port)?;
+        check_port_name(&object, &port.name)?;
         let mut inner = self.change()?;
         inner.bridge(bridge)?;
         inner.check_free(&object, bridge, &port)?;
@@ -193,6 +195,18 @@ impl Control {
 }
 
 impl Inner {
+    /// Whether a patch port is connected: each end has to name the other.
+    fn patch_state(&self, port: &Port) -> String {
+        let peer = port.peer.as_deref().unwrap_or_default();
+        let back = self.ports.get(peer).map(|p| (p.port.kind, p.port.peer.as_deref()));
+        match back {
+            Some((PortType::Patch, Some(back))) if back == port.name => "up".to_owned(),
+            Some((PortType::Patch, back)) => format!("not connected: {peer} names {}", back.unwrap_or("no peer")),
+            Some(_) => format!("not connected: {peer} is no patch port"),
+            None => format!("not connected: there is no port {peer}"),
+        }
+    }
+
     /// The lowest datapath port number that no port has, nor one that is still being drained.
     fn free_number(&self) -> DpPort {
         let taken =
