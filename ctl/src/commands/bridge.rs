@@ -53,6 +53,7 @@ pub enum Verb {
         name: String,
     },
     /// Change a bridge
+    #[command(group = clap::ArgGroup::new("change").args(["fail_mode", "mac_table_size", "mac_aging"]).multiple(true).required(true))]
     Set {
         /// Name of the bridge
         name: String,

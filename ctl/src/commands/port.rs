@@ -69,6 +69,7 @@ pub enum Verb {
         peer: Option<String>,
     },
     /// Change a port
+    #[command(group = clap::ArgGroup::new("change").args(["tag", "trunks", "vlan_mode", "flood", "up", "down", "peer"]).multiple(true).required(true))]
     Set {
         /// Bridge of the port
         bridge: String,

@@ -22,6 +22,7 @@ pub enum Verb {
         bridge: String,
     },
     /// Limit a table
+    #[command(group = clap::ArgGroup::new("change").args(["limit", "eviction"]).multiple(true).required(true))]
     Set {
         /// Bridge of the table
         bridge: String,
