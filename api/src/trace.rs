@@ -12,6 +12,9 @@ pub struct TraceRequest {
     /// The packet's bytes in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<String>,
+    /// Learn what the packet teaches: rules of `learn` actions, and addresses of NORMAL. Nothing is sent or counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub generate: bool,
 }
 
 /// The way of a packet.

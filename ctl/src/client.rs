@@ -60,7 +60,11 @@ impl Client {
                 .unwrap_or_else(|_| Err(self.protocol(format!("no answer within {} s", TIMEOUT.as_secs()))))
         })?;
         if ok {
-            return serde_json::from_slice(&answer).map_err(|e| self.protocol(e));
+            // A trace nests as deep as rules resubmit (64 tables, each some levels of JSON): more than serde_json's limit.
+            let mut answer = serde_json::Deserializer::from_slice(&answer);
+            answer.disable_recursion_limit();
+            let value = T::deserialize(&mut answer).and_then(|value| answer.end().map(|()| value));
+            return value.map_err(|e| self.protocol(e));
         }
         match serde_json::from_slice::<api::Error>(&answer) {
             Ok(error) => Err(error.into()),

@@ -79,7 +79,7 @@ enum Noun {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|e| {
+    let cli = Cli::try_parse_from(ovs::options(std::env::args_os())).unwrap_or_else(|e| {
         if let Some(clap::error::ContextValue::String(name)) = e.get(clap::error::ContextKind::InvalidSubcommand)
             && let Some(hint) = ovs::hint(name)
         {

@@ -1,5 +1,7 @@
 //! For those who come from Open vSwitch: how its commands are called here.
 
+use std::ffi::OsString;
+
 /// Commands of ovs-vsctl, ovs-ofctl and ovs-appctl, and ours.
 const NAMES: &[(&str, &str)] = &[
     ("add-br", "bridge add BRIDGE"),
@@ -28,7 +30,7 @@ const NAMES: &[(&str, &str)] = &[
     ("bundle", "flow add-file BRIDGE FILE (all or nothing)"),
     ("monitor", "flow watch [BRIDGE] (flows that go)"),
     ("snoop", "flow watch [BRIDGE] (flows that go)"),
-    ("ofproto/trace", "flow trace BRIDGE FLOW [PACKET]"),
+    ("ofproto/trace", "flow trace BRIDGE FLOW [PACKET] [--generate]"),
     ("add-group", "group add BRIDGE GROUP"),
     ("add-groups", "group add-file BRIDGE FILE"),
     ("mod-group", "group mod BRIDGE GROUP"),
@@ -57,6 +59,11 @@ const NAMES: &[(&str, &str)] = &[
     ("ofproto/list", "bridge list"),
     ("dpif-netdev/pmd-stats-show", "dp counters"),
 ];
+
+/// The arguments, with the options of `ofproto/trace`, which have one dash, in the form that ours have.
+pub fn options(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    args.map(|arg| if arg == "-generate" { OsString::from("--generate") } else { arg })
+}
 
 /// What to call instead of a command of Open vSwitch.
 pub fn hint(name: &str) -> Option<String> {

@@ -6,14 +6,17 @@ use super::offload::reason;
 use ::offload::{Plan, Refusals, World};
 use ::pipeline::trace::{TraceNode, TracePass, TraceStep};
 use api::{Error, Handled, TraceRequest, TraceView};
-use flow::dp::{Cacheable, DpFlow, FlowId, Mark, OvsActions};
+use flow::dp::{Cacheable, DpFlow, Effect, FlowId, Hits, Mark, OvsActions, Slowpath};
 use flow::extract::{RxMeta, extract_into};
 use flow::rule::DEFAULT_PRIORITY;
-use flow::text;
+use flow::text::{self, Note};
 use flow::{DpPort, FieldId, FlowKey, Match, OfPort, Value};
 
+/// The bit of a VLAN TCI that says that there is a tag.
+const TAG_PRESENT: u16 = 0x1000;
+
 impl Control {
-    /// What would be done with a packet. Nothing is done.
+    /// What would be done with a packet. Nothing is done, unless learning is asked for.
     pub fn trace(&self, bridge: &str, request: &TraceRequest) -> Result<TraceView, Error> {
         let inner = self.lock();
         let id = inner.bridge(bridge)?;
@@ -21,6 +24,9 @@ impl Control {
         let world = inner.world();
         drop(inner);
         let trace = self.switch.pipeline().trace(id, &key).map_err(|e| pipeline(format!("bridge {bridge}"), &e))?;
+        if request.generate {
+            self.generate(&trace);
+        }
         let ports = self.switch.pipeline().ports(id);
         let datapath_port = |number: OfPort| ports.iter().find(|p| p.number == number).map_or(DpPort::NONE, |p| p.dp);
         let mut out = String::new();
@@ -34,10 +40,44 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Learn what the packet teaches. Rules and buckets do not count it: it was not there.
+    fn generate(&self, trace: &::pipeline::trace::Trace) {
+        let hits = Hits { packets: 1, bytes: 0, used: self.switch.clock().now() };
+        let teaches = |e: &&Effect| matches!(e, Effect::Learn(_) | Effect::FdbRefresh { .. });
+        for pass in &trace.passes {
+            let effects: Vec<Effect> = pass.translation.effects.iter().filter(teaches).cloned().collect();
+            self.switch.pipeline().replay(&effects, &hits);
+        }
+    }
+}
+
+/// A tag that is said without its present bit (`vlan_tci=5`, as tutorials do) is a tag all the same.
+fn tagged(text: &str) -> String {
+    let tagged = |part: &str| {
+        let value = part.strip_prefix("vlan_tci=")?;
+        let hex = value.strip_prefix("0x").map(|digits| u16::from_str_radix(digits, 16));
+        let tci = hex.unwrap_or_else(|| value.parse()).ok().filter(|tci| *tci != 0)?;
+        Some(format!("vlan_tci=0x{:04x}", tci | TAG_PRESENT))
+    };
+    let parts = text.split([',', ' ', '\t']).map(|part| tagged(part).unwrap_or_else(|| part.to_owned()));
+    parts.collect::<Vec<_>>().join(",")
+}
+
 /// The key of the packet that is meant; its input port is an OpenFlow number.
 fn packet(request: &TraceRequest, names: &dyn text::PortNames) -> Result<FlowKey, Error> {
     let object = || format!("packet `{}`", request.flow);
-    let matching = text::parse_match(&request.flow, names).map_err(|e| invalid(object(), e))?;
+    let said = tagged(&request.flow);
+    let matching = text::parse_match(&said, names).map_err(|e| invalid(object(), e))?;
+    let mut notes = Vec::new();
+    text::parse_filter_noting(&said, false, names, &mut notes).map_err(|e| invalid(object(), e))?;
+    if let Some(note) = notes.first() {
+        return Err(match note {
+            Note::LeftOut { field, needs } => invalid(object(), format!("only a packet with {needs} has `{field}`"))
+                .remedy(format!("say {needs} too, or leave `{field}` away")),
+            other => invalid(object(), other),
+        });
+    }
     exact(&matching)
         .map_err(|e| invalid(object(), e).remedy("a packet has one value in each field: leave the masks away"))?;
     let mut key = matching.key;

@@ -109,6 +109,9 @@ pub enum Verb {
         /// The same as an option
         #[arg(long = "packet", value_name = "HEX")]
         hex: Option<String>,
+        /// Learn what the packet teaches, as ofproto/trace's -generate does: rules of learn actions, addresses of NORMAL
+        #[arg(long)]
+        generate: bool,
         /// Ports by name
         #[arg(long)]
         names: bool,
@@ -171,8 +174,8 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<ExitCode> {
             dump::run(flows, &bridge, form, client, out)?;
         }
         Verb::Parse { file } => file::parse(&file, out)?,
-        Verb::Trace { bridge, flow, bytes, hex, names } => {
-            let request = TraceRequest { flow, packet: bytes.or(hex) };
+        Verb::Trace { bridge, flow, bytes, hex, generate, names } => {
+            let request = TraceRequest { flow, packet: bytes.or(hex), generate };
             let trace: TraceView = client.post(&path(paths::TRACE, &[&bridge]), &request)?;
             let names = if names { PortNames::of(client, &bridge)? } else { PortNames::default() };
             out.print(&trace, |t| names.put(&t.text))?;

@@ -102,7 +102,6 @@ fn filter(matching: &str, strict: bool, names: &dyn text::PortNames) -> Result<S
         cookie: (filter.cookie, filter.cookie_mask),
         out_port: filter.out_port,
         out_group: filter.out_group,
-        ..Select::default()
     })
 }
 
