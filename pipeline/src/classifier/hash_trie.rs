@@ -10,10 +10,10 @@ use std::sync::Arc;
 /// Most entries of a leaf, unless they all have the same hash.
 const LEAF: usize = 16;
 /// Bits of the hash that choose a branch's child.
-const BITS: u32 = 5;
+const BITS: u32 = 4;
 const SLOTS: usize = 1 << BITS;
-/// Beyond this depth the hash has no more bits.
-const MAX_DEPTH: u32 = u64::BITS / BITS;
+/// The deepest branch: beyond it the hash has no more bits.
+const MAX_DEPTH: u32 = (u64::BITS - 1) / BITS;
 
 /// Entries of one leaf, those of one hash in the order in which they were put.
 pub(super) type Leaf<T> = SmallVec<[(u64, T); 2]>;
@@ -24,8 +24,8 @@ enum Node<T> {
     Branch(Branch<T>),
 }
 
-/// Which child has the entries whose hash has certain five bits. A child may have several slots: all those that
-/// agree in their low bits, so that a full leaf is split in two and not in 32.
+/// Which child has the entries whose hash has certain four bits. A child may have several slots: all those that
+/// agree in their low bits, so that a full leaf is split in two and not in 16.
 #[derive(Clone, Debug)]
 struct Branch<T> {
     slots: [u8; SLOTS],
