@@ -225,6 +225,9 @@ fn flow_parse_prints_and_refuses_as_ovs_ofctl_does() {
         "in_port=LOCAL,actions=set_field:2::1->ipv6_dst",
         "dl_src=1:2:3,actions=drop",
         "priority=65536,actions=drop",
+        // `flow add` takes these two, as add-flow without -O does.
+        "reg0=2,actions=strip_vlan,output:2",
+        "actions=dec_ttl,output:2",
     ];
     cases.extend(bad.map(|line| format!("actions=drop\n{line}\n")));
     for (i, text) in cases.iter().enumerate() {

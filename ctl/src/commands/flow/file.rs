@@ -51,7 +51,8 @@ pub fn parse(file: &Path, out: Output) -> Result<()> {
     let mut parsed = Vec::new();
     for (line, flow) in lines(&text) {
         let mut notes = Vec::new();
-        let rule = ::flow::text::parse_rule(flow, &::flow::text::NoPorts, &mut notes)
+        // As parse-flows of ovs-ofctl with OpenFlow 1.4, whatever `flow add` takes beside.
+        let rule = ::flow::text::parse_flow_noting(flow, &::flow::text::NoPorts, &mut notes)
             .map_err(|e| Error::Input(format!("{}:{line}: {e}", file.display())))?;
         notes.iter().for_each(|note| eprintln!("shuntctl: warning: {}:{line}: {note}", file.display()));
         parsed.push(::flow::text::format_rule(&rule));
