@@ -56,6 +56,11 @@ fn openflow(packet: &Packet) -> String {
             add(format!("{name}={}", Ipv4Addr::from(value)));
         }
     }
+    for (name, value) in [("tun_ipv6_src", k.tun_ipv6_src), ("tun_ipv6_dst", k.tun_ipv6_dst)] {
+        if value != [0; 16] {
+            add(format!("{name}={}", Ipv6Addr::from(value)));
+        }
+    }
     if k.ct_state != 0 {
         add(format!("ct_state={}", flags(k.ct_state.get())));
         add(format!("ct_zone={},ct_mark={:#x}", k.ct_zone.get(), k.ct_mark.get()));
@@ -63,6 +68,14 @@ fn openflow(packet: &Packet) -> String {
     }
     let eth_type = k.eth_type.get();
     add(format!("dl_type={eth_type:#06x}"));
+    if k.ct_nw_proto != 0 {
+        add(format!("ct_nw_src={},ct_nw_dst={}", Ipv4Addr::from(k.ct_nw_src.get()), Ipv4Addr::from(k.ct_nw_dst.get())));
+        add(format!("ct_nw_proto={},ct_tp_src={},ct_tp_dst={}", k.ct_nw_proto, k.ct_tp_src.get(), k.ct_tp_dst.get()));
+    }
+    if eth_type == 0x8847 {
+        let lse = k.mpls_lse.get();
+        add(format!("mpls_label={},mpls_tc={},mpls_bos=1,mpls_ttl={}", lse >> 12, lse >> 9 & 7, lse & 0xff));
+    }
     match eth_type {
         0x0806 | 0x8035 => {
             add(format!("arp_spa={},arp_tpa={}", Ipv4Addr::from(k.ipv4_src.get()), Ipv4Addr::from(k.ipv4_dst.get())));
@@ -122,7 +135,10 @@ fn datapath(k: &FlowKey, dp: u32) -> String {
         let _ = write!(out, ",eth_type({tpid:#06x}),vlan(vid={},pcp={pcp}),encap(", tag.vid());
     }
     let eth_type = k.eth_type.get();
-    let _ = write!(out, ",eth_type({eth_type:#06x})");
+    // An 802.3 frame has none.
+    if eth_type != 0x05ff {
+        let _ = write!(out, ",eth_type({eth_type:#06x})");
+    }
     network(k, &mut out);
     tags.for_each(|_| out.push(')'));
     out.replace("encap(,", "encap(")
@@ -133,6 +149,10 @@ fn network(k: &FlowKey, out: &mut String) {
     let (proto, tos, ttl, frag) = (k.nw_proto, k.nw_tos, k.nw_ttl, frag_name(k.nw_frag));
     let eth_type = k.eth_type.get();
     let _ = match eth_type {
+        0x8847 => {
+            let lse = k.mpls_lse.get();
+            write!(out, ",mpls(label={},tc={},ttl={},bos=1)", lse >> 12, lse >> 9 & 7, lse & 0xff)
+        }
         0x0806 | 0x8035 => {
             let (sha, tha) = (mac(k.arp_sha), mac(k.arp_tha));
             let _ = write!(out, ",arp(sip={src4},tip={dst4},op={proto},sha={sha},tha={tha})");
@@ -146,7 +166,7 @@ fn network(k: &FlowKey, out: &mut String) {
         }
         _ => return,
     };
-    if k.nw_frag & frag::LATER != 0 {
+    if eth_type == 0x8847 || k.nw_frag & frag::LATER != 0 {
         return;
     }
     let (src, dst) = (k.tp_src.get(), k.tp_dst.get());

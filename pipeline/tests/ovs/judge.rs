@@ -70,6 +70,10 @@ fn compare(ours: &Ours, mine: &OurPass, theirs: &Pass, verdict: &mut Verdict) ->
         differences.push(format!("rules hit\n    ours   {hits:x?}\n    theirs {:x?}", theirs.hits));
     }
     verdict.hits.extend(&theirs.hits);
+    if theirs.error.is_some() {
+        // Its mask is not finished.
+        return differences;
+    }
     for (to, from) in [
         (&mut verdict.our_bits, bits::our_bits(&t.mask)),
         (&mut verdict.their_bits, bits::their_bits(&theirs.megaflow)),
@@ -111,6 +115,9 @@ fn excuse(ours: &Ours, same_rules: bool, tags: usize, pass: &Pass, mine: &OurPas
     // OFPR_INVALID_TTL
     if pass.text.contains("controller(reason=2,") {
         return Some("TTL that runs out");
+    }
+    if mine.key.nw_frag & flow::key::frag::LATER != 0 && pass.text.contains("set(icmp") {
+        return Some("ICMP in later fragments");
     }
     let gave_up = matches!(t.actions.as_slice(), [DpAction::Drop(DropReason::VlanTooDeep)]);
     let their_events = normalise::theirs(&pass.actions, &mine.key);

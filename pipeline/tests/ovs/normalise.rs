@@ -337,7 +337,9 @@ fn run_theirs(state: &mut State, actions: &[Item]) {
             "userspace" => match action.arg("controller") {
                 Some(to) => {
                     let value = |name| to.arg(name).map_or(0, |a| number(a.pair().1) as u16);
-                    let (max_len, reason, id) = (value("max_len"), value("reason"), value("controller_id"));
+                    // Open vSwitch tells explicit misses, 6, from others.
+                    let reason = if value("reason") == 6 { 0 } else { value("reason") };
+                    let (max_len, id) = (value("max_len"), value("controller_id"));
                     state.events.push(Event::Controller { max_len, reason, id, packet: state.seen() });
                 }
                 None => state.events.push(Event::Other(text(action))),

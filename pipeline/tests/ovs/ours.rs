@@ -224,10 +224,10 @@ impl Ours {
     }
 }
 
-/// The number that Open vSwitch has for a reason; it tells explicit misses from others.
+/// OpenFlow's number of a reason.
 pub fn reason_number(reason: PacketInReason) -> u16 {
     match reason {
-        PacketInReason::NoMatch => 6,
+        PacketInReason::NoMatch => 0,
         PacketInReason::Action => 1,
         PacketInReason::InvalidTtl => 2,
         PacketInReason::ActionSet => 3,

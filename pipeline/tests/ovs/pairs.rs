@@ -1,6 +1,6 @@
 //! Pairs of rule set and packet through both switches.
 
-use super::generate::Generator;
+use super::generate::{Generator, kinds};
 use super::judge::{Verdict, agrees_with_some_choice, judge, judge_learned};
 use super::ours::Ours;
 use super::scene::{DEFAULT, Packet, Rule, Scene};
@@ -144,6 +144,8 @@ impl Tally {
         assert!(self.forwarded * 100 >= self.pairs * 40, "{} of {} were forwarded", self.forwarded, self.pairs);
         let (mine, theirs) = self.mean_bits();
         assert!(mine <= 1.1 * theirs, "our masks have {mine:.1} bits on average, theirs {theirs:.1}");
+        let unseen: Vec<&str> = kinds().filter(|k| !self.kinds.contains_key(k)).collect();
+        assert!(unseen.is_empty() || self.scenes < 150, "kinds of actions that no packet met: {unseen:?}");
         let excused: usize = self.excused.values().sum();
         assert!(excused * 10 <= self.pairs + self.covered, "{excused} known differences: too many to compare anything");
     }

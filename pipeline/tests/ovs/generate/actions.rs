@@ -63,9 +63,20 @@ const CHANGES: &[Kind] = kinds! {
     "set ipv6_dst", 3, |p| p.eth_type == 0x86dd && !p.old, |g, _| format!("set_field:{}->ipv6_dst", ip6(g.rng.below(4)));
     "set ipv6_label", 1, |p| p.eth_type == 0x86dd && !p.old, |g, _| format!("set_field:{:#x}->ipv6_label", g.rng.below(3));
     "set tp_dst", 4, |p| p.ip() && matches!(p.proto, 6 | 17), |g, _| format!("mod_tp_dst:{}", g.rng.pick(&L4));
+    "set tcp_src masked", 3, |p| p.ip() && p.proto == 6 && !p.old, |g, _| format!("set_field:{:#x}/0xff->tcp_src", g.rng.pick(&L4) & 0xff);
     "set udp_src", 3, |p| p.ip() && p.proto == 17 && !p.old, |g, _| format!("set_field:{}->udp_src", g.rng.pick(&L4));
     "set sctp_dst", 3, |p| p.ip() && p.proto == 132 && !p.old, |g, _| format!("set_field:{}->sctp_dst", g.rng.pick(&L4));
     "set arp_tpa", 4, |p| p.eth_type == 0x0806 && !p.old, |g, _| format!("set_field:{}->arp_tpa", ip4(g.rng.pick(&IPV4)));
+    "set arp_spa", 2, |p| p.eth_type == 0x0806 && !p.old, |g, _| format!("set_field:{}->arp_spa", ip4(g.rng.pick(&IPV4)));
+    "set arp_sha", 2, |p| p.eth_type == 0x0806 && !p.old, |g, _| format!("set_field:{}->arp_sha", mac(g.rng.pick(&MACS)));
+    "move arp", 2, |p| p.eth_type == 0x0806 && !p.old, |_, _| "move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]".to_owned();
+    "set nd_target", 10, |p| p.nd != 0 && !p.old, |g, _| format!("set_field:{}->nd_target", ip6(g.rng.below(4)));
+    "set nd_sll", 20, |p| p.nd == 135 && !p.old, |g, _| format!("set_field:{}->nd_sll", mac(g.rng.pick(&MACS)));
+    "set nd_tll", 20, |p| p.nd == 136 && !p.old, |g, _| format!("set_field:{}->nd_tll", mac(g.rng.pick(&MACS)));
+    "set icmp_code", 8, |p| p.eth_type == 0x0800 && p.proto == 1 && !p.old, |g, _| format!("set_field:{}->icmp_code", g.rng.below(3));
+    "set icmpv6_type", 6, |p| p.eth_type == 0x86dd && p.proto == 58 && !p.old, |g, _| format!("set_field:{}->icmpv6_type", 128 + g.rng.below(2));
+    "dec_ttl ids", 2, |p| p.ip() && !p.old, |_, _| "dec_ttl(1,2)".to_owned();
+    "set ipv6_src masked", 2, |p| p.eth_type == 0x86dd && !p.old, |g, _| format!("set_field:{}/ffff:ffff:ffff:ffff::->ipv6_src", std::net::Ipv6Addr::from(u128::from(ip6(g.rng.below(4))) & !0xffff_ffff_ffff_ffff));
     "set arp_op", 2, |p| p.eth_type == 0x0806 && !p.old, |g, _| format!("set_field:{}->arp_op", 1 + g.rng.below(2));
     "move reg", 2, any, |g, _| g.rng.pick(&["move:NXM_NX_REG0[]->NXM_NX_REG1[]", "move:NXM_NX_REG1[0..1]->NXM_NX_REG0[0..1]"]).to_owned();
     "move eth", 2, any, |g, _| g.rng.pick(&["move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]", "move:NXM_OF_ETH_SRC[0..7]->NXM_OF_ETH_DST[8..15]"]).to_owned();
@@ -95,6 +106,10 @@ const SENDS: &[Kind] = kinds! {
     "local", 1, any, |_, _| "local".to_owned();
     "output to no port", 1, any, |_, _| "output:999".to_owned();
     "controller", 1, any, |g, _| format!("controller(max_len={})", g.rng.pick(&[128, 65535]));
+    "controller id", 1, new, |g, _| format!("controller(reason=no_match,max_len=200,id={},userdata=01.02)", g.rng.below(3));
+    "bundle hrw", 1, any, |g, _| format!("bundle(eth_src,0,hrw,ofport,members:{})", g.port());
+    "bundle_load", 1, any, |g, _| format!("bundle_load(eth_src,50,active_backup,ofport,NXM_NX_REG2[0..15],members:{},{}),output:NXM_NX_REG2[0..15]", g.rng.pick(&[999, 2]), g.port());
+    "sample", 1, any, |_, _| "sample(probability=65535,collector_set_id=1)".to_owned();
     "output reg", 2, any, |_, _| "output:NXM_NX_REG2[0..15]".to_owned();
     "output cut", 1, any, |g, _| format!("output(port={},max_len={})", g.port(), g.rng.pick(&[64, 100]));
     // Later versions than OpenFlow 1.0 have no such action: ovs-ofctl sends `set_queue,output,pop_queue`.
@@ -176,6 +191,9 @@ impl Generator {
     }
 
     fn send(&mut self, rule: &mut Rule, promise: &mut Promise) {
+        if self.rng.percent(1) && !rule.old && rule.bridge == 0 {
+            return rule.act("controller meter", format!("controller(max_len=100,meter_id={})", 1 + self.rng.below(3)));
+        }
         if self.groups != 0 && !rule.old && self.rng.percent(25) {
             rule.act("group", format!("group:{}", 1 + self.rng.below(self.groups as usize)));
         } else if self.setup == Setup::Patched && self.rng.percent(25) {
@@ -197,6 +215,7 @@ impl Generator {
                 let zone = self.rng.pick(&["zone=NXM_NX_REG0[0..15]", "zone=1"]);
                 rule.act("ct commit table", format!("ct(commit,{zone},table={to},exec(load:0x2->NXM_NX_CT_MARK[]))"));
             }
+            6 if self.rng.percent(15) => rule.act("resubmit itself", format!("resubmit(,{})", rule.table)),
             4 | 5 if promise.ip() && promise.tracked => rule.act("resubmit ct", format!("resubmit(,{to},ct)")),
             _ => rule.act("resubmit", format!("resubmit(,{to})")),
         }
@@ -289,4 +308,9 @@ impl Generator {
         }
         None
     }
+}
+
+/// Names of all kinds of actions in the tables: each must be seen.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    [CHANGES, SENDS, NESTS].into_iter().flatten().map(|k| k.name)
 }

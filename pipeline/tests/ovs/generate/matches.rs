@@ -22,10 +22,7 @@ impl Generator {
             0..=4 => self.ipv4(rule, promise),
             5 | 6 => self.ipv6(rule, promise),
             7 => self.arp(rule, promise),
-            8 => {
-                promise.eth_type = 0x88b5;
-                rule.add("eth_type", "dl_type=0x88b5".to_owned());
-            }
+            8 => self.others(rule, promise),
             _ => {}
         }
         if rule.table > 0 && self.rng.percent(30) {
@@ -34,10 +31,35 @@ impl Generator {
         self.metadata(rule, promise);
     }
 
+    /// Neither IP nor ARP.
+    fn others(&mut self, rule: &mut Rule, promise: &mut Promise) {
+        match self.rng.below(4) {
+            0 => {
+                promise.eth_type = 0x8847;
+                rule.add("mpls", "dl_type=0x8847".to_owned());
+                match self.rng.below(5) {
+                    0 | 1 => rule.add("mpls_label", format!("mpls_label={}", 16 + self.rng.below(2))),
+                    2 => rule.add("mpls_tc", format!("mpls_tc={}", self.rng.below(2))),
+                    3 => rule.add("mpls_bos", "mpls_bos=1".to_owned()),
+                    _ => {}
+                }
+            }
+            1 => {
+                promise.eth_type = 0x05ff;
+                rule.add("eth_type 802.3", "dl_type=0x05ff".to_owned());
+            }
+            _ => {
+                promise.eth_type = 0x88b5;
+                rule.add("eth_type", "dl_type=0x88b5".to_owned());
+            }
+        }
+    }
+
     /// What other rules have written.
     fn registers(&mut self, rule: &mut Rule) {
         let value = self.rng.below(3);
-        match self.rng.below(8) {
+        match self.rng.below(9) {
+            8 if !rule.old => rule.add("actset_output", format!("actset_output={}", self.port())),
             0 => rule.add("metadata", format!("metadata={value:#x}/0x3")),
             1 if !rule.old => rule.add("xreg", format!("xreg0=0x{:x}0000000{value:x}/0x3ffffffff", self.rng.below(3))),
             2 if !rule.old => {
@@ -59,6 +81,9 @@ impl Generator {
         if self.rng.percent(3) {
             rule.add("tun_src", format!("tun_src={}/24", ip4(self.rng.pick(&IPV4) & 0xffff_ff00)));
         }
+        if self.rng.percent(1) {
+            rule.add("tun_ipv6_dst", format!("tun_ipv6_dst={}", ip6(self.rng.below(2))));
+        }
         if self.rng.percent(2) {
             rule.add("tun_dst", format!("tun_dst={}", ip4(self.rng.pick(&IPV4))));
         }
@@ -75,6 +100,12 @@ impl Generator {
                 0 => rule.add("ct_zone", format!("ct_zone={}", self.rng.below(3))),
                 1 => rule.add("ct_mark", format!("ct_mark={:#x}/0x3", self.rng.below(3))),
                 2 => rule.add("ct_label", format!("ct_label={:#x}/0xf", self.rng.below(3))),
+                3 | 4 if promise.tracked && promise.eth_type == 0x0800 => {
+                    rule.add("ct_nw_src", format!("ct_nw_src={}/24", ip4(self.rng.pick(&IPV4) & 0xffff_ff00)));
+                    if self.rng.percent(50) {
+                        rule.add("ct_tp_dst", format!("ct_nw_proto=6,ct_tp_dst={}", self.rng.pick(&L4)));
+                    }
+                }
                 _ => {}
             }
         }
@@ -176,6 +207,7 @@ impl Generator {
             3..=5 => 17,
             6 => 132,
             7 => icmp,
+            8 if icmp == 58 => icmp,
             _ => return,
         };
         let name = match proto {
@@ -191,7 +223,7 @@ impl Generator {
         }
         promise.proto = proto;
         if proto == icmp {
-            return self.icmp(rule, icmp);
+            return self.icmp(rule, promise, icmp);
         }
         if self.rng.percent(25) {
             rule.add("tp_src", format!("{name}_src={}", self.rng.pick(&L4)));
@@ -205,7 +237,7 @@ impl Generator {
         }
     }
 
-    fn icmp(&mut self, rule: &mut Rule, icmp: u8) {
+    fn icmp(&mut self, rule: &mut Rule, promise: &mut Promise, icmp: u8) {
         if self.rng.percent(40) {
             return;
         }
@@ -215,6 +247,7 @@ impl Generator {
         if icmp == 1 || self.rng.percent(80) {
             rule.add("icmp_code", format!("{name}_code=0"));
             if matches!(kind, 135 | 136) {
+                promise.nd = kind;
                 if self.rng.percent(50) {
                     rule.add("nd_target", format!("nd_target={}", ip6(self.rng.below(4))));
                 }

@@ -9,6 +9,8 @@ mod groups;
 mod matches;
 mod packets;
 
+pub use actions::kinds;
+
 use super::scene::{DEFAULT, PORTS, Rule, Scene, Setup};
 use pipeline::testing::Rng;
 
@@ -18,7 +20,7 @@ const GROUP_MACS: [u64; 3] = [0xffff_ffff_ffff, 0x0100_5e00_0001, 0x3333_0000_00
 const VIDS: [u16; 3] = [10, 20, 30];
 const IPV4: [u32; 6] = [0x0a00_0001, 0x0a00_0002, 0x0a00_0101, 0x0a01_0001, 0xc0a8_0001, 0xc0a8_0102];
 const L4: [u16; 5] = [80, 81, 443, 1024, 4789];
-const TTLS: [u8; 4] = [64, 2, 17, 255];
+const TTLS: [u8; 5] = [64, 2, 17, 255, 1];
 const DSCP: [u8; 3] = [0, 46, 10];
 
 /// What a rule's match (and the actions before) promises about its packets: what later actions may be.
@@ -28,6 +30,8 @@ struct Promise {
     proto: u8,
     /// Number of tags known to be there.
     tags: u8,
+    /// ICMPv6 type of a neighbour discovery packet, 0 of others.
+    nd: u8,
     /// Tracked, and of a known sort.
     tracked: bool,
     /// In OpenFlow 1.0.

@@ -82,7 +82,7 @@ impl Generator {
             key.vlans[place] = VlanTag { tpid: tpid.into(), tci: tci.into() };
         }
         let eth_type = wanted(FieldId::EthType).map(|t| t as u16);
-        let eth_type = eth_type.unwrap_or_else(|| r.pick(&[0x0800, 0x0800, 0x0800, 0x86dd, 0x0806, 0x88b5]));
+        let eth_type = eth_type.unwrap_or_else(|| r.pick(&[0x0800, 0x0800, 0x0800, 0x86dd, 0x0806, 0x88b5, 0x8847]));
         key.eth_type = eth_type.into();
         key.nw_tos = r.pick(&DSCP) << 2 | r.pick(&[0, 0, 2]);
         key.nw_ttl = r.pick(&TTLS);
@@ -91,6 +91,7 @@ impl Generator {
         key.set(FieldId::Ipv4Dst, Value::from(r.pick(&IPV4)));
         key.set(FieldId::Ipv6Src, Value(ipv6(r.below(4))));
         key.set(FieldId::Ipv6Dst, Value(ipv6(r.below(4))));
+        key.mpls_lse = (r.pick(&[16u32, 17]) << 12 | r.pick(&[0u32, 1]) << 9 | 0x140).into();
         key.set(FieldId::Ipv6Label, Value(r.below(2) as u128));
         key.set(FieldId::ArpSha, Value::from(r.pick(&MACS)));
         key.set(FieldId::ArpTha, Value::from(r.pick(&MACS)));
@@ -102,6 +103,9 @@ impl Generator {
             key.ct_state = r.pick(&[0x21u32, 0x22, 0x2a, 0x30]).into();
             key.ct_zone = r.pick(&[0u16, 1, 2]).into();
             key.ct_mark = r.pick(&[0u32, 1, 2]).into();
+            key.ct_nw_proto = r.pick(&[6, 17]);
+            (key.ct_nw_src, key.ct_nw_dst) = (r.pick(&IPV4).into(), r.pick(&IPV4).into());
+            (key.ct_tp_src, key.ct_tp_dst) = (r.pick(&L4).into(), r.pick(&L4).into());
         }
         if r.percent(6) {
             key.tun_id = r.pick(&[0u64, 1, 2]).into();
@@ -136,13 +140,29 @@ fn tidy(key: &FlowKey) -> FlowKey {
     }
     let mut out = complete(&key);
     let mut fields = vec![FieldId::PktMark];
+    if out.eth_type == 0x8847 {
+        // One label, the last.
+        key.mpls_lse = (key.mpls_lse.get() | 0x100).into();
+        fields.extend([FieldId::MplsLabel, FieldId::MplsTc, FieldId::MplsBos, FieldId::MplsTtl]);
+    }
     if key.ct_state.get() & TRACKED != 0 {
         key.ct_state = (key.ct_state.get() & 0xff).into();
         fields.extend([FieldId::CtState, FieldId::CtZone, FieldId::CtMark, FieldId::CtLabel]);
+        // Of a known connection only: new, established, a reply.
+        if out.eth_type == 0x0800 && ask::is_plain(&out) && key.ct_state.get() & 0x0b != 0 {
+            // The protocol of the original direction, with ports for those that have some.
+            if ![6, 17].contains(&key.ct_nw_proto) {
+                key.ct_nw_proto = 6;
+            }
+            fields.extend([FieldId::CtNwProto, FieldId::CtNwSrc, FieldId::CtNwDst, FieldId::CtTpSrc, FieldId::CtTpDst]);
+        }
     }
     if ask::is_plain(&out) {
         // The other syntax takes tunnel metadata on tunnel ports only.
         fields.extend([FieldId::TunId, FieldId::TunSrc, FieldId::TunDst]);
+        if key.tun_dst == 0 {
+            fields.extend([FieldId::TunIpv6Src, FieldId::TunIpv6Dst]);
+        }
     }
     for field in fields {
         out.set(field, key.get(field).unwrap_or_default());
