@@ -10,6 +10,14 @@ use flow::dp::{ActionList, DpAction, DropReason, Translation};
 use flow::rule::RuleSpec;
 use flow::text::NoPorts;
 
+/// Headings of docs/guide/differences.md.
+const TTL: &str = "TTL that runs out";
+const THIRD_TAG: &str = "A third tag";
+const INNER_TAG: &str = "NORMAL and the inner tag";
+const MIRROR_INPUT: &str = "Counts of what comes in on a mirror's output";
+const MIRRORS: &str = "Mirrors of changed packets";
+const ICMP: &str = "ICMP in later fragments";
+
 /// How one packet fared.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
@@ -86,7 +94,7 @@ fn compare(ours: &Ours, mine: &OurPass, theirs: &Pass, verdict: &mut Verdict) ->
 fn sends(events: &[Event]) -> bool {
     events.iter().any(|e| match e {
         Event::Output { .. } => true,
-        Event::Sample { events, .. } => sends(events),
+        Event::Sample { events, .. } | Event::Copy(events) => sends(events),
         Event::Length { longer, rest, .. } => sends(longer) || sends(rest),
         _ => false,
     })
@@ -94,9 +102,16 @@ fn sends(events: &[Event]) -> bool {
 
 /// What differs in the rules that the switches learn from a packet.
 pub fn judge_learned(ours: &Ours, packet: &Packet, theirs: &[Pass]) -> Option<String> {
-    let mine: Vec<RuleSpec> = ours.passes(packet, None).iter().flat_map(|p| Ours::learned(&p.translation)).collect();
+    let mut mine: Vec<RuleSpec> =
+        ours.passes(packet, None).iter().flat_map(|p| Ours::learned(&p.translation)).collect();
     let lines: Vec<String> = theirs.iter().flat_map(|p| p.learned.clone()).collect();
-    (mine != learned(&lines)).then(|| format!("rules learned\n    ours   {mine:?}\n    theirs {lines:?}"))
+    let mut their_rules = learned(&lines);
+    // How often one is learned in a loop does not matter.
+    mine.dedup();
+    their_rules.dedup();
+    let text = |rules: &[RuleSpec]| rules.iter().map(flow::text::format_rule).collect::<Vec<_>>().join("; ");
+    (mine != their_rules)
+        .then(|| format!("rules learned\n    ours   {}\n    theirs {}", text(&mine), text(&their_rules)))
 }
 
 /// `table=1 dl_dst=.. priority=5 cookie=0x1 actions=output:1` as rules.
@@ -114,20 +129,20 @@ fn excuse(ours: &Ours, same_rules: bool, tags: usize, pass: &Pass, mine: &OurPas
     let t = &mine.translation;
     // OFPR_INVALID_TTL
     if pass.text.contains("controller(reason=2,") {
-        return Some("TTL that runs out");
+        return Some(TTL);
     }
     if mine.key.nw_frag & flow::key::frag::LATER != 0 && pass.text.contains("set(icmp") {
-        return Some("ICMP in later fragments");
+        return Some(ICMP);
     }
     let gave_up = matches!(t.actions.as_slice(), [DpAction::Drop(DropReason::VlanTooDeep)]);
     let their_events = normalise::theirs(&pass.actions, &mine.key);
     let less = mine.events.iter().all(|e| their_events.contains(e));
     if tags > 2 && (gave_up || ours.hits(t).len() < pass.hits.len() || less) {
-        return Some("A third tag");
+        return Some(THIRD_TAG);
     }
-    // Mirrors send as NORMAL does.
-    if same_rules && (pass.normal || ours.mirror_output().is_some()) && tags > 1 {
-        return Some("NORMAL and the inner tag");
+    // Mirrors send as NORMAL does; behind a patch cable, another tag meets other rules.
+    if (same_rules || ours.bridges.len() > 1) && (pass.normal || ours.mirror_output().is_some()) && tags > 1 {
+        return Some(INNER_TAG);
     }
     None
 }
@@ -137,12 +152,12 @@ fn mirrors(ours: &Ours, mine: &OurPass, theirs: &Pass) -> Option<&'static str> {
     let reserved = ours.mirror_output()?;
     let their_events = normalise::theirs(&theirs.actions, &mine.key);
     if mine.key.in_port.get() == reserved && !sends(&mine.events) && !sends(&their_events) {
-        return Some("Counts of what comes in on a mirror's output");
+        return Some(MIRROR_INPUT);
     }
     let (mut copies, mut their_copies) = (0, 0);
     let rest = without_copies(&mine.events, reserved, &mut copies);
     let their_rest = without_copies(&their_events, reserved, &mut their_copies);
-    (rest == their_rest && copies >= their_copies).then_some("Mirrors of changed packets")
+    (rest == their_rest && copies >= their_copies).then_some(MIRRORS)
 }
 
 /// What is no copy of a mirror, which goes to its port or into its VLAN.
@@ -204,4 +219,13 @@ pub fn agrees_with_some_choice(
         let verdict = judge(&ours, &first, packet, passes);
         verdict.differences.is_empty() || verdict.excused.is_some()
     })
+}
+
+#[test]
+fn excuses_are_in_the_guide() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/differences.md");
+    let guide = std::fs::read_to_string(path).expect("the guide");
+    for heading in [TTL, THIRD_TAG, INNER_TAG, MIRROR_INPUT, MIRRORS, ICMP] {
+        assert!(guide.lines().any(|l| l == format!("## {heading}")), "no section {heading:?}");
+    }
 }

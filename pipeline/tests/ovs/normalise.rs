@@ -62,6 +62,8 @@ pub enum Event {
     Recirculate {
         packet: Seen,
     },
+    /// On a copy that passes through a meter.
+    Copy(Vec<Event>),
     /// Of 2^32.
     Sample {
         probability: u32,
@@ -155,6 +157,15 @@ impl State {
         copy.events
     }
 
+    /// What was done to a copy. That it was a copy matters when a meter may drop it.
+    fn copied(&mut self, events: Vec<Event>) {
+        if events.iter().any(|e| matches!(e, Event::Meter(_))) {
+            self.events.push(Event::Copy(events));
+        } else {
+            self.events.extend(events);
+        }
+    }
+
     /// The packet comes back under a number, as `ofproto/trace` imagines it: after tracking, as the first of a new connection,
     /// translated to the first address of the range.
     fn come_back(&mut self, recirc_id: u32) {
@@ -196,7 +207,7 @@ fn sort(mut events: Vec<Event>) -> Vec<Event> {
     events.chunk_by_mut(|a, b| ![a, b].iter().any(|e| matches!(e, Event::Meter(_)))).for_each(<[Event]>::sort);
     for event in &mut events {
         match event {
-            Event::Sample { events, .. } => *events = sort(std::mem::take(events)),
+            Event::Sample { events, .. } | Event::Copy(events) => *events = sort(std::mem::take(events)),
             Event::Length { longer, rest, .. } => {
                 *longer = sort(std::mem::take(longer));
                 *rest = sort(std::mem::take(rest));
@@ -252,7 +263,7 @@ fn run_ours(state: &mut State, actions: &[DpAction]) {
             DpAction::Recirc(id) => state.come_back(id.0),
             DpAction::Clone(list) => {
                 let events = state.fork(|s| run_ours(s, list));
-                state.events.extend(events);
+                state.copied(events);
             }
             DpAction::Sample(spec) => {
                 let events = state.fork(|s| run_ours(s, &spec.actions));
@@ -324,7 +335,7 @@ fn run_theirs(state: &mut State, actions: &[Item]) {
             "trunc" => state.cut = Some(number(&action.args[0].name) as u32),
             "clone" => {
                 let events = state.fork(|s| run_theirs(s, &action.args));
-                state.events.extend(events);
+                state.copied(events);
             }
             "sample" => sample(state, action),
             "check_pkt_len" => {
@@ -363,7 +374,7 @@ fn sample(state: &mut State, action: &Item) {
     let list = action.arg("actions").map_or(&[][..], |a| &a.args);
     let events = state.fork(|s| run_theirs(s, list));
     if percent >= 100.0 {
-        state.events.extend(events);
+        state.copied(events);
     } else {
         let probability = (percent / 100.0 * 4_294_967_296.0) as u32;
         state.events.push(Event::Sample { probability, events });

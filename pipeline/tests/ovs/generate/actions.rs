@@ -129,7 +129,7 @@ const NESTS: &[Kind] = kinds! {
         format!("clone({})", list.join(","))
     };
     "exit", 1, top, |_, _| "exit".to_owned();
-    "ct commit", 2, |p| top(p) && p.ip(), |g, _| {
+    "ct commit", 6, |p| top(p) && p.ip(), |g, _| {
         let exec = g.rng.pick(&["", ",exec(load:0x1->NXM_NX_CT_MARK[])", ",exec(set_field:0x2/0x3->ct_label)"]);
         format!("ct({},zone={}{exec})", g.rng.pick(&["commit", "commit,force"]), g.rng.below(3))
     };
@@ -159,7 +159,7 @@ impl Generator {
         if self.rng.percent(3) && self.setup != Setup::Mirrored {
             rule.act("set in_port", format!("load:{:#x}->NXM_OF_IN_PORT[]", self.rng.pick(&[0u16, 1, 3])));
         }
-        if self.rng.percent(10) && !rule.old {
+        if self.rng.percent(16) && !rule.old {
             self.one(NESTS, rule, promise);
         }
         if self.rng.percent(6) && !rule.old && rule.table + 1 < TABLES {

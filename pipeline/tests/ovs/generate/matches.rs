@@ -1,7 +1,7 @@
 //! Matches.
 
 use super::super::scene::{Rule, mac};
-use super::{DSCP, GROUP_MACS, Generator, IPV4, L4, MACS, Promise, TTLS, VIDS, ip4, ip6, ipv6};
+use super::{DSCP, GROUP_MACS, Generator, IPV4, L4, MACS, Promise, TABLES, TTLS, VIDS, ip4, ip6, ipv6};
 
 impl Generator {
     pub(super) fn matches(&mut self, rule: &mut Rule, promise: &mut Promise) {
@@ -91,7 +91,7 @@ impl Generator {
             rule.add("pkt_mark", format!("pkt_mark={:#x}/0x1", self.rng.below(2)));
         }
         // Later tables are where tracked packets come back to.
-        if self.rng.percent(if rule.table > 0 { 8 } else { 3 }) {
+        if self.rng.percent(if rule.table > 0 { 18 } else { 4 }) {
             let state =
                 self.rng.pick(&["+trk", "-trk", "+trk+new", "+trk+est", "+new-est+trk", "-new+trk", "+trk-inv"]);
             promise.tracked = ["+trk+new", "+trk+est"].contains(&state);
@@ -241,10 +241,10 @@ impl Generator {
         if self.rng.percent(40) {
             return;
         }
-        let kind = self.rng.pick(if icmp == 1 { &[8, 0, 3] } else { &[128, 135, 136] });
+        let kind = self.rng.pick(if icmp == 1 { &[8, 0, 3] } else { &[128, 135, 136, 135, 136] });
         let name = if icmp == 1 { "icmp" } else { "icmpv6" };
         rule.add("icmp_type", format!("{name}_type={kind}"));
-        if icmp == 1 || self.rng.percent(80) {
+        if icmp == 1 || self.rng.percent(90) {
             rule.add("icmp_code", format!("{name}_code=0"));
             if matches!(kind, 135 | 136) {
                 promise.nd = kind;
@@ -255,6 +255,18 @@ impl Generator {
                     let name = if kind == 135 { "nd_sll" } else { "nd_tll" };
                     rule.add("nd link address", format!("{name}={}", mac(self.rng.pick(&MACS))));
                 }
+            }
+        }
+    }
+
+    /// What later tables do with packets that no other rule wants, when tracking has told about them.
+    pub(super) fn tracked(&mut self, rules: &mut Vec<Rule>) {
+        for table in 1..TABLES {
+            if self.rng.percent(40) {
+                let mut rule = Rule { table, cookie: 0x300 + table as u64, ..Rule::default() };
+                rule.add("ct_state", "ct_state=+trk".to_owned());
+                self.actions(&mut rule, &mut Promise::default());
+                rules.push(rule);
             }
         }
     }

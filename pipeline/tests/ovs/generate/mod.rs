@@ -94,6 +94,7 @@ impl Generator {
         if self.rng.percent(25) {
             self.conjunction(&mut rules);
         }
+        self.tracked(&mut rules);
         for bridge in 0..self.setup.bridges().len() {
             let rest = if self.rng.percent(50) { "normal".to_owned() } else { format!("output:{}", self.port()) };
             rules.push(Rule { bridge, actions: vec![rest], cookie: DEFAULT, ..Rule::default() });

@@ -99,7 +99,7 @@ impl Generator {
         key.set(FieldId::TcpSrc, Value::from(r.pick(&L4)));
         key.set(FieldId::TcpDst, Value::from(r.pick(&L4)));
         key.set(FieldId::TcpFlags, Value(r.pick(&[2, 0x10, 0x12, 0x18])));
-        if r.percent(10) {
+        if r.percent(20) {
             key.ct_state = r.pick(&[0x21u32, 0x22, 0x2a, 0x30]).into();
             key.ct_zone = r.pick(&[0u16, 1, 2]).into();
             key.ct_mark = r.pick(&[0u32, 1, 2]).into();
