@@ -58,11 +58,11 @@ fn metrics_are_open_metrics_and_count() {
     };
     get();
     rig.ok(&["bridge", "add", "br0", "--fail-mode", "secure"]).unwrap();
-    rig.ok(&["port", "add", "br0", "wire\"\\x", "--type", "representor", "--devargs", "uplink"]).unwrap();
+    rig.ok(&["port", "add", "br0", "wire.1", "--type", "representor", "--devargs", "uplink"]).unwrap();
     rig.ok(&["flow", "add", "br0", "actions=drop"]).unwrap();
     let frames = vec![Frame { end: 0, at: 0, hex: "02".repeat(60) }];
     let _: usize = rig.post(paths::MOCK_INJECT, &Inject { frames }).unwrap();
-    let rx = r#"shunt_port_packets_total{port="wire\"\\x",direction="rx"}"#;
+    let rx = r#"shunt_port_packets_total{port="wire.1",direction="rx"}"#;
     let start = std::time::Instant::now();
     while get().get(rx) != Some(&1.0) {
         assert!(start.elapsed().as_secs() < 10, "{:?}", get());
