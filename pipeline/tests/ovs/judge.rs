@@ -140,8 +140,11 @@ fn excuse(ours: &Ours, same_rules: bool, tags: usize, pass: &Pass, mine: &OurPas
     if tags > 2 && (gave_up || ours.hits(t).len() < pass.hits.len() || less) {
         return Some(THIRD_TAG);
     }
-    // Mirrors send as NORMAL does; behind a patch cable, another tag meets other rules.
-    if (same_rules || ours.bridges.len() > 1) && (pass.normal || ours.mirror_output().is_some()) && tags > 1 {
+    // Mirrors send as NORMAL does. Behind a patch cable a packet may have got a tag by NORMAL, and one with another tag meets other
+    // rules.
+    let patched = ours.bridges.len() > 1;
+    let second = tags + usize::from(patched) > 1;
+    if (same_rules || patched) && (pass.normal || ours.mirror_output().is_some()) && second {
         return Some(INNER_TAG);
     }
     None
