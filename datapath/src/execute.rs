@@ -13,6 +13,7 @@ use dpdk::{Mbuf, Mempool};
 use flow::clock::Time;
 use flow::dp::{DpAction, DropReason, MeterId, PuntReason, RecircId, Verdict, raise_drop_precedence};
 use flow::extract::{RxMeta, extract_into};
+use flow::field::CONNECTION;
 use flow::rewrite::{self, Outcome};
 use flow::{DpPort, FieldId, FlowKey, Value};
 use std::sync::Arc;
@@ -259,21 +260,6 @@ fn note(step: &Step, packet: &Mbuf, metadata: &mut FlowKey) {
         _ => {}
     }
 }
-
-/// What tracking tells about a packet.
-const CONNECTION: [FieldId; 11] = [
-    FieldId::CtState,
-    FieldId::CtZone,
-    FieldId::CtMark,
-    FieldId::CtLabel,
-    FieldId::CtNwProto,
-    FieldId::CtNwSrc,
-    FieldId::CtNwDst,
-    FieldId::CtIpv6Src,
-    FieldId::CtIpv6Dst,
-    FieldId::CtTpSrc,
-    FieldId::CtTpDst,
-];
 
 /// Change the packet's bytes, which become its own before.
 fn change(packet: &mut Mbuf, action: &DpAction, pool: &Mempool) -> Result<(), DropReason> {

@@ -418,6 +418,33 @@ impl std::fmt::Display for FieldId {
     }
 }
 
+/// What tracking tells about a packet: state, zone, mark and label of its connection, and the original direction's addresses.
+pub const CONNECTION: [FieldId; 11] = [
+    FieldId::CtState,
+    FieldId::CtZone,
+    FieldId::CtMark,
+    FieldId::CtLabel,
+    FieldId::CtNwProto,
+    FieldId::CtNwSrc,
+    FieldId::CtNwDst,
+    FieldId::CtIpv6Src,
+    FieldId::CtIpv6Dst,
+    FieldId::CtTpSrc,
+    FieldId::CtTpDst,
+];
+
+/// What the outer header of a tunnel tells, or is to tell.
+pub const TUNNEL: [FieldId; 8] = [
+    FieldId::TunId,
+    FieldId::TunSrc,
+    FieldId::TunDst,
+    FieldId::TunIpv6Src,
+    FieldId::TunIpv6Dst,
+    FieldId::TunFlags,
+    FieldId::TunGbpId,
+    FieldId::TunGbpFlags,
+];
+
 /// The rows that live in a [`FlowKey`].
 pub fn datapath_fields() -> impl Iterator<Item = &'static FieldDef> {
     FIELDS.iter().filter(|def| def.is_in_key())

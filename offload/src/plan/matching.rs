@@ -4,7 +4,7 @@ use super::add;
 use crate::caps::{FieldCaps, MaskCap, VlanAbsent};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::{Bits, HwMatch, InnerTag, L3Match, L4Match, VlanMatch};
-use flow::field::datapath_fields;
+use flow::field::{CONNECTION, TUNNEL, datapath_fields};
 use flow::key::frag;
 use flow::{FieldId, FlowKey, Mask, Value, VlanTag};
 
@@ -139,30 +139,9 @@ impl Translator<'_> {
         if self.take(FieldId::RecircId).0 != 0 {
             self.refuse(Refusal::RecircNotZero);
         }
-        self.always_zero(&[
-            FieldId::TunId,
-            FieldId::PktMark,
-            FieldId::CtState,
-            FieldId::CtMark,
-            FieldId::CtZone,
-            FieldId::DpHash,
-            FieldId::SkbPriority,
-            FieldId::TunSrc,
-            FieldId::TunDst,
-            FieldId::TunIpv6Src,
-            FieldId::TunIpv6Dst,
-            FieldId::TunFlags,
-            FieldId::TunGbpId,
-            FieldId::TunGbpFlags,
-            FieldId::CtLabel,
-            FieldId::CtNwProto,
-            FieldId::CtNwSrc,
-            FieldId::CtNwDst,
-            FieldId::CtIpv6Src,
-            FieldId::CtIpv6Dst,
-            FieldId::CtTpSrc,
-            FieldId::CtTpDst,
-        ]);
+        self.always_zero(&TUNNEL);
+        self.always_zero(&CONNECTION);
+        self.always_zero(&[FieldId::PktMark, FieldId::DpHash, FieldId::SkbPriority]);
         for field in [FieldId::MplsLabel, FieldId::MplsTc, FieldId::MplsBos, FieldId::MplsTtl] {
             if self.take(field).1 != 0 {
                 self.refuse(Refusal::MatchField { field });

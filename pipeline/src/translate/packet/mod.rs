@@ -11,6 +11,7 @@ mod look;
 mod set;
 mod tags;
 
+use flow::field::{CONNECTION, TUNNEL};
 use flow::{FieldId, FlowKey, Mask, Registers};
 use smallvec::SmallVec;
 use tags::{MAX_TAGS, Tags};
@@ -124,39 +125,12 @@ impl<'k> Packet<'k> {
 
     /// Tracking tells nothing about the packet.
     pub(super) fn clear_tracking(&mut self) {
-        for field in CT_FIELDS {
+        for field in CONNECTION {
             field.def().write_key(&mut self.now.key, flow::Value(0));
             field.def().write_key(&mut self.now.own.0, flow::Value(0));
         }
     }
 }
-
-/// What tracking tells about a packet.
-const CT_FIELDS: [FieldId; 11] = [
-    FieldId::CtState,
-    FieldId::CtZone,
-    FieldId::CtMark,
-    FieldId::CtLabel,
-    FieldId::CtNwProto,
-    FieldId::CtNwSrc,
-    FieldId::CtNwDst,
-    FieldId::CtIpv6Src,
-    FieldId::CtIpv6Dst,
-    FieldId::CtTpSrc,
-    FieldId::CtTpDst,
-];
-
-/// Fields of a tunnel's outer header: they are set for a tunnel port to take, never in the packet.
-pub(super) const TUNNEL_FIELDS: [FieldId; 8] = [
-    FieldId::TunId,
-    FieldId::TunSrc,
-    FieldId::TunDst,
-    FieldId::TunIpv6Src,
-    FieldId::TunIpv6Dst,
-    FieldId::TunFlags,
-    FieldId::TunGbpId,
-    FieldId::TunGbpFlags,
-];
 
 impl Packet<'_> {
     /// What actions wrote into the fields of the tunnel: value and the bits written.
@@ -168,12 +142,12 @@ impl Packet<'_> {
             let value = def.read_key(&self.now.key)?.0 & mask;
             (mask != 0).then_some((field, flow::Value(value), flow::Value(mask)))
         };
-        TUNNEL_FIELDS.into_iter().filter_map(written).collect()
+        TUNNEL.into_iter().filter_map(written).collect()
     }
 
     /// Nothing is known of a tunnel: the packet enters another bridge.
     pub(super) fn clear_tunnel(&mut self) {
-        for field in TUNNEL_FIELDS {
+        for field in TUNNEL {
             field.def().write_key(&mut self.now.key, flow::Value(0));
             field.def().write_key(&mut self.now.own.0, flow::Value(0));
         }

@@ -1,9 +1,10 @@
 //! Changing the packet.
 
+use super::Packet;
 use super::tags::{MAX_TAGS, Tag, Tags};
-use super::{CT_FIELDS, Packet, TUNNEL_FIELDS};
 use flow::action::SubField;
 use flow::dp::{Actions, DpAction};
+use flow::field::{CONNECTION, TUNNEL};
 use flow::{FieldId, Value, VlanTag};
 
 /// The order in which changed fields are committed: that of OVS, layer by layer.
@@ -67,7 +68,7 @@ impl Packet<'_> {
         def.write_key(&mut self.now.key, Value(whole));
         let own = self.now.own.get(field).0 & !mask;
         def.write_key(&mut self.now.own.0, Value(own));
-        if !TUNNEL_FIELDS.contains(&field) && !CT_FIELDS.contains(&field) && !self.touched.contains(&field) {
+        if !TUNNEL.contains(&field) && !CONNECTION.contains(&field) && !self.touched.contains(&field) {
             let at = self.touched.iter().take_while(|f| rank(**f) <= rank(field)).count();
             self.touched.insert(at, field);
         }
