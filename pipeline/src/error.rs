@@ -2,6 +2,7 @@
 
 use crate::meter::MeterError;
 use flow::dp::BridgeId;
+use flow::group::GroupError;
 use flow::{DpPort, FieldId, OfPort};
 
 /// A change that was refused; nothing of it was done.
@@ -92,8 +93,9 @@ pub enum ChangeError {
     Pause,
     #[error("actions are nested too deeply; use at most 100 levels")]
     TooDeep,
-    #[error("group {0:#x} is out of range; choose one up to 0xffffff00")]
-    BadGroupId(u32),
+    /// What is wrong with the group by itself.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     #[error("group {0} does not exist; add it first")]
     NoGroup(u32),
     #[error("group {0} exists already; modify it, or choose another number")]
@@ -103,20 +105,8 @@ pub enum ChangeError {
         /// From the group that was changed back to it.
         Vec<u32>,
     ),
-    #[error("group {group} has {buckets} buckets; an indirect group has exactly one")]
-    IndirectBuckets { group: u32, buckets: usize },
     #[error("group {group} has no bucket {bucket}; list its buckets")]
     NoBucket { group: u32, bucket: u32 },
-    #[error("group {0} has a selection method but is not of type select; remove it")]
-    SelectionOfOther(u32),
-    #[error("group {group} has bucket {bucket} twice; give each bucket its own number")]
-    BucketTwice { group: u32, bucket: u32 },
-    #[error("bucket {bucket} of fast-failover group {group} watches nothing; give it watch_port or watch_group")]
-    NothingWatched { group: u32, bucket: u32 },
-    #[error("group {group}, bucket {bucket}: only buckets of a select group have a weight; leave it out")]
-    BucketWeight { group: u32, bucket: u32 },
-    #[error("group {group}, bucket {bucket}: buckets of this type of group watch nothing; leave watch_* out")]
-    BucketWatch { group: u32, bucket: u32 },
     #[error("meter {0} does not exist; add it first")]
     NoMeter(u32),
     #[error("meter {0} exists already; modify it, or choose another number")]

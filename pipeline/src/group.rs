@@ -9,7 +9,7 @@ use crate::rule::{RemoveReason, Uses, any_action};
 use flow::Action;
 use flow::clock::Time;
 use flow::dp::{BridgeId, Dep, Hits};
-use flow::group::{GroupKind, GroupSpec, MAX_GROUP, Selection};
+use flow::group::GroupSpec;
 use rpds::HashTrieMapSync;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -172,7 +172,8 @@ impl Batch {
     }
 
     fn put_group(&mut self, bridge: BridgeId, spec: GroupSpec, created: Time) -> Result<(), ChangeError> {
-        check_group(&spec)?;
+        spec.check()?;
+        spec.buckets.iter().try_for_each(|bucket| check_bucket(&bucket.actions))?;
         let owner = self.bridge(bridge)?;
         check_loops(&owner.groups, &spec)?;
         let id = spec.id;
@@ -198,40 +199,6 @@ impl Batch {
 fn find_bucket(spec: &GroupSpec, id: u32) -> Result<usize, ChangeError> {
     let at = spec.buckets.iter().position(|b| b.id == id);
     at.ok_or(ChangeError::NoBucket { group: spec.id, bucket: id })
-}
-
-/// What can be said about a group by itself (OpenFlow 1.3, 5.6; the rules of OVS where it leaves a choice).
-fn check_group(spec: &GroupSpec) -> Result<(), ChangeError> {
-    let group = spec.id;
-    if group > MAX_GROUP {
-        return Err(ChangeError::BadGroupId(group));
-    }
-    if spec.kind == GroupKind::Indirect && spec.buckets.len() != 1 {
-        return Err(ChangeError::IndirectBuckets { group, buckets: spec.buckets.len() });
-    }
-    if spec.kind != GroupKind::Select && spec.selection != Selection::Default {
-        return Err(ChangeError::SelectionOfOther(group));
-    }
-    let mut seen = HashSet::new();
-    for b in &spec.buckets {
-        let bucket = b.id;
-        if !seen.insert(bucket) {
-            return Err(ChangeError::BucketTwice { group, bucket });
-        }
-        let watches = b.watch_port.is_some() || b.watch_group.is_some();
-        match spec.kind {
-            GroupKind::All | GroupKind::Indirect if watches => {
-                return Err(ChangeError::BucketWatch { group, bucket });
-            }
-            GroupKind::FastFailover if !watches => return Err(ChangeError::NothingWatched { group, bucket }),
-            GroupKind::All | GroupKind::Indirect | GroupKind::FastFailover if b.weight != 0 => {
-                return Err(ChangeError::BucketWeight { group, bucket });
-            }
-            _ => {}
-        }
-        check_bucket(&b.actions)?;
-    }
-    Ok(())
 }
 
 /// The groups that a group leads to: its buckets' actions and those that they watch.

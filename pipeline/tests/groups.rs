@@ -4,7 +4,7 @@
 
 use flow::clock::VirtualClock;
 use flow::dp::{BridgeId, Dep, Effect, Hits, Slowpath};
-use flow::group::{Bucket, GroupKind, GroupSpec, Selection};
+use flow::group::{Bucket, GroupError, GroupKind, GroupSpec, Selection};
 use flow::rule::RuleSpec;
 use flow::{Action, FieldId, Match, OfPort, Value};
 use pipeline::{
@@ -69,7 +69,10 @@ fn buckets_go_where_they_are_put() {
     insert(&[7], BucketPlace::First).unwrap();
     insert(&[8], BucketPlace::Last).unwrap();
     assert_eq!(r.buckets(), [7, 1, 5, 6, 2, 8]);
-    assert_eq!(insert(&[5], BucketPlace::Last), Err(ChangeError::BucketTwice { group: 1, bucket: 5 }));
+    assert_eq!(
+        insert(&[5], BucketPlace::Last),
+        Err(ChangeError::Group(GroupError::BucketTwice { group: 1, bucket: 5 }))
+    );
     assert_eq!(insert(&[9], BucketPlace::Id(77)), Err(ChangeError::NoBucket { group: 1, bucket: 77 }));
     assert_eq!(remove(BucketPlace::Id(77)), Err(ChangeError::NoBucket { group: 1, bucket: 77 }));
     remove(BucketPlace::First).unwrap();
@@ -94,15 +97,18 @@ fn groups_that_cannot_be_are_refused_by_name() {
     assert_eq!(error.to_string(), "groups 3 -> 1 -> 2 -> 3 lead back to themselves; let one of them end elsewhere");
     assert_eq!(r.add(chain(4, 4)), Err(ChangeError::GroupLoop(vec![4, 4])));
     let mut watching = group(3, GroupKind::FastFailover, vec![bucket(0, to(1))]);
-    assert_eq!(r.add(watching.clone()), Err(ChangeError::NothingWatched { group: 3, bucket: 0 }));
+    assert_eq!(r.add(watching.clone()), Err(ChangeError::Group(GroupError::NothingWatched { group: 3, bucket: 0 })));
     watching.buckets[0].watch_group = Some(1);
     assert_eq!(r.add(watching), Err(ChangeError::GroupLoop(vec![3, 1, 2, 3])));
     let mut weighted = group(5, GroupKind::All, vec![bucket(0, to(1))]);
     weighted.buckets[0].weight = 1;
-    assert_eq!(r.add(weighted), Err(ChangeError::BucketWeight { group: 5, bucket: 0 }));
+    assert_eq!(r.add(weighted), Err(ChangeError::Group(GroupError::Weight { group: 5, bucket: 0 })));
     let two = vec![bucket(0, to(1)), bucket(1, to(2))];
-    assert_eq!(r.add(group(5, GroupKind::Indirect, two)), Err(ChangeError::IndirectBuckets { group: 5, buckets: 2 }));
-    assert_eq!(r.add(group(u32::MAX, GroupKind::All, vec![])), Err(ChangeError::BadGroupId(u32::MAX)));
+    assert_eq!(
+        r.add(group(5, GroupKind::Indirect, two)),
+        Err(ChangeError::Group(GroupError::IndirectBuckets { group: 5, buckets: 2 }))
+    );
+    assert_eq!(r.add(group(u32::MAX, GroupKind::All, vec![])), Err(ChangeError::Group(GroupError::BadId(u32::MAX))));
     let modify = GroupChange::Modify { bridge: r.bridge, group: chain(9, 2), may_create: false };
     assert_eq!(r.change(modify), Err(ChangeError::NoGroup(9)));
     r.change(GroupChange::Modify { bridge: r.bridge, group: chain(9, 2), may_create: true }).unwrap();
