@@ -53,15 +53,6 @@ enum NotMade {
 }
 
 impl Bridge {
-    /// Whether a `learn` action with this limit may make `rule` now: what its `result` tells.
-    #[allow(dead_code, reason = "asked by translation")]
-    pub(crate) fn admits_learned(&self, rule: &RuleSpec, limit: u32) -> bool {
-        let there = self.table(rule.table).and_then(|t| t.get(&rule.matching, rule.priority));
-        there.is_some_and(|r| is_same(r, rule))
-            || limit == 0
-            || self.with_cookie(rule.table, rule.cookie) < limit as usize
-    }
-
     /// Number of rules of a table with this cookie: what the limit of `learn` counts.
     fn with_cookie(&self, table: u8, cookie: u64) -> usize {
         self.table(table).map_or(0, |t| t.within(&Match::default()).filter(|r| r.spec.cookie == cookie).count())

@@ -13,7 +13,7 @@ pub struct Chaos {
     pub refuse: u64,
     /// Inserts that are said to be done and are not.
     pub lose: u64,
-    /// Removals that fail for now.
+    /// Removals that fail until they are tried again.
     pub resist: u64,
     /// Submissions of which only some are taken.
     pub choke: u64,
