@@ -57,6 +57,7 @@ mod counters;
 mod datapath;
 mod egress;
 mod execute;
+mod fastpath;
 mod fence;
 mod flows;
 mod hash;

@@ -1,0 +1,82 @@
+//! The packets of a burst by flow.
+
+use crate::execute::Executor;
+use crate::lookup::Lookup;
+use crate::table::{FlowTable, NO_GROUP};
+use arrayvec::ArrayVec;
+use dpdk::{BURST, Mbuf};
+use flow::DpPort;
+use flow::clock::Time;
+use std::sync::Arc;
+
+const NONE: u8 = u8::MAX;
+
+/// Packets of a burst that hit the same flow, as a chain through the burst.
+#[derive(Debug)]
+struct Group {
+    mark: u32,
+    first: u8,
+    last: u8,
+    packets: u64,
+    bytes: u64,
+}
+
+/// The packets of a burst whose flow is known, waiting for it to be executed.
+#[derive(Debug, Default)]
+pub(super) struct Burst {
+    packets: ArrayVec<(Option<Mbuf>, u8), BURST>,
+    groups: ArrayVec<Group, BURST>,
+}
+
+impl Burst {
+    /// Add a packet behind those of its flow.
+    #[inline]
+    pub(super) fn add(&mut self, table: &mut FlowTable, mark: u32, packet: Mbuf) {
+        let bytes = packet.pkt_len() as u64;
+        let at = self.packets.len() as u8;
+        self.packets.push((Some(packet), NONE));
+        let Some(flow) = table.at_mut(mark) else { return };
+        match self.groups.get_mut(usize::from(flow.group)) {
+            Some(group) => {
+                self.packets[usize::from(group.last)].1 = at;
+                group.last = at;
+                group.packets += 1;
+                group.bytes += bytes;
+            }
+            None => {
+                flow.group = self.groups.len() as u8;
+                self.groups.push(Group { mark, first: at, last: at, packets: 1, bytes });
+            }
+        }
+    }
+
+    /// Execute the flows, in the order in which they were first met.
+    pub(super) fn execute(&mut self, lookup: &mut Lookup, executor: &mut Executor, now: Time) {
+        for group in self.groups.drain(..) {
+            let Some(flow) = lookup.table.at_mut(group.mark) else { continue };
+            flow.group = NO_GROUP;
+            flow.shard.hits.add(group.packets, group.bytes, now);
+            let mut next = group.first;
+            if flow.program.needs_metadata() {
+                // It may look up and install flows itself.
+                let (program, port) = (Arc::clone(&flow.program), DpPort(flow.in_port));
+                while let Some(packet) = take(&mut self.packets, &mut next) {
+                    executor.execute_deep(&program, packet, port, now, lookup);
+                }
+            } else {
+                while let Some(packet) = take(&mut self.packets, &mut next) {
+                    executor.execute(&flow.program, packet, now);
+                }
+            }
+        }
+        self.packets.clear();
+    }
+}
+
+/// The packet at `next`, which goes on to the one behind it in its group.
+#[inline]
+fn take(packets: &mut ArrayVec<(Option<Mbuf>, u8), BURST>, next: &mut u8) -> Option<Mbuf> {
+    let (packet, follower) = packets.get_mut(usize::from(*next))?;
+    *next = *follower;
+    packet.take()
+}
