@@ -38,6 +38,27 @@ impl PacketBuf for Headers<'_> {
     }
 }
 
+/// Make a packet received on `in_port` ready to be looked at: its headers in one piece, its tags in the bytes, nothing beside
+/// them but whether its L4 checksum is unfinished. Returns the mark that hardware left.
+///
+/// # Errors
+/// [`DropReason::TooShort`]: no Ethernet header. [`DropReason::NoBuffer`].
+#[inline(always)]
+pub(crate) fn receive_check(packet: &mut Mbuf, in_port: DpPort, pool: &Mempool) -> Result<Option<u32>, DropReason> {
+    if packet.is_plain(ETHERNET) { Ok(None) } else { receive_slow(packet, in_port, pool) }
+}
+
+#[cold]
+fn receive_slow(packet: &mut Mbuf, in_port: DpPort, pool: &Mempool) -> Result<Option<u32>, DropReason> {
+    let mark = packet.mark();
+    if packet.pkt_len() < ETHERNET {
+        return Err(DropReason::TooShort);
+    }
+    linearize_head(packet, pool)?;
+    normalize(packet, in_port, pool)?;
+    Ok(mark)
+}
+
 /// Make the first [`HEAD`] bytes (or all) contiguous.
 ///
 /// # Errors
@@ -68,12 +89,13 @@ fn linearize_slow(packet: &mut Mbuf, pool: &Mempool) -> Result<(), DropReason> {
 ///
 /// # Errors
 /// [`DropReason::NoBuffer`]: no room for the tags.
-#[inline]
-pub(crate) fn normalize(packet: &mut Mbuf, in_port: DpPort, pool: &Mempool) -> Result<(), DropReason> {
+fn normalize(packet: &mut Mbuf, in_port: DpPort, pool: &Mempool) -> Result<(), DropReason> {
     let outer = packet.stripped_qinq();
     let inner = packet.stripped_vlan();
-    if packet.mark().is_some() || packet.flag() || inner.is_some() || outer.is_some() {
-        packet.clear_metadata();
+    let unfinished = packet.is_l4_checksum_unfinished();
+    packet.clear_metadata();
+    if unfinished {
+        packet.set_l4_checksum_unfinished(true);
     }
     if inner.is_none() && outer.is_none() {
         return Ok(());

@@ -55,6 +55,11 @@ uint16_t dpdk_shim_mbuf_data_refs(const struct rte_mbuf *m)
 	return rte_mbuf_refcnt_read(m);
 }
 
+void dpdk_shim_mbuf_tx_lengths(struct rte_mbuf *m, uint64_t l2, uint64_t l3, uint64_t l4)
+{
+	m->tx_offload = rte_mbuf_tx_offload(l2, l3, l4, 0, 0, 0, 0);
+}
+
 uint16_t dpdk_shim_mbuf_data_room(struct rte_mempool *mp) { return rte_pktmbuf_data_room_size(mp); }
 
 static void flush_cache(struct rte_mempool *mp, void *arg)

@@ -168,7 +168,14 @@ static const uint64_t MBUF_F_RX_IP_CKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD;
 static const uint64_t MBUF_F_RX_IP_CKSUM_GOOD = RTE_MBUF_F_RX_IP_CKSUM_GOOD;
 static const uint64_t MBUF_F_RX_L4_CKSUM_MASK = RTE_MBUF_F_RX_L4_CKSUM_MASK;
 static const uint64_t MBUF_F_RX_L4_CKSUM_BAD = RTE_MBUF_F_RX_L4_CKSUM_BAD;
+static const uint64_t MBUF_F_RX_L4_CKSUM_NONE = RTE_MBUF_F_RX_L4_CKSUM_NONE;
 static const uint64_t MBUF_F_RX_L4_CKSUM_GOOD = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+static const uint64_t MBUF_F_TX_OFFLOAD_MASK = RTE_MBUF_F_TX_OFFLOAD_MASK;
+static const uint64_t MBUF_F_TX_L4_MASK = RTE_MBUF_F_TX_L4_MASK;
+static const uint64_t MBUF_F_TX_TCP_CKSUM = RTE_MBUF_F_TX_TCP_CKSUM;
+static const uint64_t MBUF_F_TX_UDP_CKSUM = RTE_MBUF_F_TX_UDP_CKSUM;
+static const uint64_t MBUF_F_TX_IPV4 = RTE_MBUF_F_TX_IPV4;
+static const uint64_t MBUF_F_TX_IPV6 = RTE_MBUF_F_TX_IPV6;
 static const uint64_t MBUF_F_TX_VLAN = RTE_MBUF_F_TX_VLAN;
 static const uint64_t MBUF_F_TX_QINQ = RTE_MBUF_F_TX_QINQ;
 static const uint64_t MBUF_F_INDIRECT = RTE_MBUF_F_INDIRECT;
@@ -217,6 +224,8 @@ const void *dpdk_shim_mbuf_read(const struct rte_mbuf *m, uint32_t off, uint32_t
 int dpdk_shim_mbuf_chain(struct rte_mbuf *head, struct rte_mbuf *tail);
 /* The references to the data buffer that `m` points into: 1 means that nobody else can see it. */
 uint16_t dpdk_shim_mbuf_data_refs(const struct rte_mbuf *m);
+/* Lengths of the headers for a transmitter that computes the L4 checksum. */
+void dpdk_shim_mbuf_tx_lengths(struct rte_mbuf *m, uint64_t l2, uint64_t l3, uint64_t l4);
 uint16_t dpdk_shim_mbuf_data_room(struct rte_mempool *mp);
 
 /* Empties the calling thread's cache of every mempool, before it gives up its lcore id. */

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use dpdk_sys::rte_mbuf;
 
 use crate::mempool::Mempool;
+use crate::prefetch::prefetch_address;
 
 /// Why a packet could not be made or changed.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub enum MbufError {
 /// `Send`: it is the only owner of its header, and the reference count of the bytes is atomic. Bytes shared with clones are
 /// read-only. Not `Sync`: DPDK counts a sole owner's first clone without an atomic operation.
 #[repr(transparent)]
-pub struct Mbuf(NonNull<rte_mbuf>);
+pub struct Mbuf(pub(crate) NonNull<rte_mbuf>);
 
 // SAFETY: the handle is the only owner of the mbuf's header, pools take buffers from any thread, and buffers shared by clones are
 // only read (data_mut, prepend and append check) with an atomic count.
@@ -57,7 +58,7 @@ macro_rules! header {
     ($($(#[$doc:meta])* $get:ident: $ty:ty = $offset:ident;)*) => { $(
         $(#[$doc])*
         #[inline(always)]
-        fn $get(self) -> $ty {
+        pub(crate) fn $get(self) -> $ty {
             // SAFETY: the offset is that of a member of this type (computed by the C compiler), and the mbuf is live.
             unsafe { self.0.as_ptr().cast::<u8>().add(dpdk_sys::$offset as usize).cast::<$ty>().read() }
         }
@@ -66,7 +67,7 @@ macro_rules! header {
 
 /// One segment of a packet: access to the header's members by offset. A copy of a pointer, used only while the packet is borrowed.
 #[derive(Clone, Copy)]
-struct Segment(NonNull<rte_mbuf>);
+pub(crate) struct Segment(NonNull<rte_mbuf>);
 
 impl Segment {
     header! {
@@ -89,7 +90,7 @@ impl Segment {
     /// # Safety
     /// `offset` is that of a member of type `T`, and the packet is borrowed mutably.
     #[inline(always)]
-    unsafe fn set<T>(self, offset: u32, value: T) {
+    pub(crate) unsafe fn set<T>(self, offset: u32, value: T) {
         // SAFETY: by the caller's promise.
         unsafe { self.0.as_ptr().cast::<u8>().add(offset as usize).cast::<T>().write(value) }
     }
@@ -171,7 +172,7 @@ impl Mbuf {
     }
 
     #[inline(always)]
-    fn head(&self) -> Segment {
+    pub(crate) fn head(&self) -> Segment {
         Segment(self.0)
     }
 
@@ -419,186 +420,17 @@ impl Mbuf {
         Ok(())
     }
 
-    /// Asks the CPU to load the first bytes of data.
+    /// Asks the CPU to load the first bytes of data. Reads the header: prefetch that before.
     #[inline(always)]
     pub fn prefetch_data(&self) {
-        prefetch(self.head().data().as_ptr().cast::<u8>());
+        prefetch_address(self.head().data().as_ptr().cast::<u8>());
     }
 
     /// Asks the CPU to load the first line of the header.
     #[inline(always)]
     pub fn prefetch_header(&self) {
-        prefetch(self.0.as_ptr().cast::<u8>());
+        prefetch_address(self.0.as_ptr().cast::<u8>());
     }
-}
-
-/// Metadata: what the NIC found out and what it is asked to do.
-impl Mbuf {
-    /// The port the driver says the packet came from. net_ring does not set it: trust the queue instead.
-    #[inline(always)]
-    pub fn port(&self) -> u16 {
-        self.head().port()
-    }
-
-    /// Sets the input port.
-    #[inline(always)]
-    pub fn set_port(&mut self, port: u16) {
-        // SAFETY: a u16 member of our own header.
-        unsafe { self.head().set(dpdk_sys::MBUF_PORT, port) }
-    }
-
-    /// All offload flags (`RTE_MBUF_F_*`).
-    #[inline(always)]
-    pub fn ol_flags(&self) -> u64 {
-        self.head().ol_flags()
-    }
-
-    /// The hardware's parse result (`RTE_PTYPE_*`), 0 if there is none.
-    #[inline(always)]
-    pub fn packet_type(&self) -> u32 {
-        self.head().packet_type()
-    }
-
-    /// The flags that say where the bytes live are not the caller's to change.
-    #[inline(always)]
-    fn change_flags(&mut self, clear: u64, set: u64) {
-        let keep = dpdk_sys::MBUF_F_INDIRECT | dpdk_sys::MBUF_F_EXTERNAL;
-        let flags = self.ol_flags();
-        // SAFETY: a u64 member of our own header.
-        unsafe { self.head().set(dpdk_sys::MBUF_OL_FLAGS, (flags & keep) | (((flags & !clear) | set) & !keep)) }
-    }
-
-    /// The TCI of the VLAN tag that the NIC took out of the bytes.
-    #[inline(always)]
-    pub fn stripped_vlan(&self) -> Option<u16> {
-        (self.ol_flags() & dpdk_sys::MBUF_F_RX_VLAN_STRIPPED != 0).then(|| self.head().vlan_tci())
-    }
-
-    /// The TCI of the outer tag, when the NIC took two tags out of the bytes.
-    #[inline(always)]
-    pub fn stripped_qinq(&self) -> Option<u16> {
-        (self.ol_flags() & dpdk_sys::MBUF_F_RX_QINQ_STRIPPED != 0).then(|| self.head().vlan_tci_outer())
-    }
-
-    /// Sets or clears the stripped tag, as a NIC (or a model of one) does on receive.
-    pub fn set_stripped_vlan(&mut self, tci: Option<u16>) {
-        let flags = dpdk_sys::MBUF_F_RX_VLAN | dpdk_sys::MBUF_F_RX_VLAN_STRIPPED;
-        match tci {
-            Some(tci) => {
-                // SAFETY: a u16 member of our own header.
-                unsafe { self.head().set(dpdk_sys::MBUF_VLAN_TCI, tci) };
-                self.change_flags(0, flags);
-            }
-            None => self.change_flags(flags, 0),
-        }
-    }
-
-    /// The mark that a flow rule's MARK action left (`RX_FDIR_ID`).
-    #[inline(always)]
-    pub fn mark(&self) -> Option<u32> {
-        (self.ol_flags() & dpdk_sys::MBUF_F_RX_FDIR_ID != 0).then(|| self.head().fdir_id())
-    }
-
-    /// Sets or clears the mark.
-    #[inline]
-    pub fn set_mark(&mut self, mark: Option<u32>) {
-        match mark {
-            Some(id) => {
-                // SAFETY: a u32 member of our own header.
-                unsafe { self.head().set(dpdk_sys::MBUF_FDIR_ID, id) };
-                self.change_flags(0, dpdk_sys::MBUF_F_RX_FDIR | dpdk_sys::MBUF_F_RX_FDIR_ID);
-            }
-            None => self.change_flags(dpdk_sys::MBUF_F_RX_FDIR_ID, 0),
-        }
-    }
-
-    /// Whether a flow rule's FLAG or MARK action met the packet (`RX_FDIR`).
-    #[inline(always)]
-    pub fn flag(&self) -> bool {
-        self.ol_flags() & dpdk_sys::MBUF_F_RX_FDIR != 0
-    }
-
-    /// Sets or clears the flag.
-    pub fn set_flag(&mut self, on: bool) {
-        self.change_flags(dpdk_sys::MBUF_F_RX_FDIR, if on { dpdk_sys::MBUF_F_RX_FDIR } else { 0 });
-    }
-
-    /// The NIC's RSS hash.
-    #[inline(always)]
-    pub fn rss_hash(&self) -> Option<u32> {
-        (self.ol_flags() & dpdk_sys::MBUF_F_RX_RSS_HASH != 0).then(|| self.head().rss())
-    }
-
-    /// Sets or clears the RSS hash.
-    pub fn set_rss_hash(&mut self, hash: Option<u32>) {
-        match hash {
-            Some(hash) => {
-                // SAFETY: a u32 member of our own header.
-                unsafe { self.head().set(dpdk_sys::MBUF_RSS_HASH, hash) };
-                self.change_flags(0, dpdk_sys::MBUF_F_RX_RSS_HASH);
-            }
-            None => self.change_flags(dpdk_sys::MBUF_F_RX_RSS_HASH, 0),
-        }
-    }
-
-    /// What the NIC says of the IPv4 header checksum: `Some(true)` right, `Some(false)` wrong, `None` not checked.
-    #[inline(always)]
-    pub fn ip_checksum_ok(&self) -> Option<bool> {
-        checksum(
-            self.ol_flags() & dpdk_sys::MBUF_F_RX_IP_CKSUM_MASK,
-            dpdk_sys::MBUF_F_RX_IP_CKSUM_GOOD,
-            dpdk_sys::MBUF_F_RX_IP_CKSUM_BAD,
-        )
-    }
-
-    /// What the NIC says of the TCP or UDP checksum, as [`Mbuf::ip_checksum_ok`].
-    #[inline(always)]
-    pub fn l4_checksum_ok(&self) -> Option<bool> {
-        checksum(
-            self.ol_flags() & dpdk_sys::MBUF_F_RX_L4_CKSUM_MASK,
-            dpdk_sys::MBUF_F_RX_L4_CKSUM_GOOD,
-            dpdk_sys::MBUF_F_RX_L4_CKSUM_BAD,
-        )
-    }
-
-    /// Forgets all metadata: marks, tags, hash, checksum states, transmit requests and the packet type. The bytes stay.
-    #[inline]
-    pub fn clear_metadata(&mut self) {
-        self.change_flags(u64::MAX, 0);
-        // SAFETY: members of our own header.
-        unsafe {
-            self.head().set(dpdk_sys::MBUF_PACKET_TYPE, 0u32);
-            self.head().set(dpdk_sys::MBUF_TX_OFFLOAD, 0u64);
-        }
-    }
-}
-
-#[inline(always)]
-fn checksum(state: u64, good: u64, bad: u64) -> Option<bool> {
-    // Both bits mean "none": the packet has no checksum in its bytes but its data is verified (virtio).
-    if state == good {
-        Some(true)
-    } else if state == bad {
-        Some(false)
-    } else {
-        None
-    }
-}
-
-#[inline(always)]
-fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch faults on no address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: a prefetch faults on no address.
-    unsafe {
-        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = address;
 }
 
 impl Drop for Mbuf {

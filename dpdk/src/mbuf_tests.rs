@@ -170,3 +170,39 @@ fn a_pool_that_runs_dry_in_the_middle_leaks_nothing() {
     drop(packet);
     assert!(pool.is_full());
 }
+
+#[test]
+fn a_packet_is_plain_unless_something_has_to_be_looked_at() {
+    let pool = testing::mempool(63);
+    let plain = || Mbuf::from_bytes(&pool, &[0; 60]).unwrap();
+    assert!(plain().is_plain(60) && !plain().is_plain(61));
+    let mut hashed = plain();
+    hashed.set_rss_hash(Some(7));
+    assert!(hashed.is_plain(14));
+    assert!(!Mbuf::from_bytes(&pool, &[0; 4000]).unwrap().is_plain(14));
+    let changes: [fn(&mut Mbuf); 4] = [
+        |p| p.set_mark(Some(1)),
+        |p| p.set_flag(true),
+        |p| p.set_stripped_vlan(Some(5)),
+        |p| p.set_l4_checksum_unfinished(true),
+    ];
+    for change in changes {
+        let mut packet = plain();
+        change(&mut packet);
+        assert!(!packet.is_plain(14));
+        packet.clear_metadata();
+        assert!(packet.is_plain(14));
+    }
+}
+
+#[test]
+fn an_unfinished_checksum_is_told_from_a_bad_and_a_good_one() {
+    let pool = testing::mempool(7);
+    let mut packet = Mbuf::from_bytes(&pool, &[0; 60]).unwrap();
+    assert!(!packet.is_l4_checksum_unfinished());
+    packet.set_l4_checksum_unfinished(true);
+    assert!(packet.is_l4_checksum_unfinished());
+    assert_eq!(packet.l4_checksum_ok(), None);
+    packet.set_l4_checksum_unfinished(false);
+    assert!(!packet.is_l4_checksum_unfinished());
+}

@@ -12,7 +12,6 @@ use crate::shared::Shared;
 use burst::Burst;
 use dpdk::{Mbuf, MbufBatch};
 use flow::clock::Time;
-use flow::dp::DropReason;
 use flow::extract::{RxMeta, extract_into};
 use flow::{DpPort, FlowKey};
 use std::sync::Arc;
@@ -61,17 +60,13 @@ impl FastPath {
 
     #[inline]
     fn receive(&mut self, port: DpPort, mut packet: Mbuf, now: Time, report: &mut BurstReport) {
-        let mark = packet.mark();
-        let ready = if packet.pkt_len() < packet::ETHERNET {
-            Err(DropReason::TooShort)
-        } else {
-            packet::linearize_head(&mut packet, &self.shared.pool)
-                .and_then(|()| packet::normalize(&mut packet, port, &self.shared.pool))
+        let mark = match packet::receive_check(&mut packet, port, &self.shared.pool) {
+            Ok(mark) => mark,
+            Err(reason) => {
+                self.counters.count_drop(reason);
+                return;
+            }
         };
-        if let Err(reason) = ready {
-            self.counters.count_drop(reason);
-            return;
-        }
         if let Some(mark) = mark {
             // Hardware found the flow already, if it is still that flow.
             if self.lookup.table.get(mark).is_some_and(|flow| flow.is_first_pass_on(port)) {
