@@ -54,6 +54,7 @@
 mod cache;
 mod config;
 mod counters;
+mod cycles;
 mod datapath;
 mod egress;
 mod execute;
@@ -79,6 +80,7 @@ mod tests;
 
 pub use config::Config;
 pub use counters::{Counters, PortCounters};
+pub use cycles::{CyclesView, Load, STAGES, Stage, StageCycles};
 pub use datapath::{Datapath, FlowView, NoHardware};
 pub use flows::MAX_FLOWS;
 pub use pmd::{Pmd, PmdConfig, PmdError, PmdThread, PmdView};

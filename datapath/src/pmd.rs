@@ -2,6 +2,7 @@
 
 use crate::cache::FlowCache;
 use crate::counters::{Counter, Counters, PortWorkerCounters, WorkerCounters};
+use crate::cycles::{CyclesView, PmdCycles};
 use crate::fence::Quiescence;
 use crate::punt::Punt;
 use crate::shared::Shared;
@@ -53,6 +54,7 @@ pub(crate) struct PmdShared {
     pub(crate) mailbox: SegQueue<Mail>,
     pub(crate) quiescence: Quiescence,
     pub(crate) counters: Arc<WorkerCounters>,
+    pub(crate) cycles: PmdCycles,
     /// Packets for controllers.
     pub(crate) punts: ArrayQueue<Punt>,
     flows: Counter,
@@ -69,6 +71,7 @@ impl PmdShared {
             mailbox: SegQueue::new(),
             quiescence: Quiescence::default(),
             counters: Arc::default(),
+            cycles: PmdCycles::default(),
             punts: ArrayQueue::new(punt_queue.max(1)),
             flows: Counter::default(),
             subtables: Counter::default(),
@@ -92,6 +95,7 @@ impl PmdShared {
         PmdView {
             pmd: self.id,
             counters: self.counters.read(),
+            cycles: self.cycles.read(),
             flows: self.flows.get(),
             subtables: self.subtables.get(),
             cache_used: self.cache_used.get(),
@@ -105,6 +109,7 @@ impl PmdShared {
 pub struct PmdView {
     pub pmd: u32,
     pub counters: Counters,
+    pub cycles: CyclesView,
     /// Flows in its table.
     pub flows: u64,
     /// Masks in its table, counted for each input port.
@@ -138,6 +143,7 @@ impl Pmd {
     pub fn poll_once(&self, now: Time) -> usize {
         let mut worker = self.worker.lock();
         self.me.quiescence.online(&self.shared.fences);
+        worker.resume();
         let received = worker.poll(now);
         self.me.quiescence.offline();
         received
@@ -186,6 +192,7 @@ impl Pmd {
         const IDLE_POLLS: u32 = 1024;
         let mut worker = self.worker.lock();
         self.me.quiescence.online(&self.shared.fences);
+        worker.resume();
         let mut idle = 0;
         while !stop.load(Ordering::Relaxed) {
             if worker.poll(self.shared.clock.now()) > 0 {
@@ -197,6 +204,7 @@ impl Pmd {
                     self.me.quiescence.offline();
                     std::thread::sleep(rest);
                     self.me.quiescence.online(&self.shared.fences);
+                    worker.resume();
                 }
             } else {
                 std::hint::spin_loop();

@@ -1,6 +1,7 @@
 //! One worker: polls its receive queues, finds each packet's flow, executes, sends. Owned by one thread at a time.
 
 use crate::counters::{PortWorkerCounters, WorkerCounters};
+use crate::cycles::{INTERVAL, Stage};
 use crate::egress::TxPort;
 use crate::fastpath::FastPath;
 use crate::pmd::{Mail, PmdShared};
@@ -36,6 +37,10 @@ pub(crate) struct Worker {
     fast: FastPath,
     /// The fence that the present drain round will have passed.
     drain_target: u64,
+    /// The time stamp up to which all time is accounted for.
+    stamp: u64,
+    /// When the present interval of the histories began.
+    interval: Option<Time>,
 }
 
 impl Worker {
@@ -45,6 +50,8 @@ impl Worker {
             fast: FastPath::new(Arc::clone(&shared), Arc::clone(&me)),
             sources: Vec::new(),
             drain_target: 0,
+            stamp: dpdk::cycles(),
+            interval: None,
             counters,
             shared,
             me,
@@ -59,14 +66,19 @@ impl Worker {
         self.me.quiescence.pass(fence);
         let caught_up = self.serve_mail(MAILS_A_POLL);
         let mut received = 0;
+        let mut at = dpdk::cycles();
         for i in 0..self.sources.len() {
-            received += self.poll_queue(i, now);
+            received += self.poll_queue(i, now, &mut at);
         }
-        self.fast.executor.egress.flush();
         self.counters.polls.add(1);
         if received == 0 {
             self.counters.idle_polls.add(1);
+            self.me.cycles.count_idle(at.wrapping_sub(self.stamp));
+        } else {
+            self.me.cycles.count_busy(at.wrapping_sub(self.stamp));
         }
+        self.stamp = at;
+        self.roll(now);
         if caught_up && self.sources.iter().all(|s| s.undrained.is_none()) {
             self.me.quiescence.drain(self.drain_target);
             self.drain_target = fence;
@@ -78,6 +90,23 @@ impl Worker {
             self.me.note_table(&self.fast.lookup.table, &self.fast.lookup.cache);
         }
         received
+    }
+
+    /// Called before polls that others came before: the time since is nobody's work.
+    pub(crate) fn resume(&mut self) {
+        let now = dpdk::cycles();
+        self.me.cycles.count_idle(now.wrapping_sub(self.stamp));
+        self.stamp = now;
+    }
+
+    /// End the interval of the histories when it is time to.
+    #[inline]
+    fn roll(&mut self, now: Time) {
+        let began = *self.interval.get_or_insert(now);
+        if now.since(began) >= INTERVAL {
+            self.interval = Some(now);
+            self.me.cycles.roll();
+        }
     }
 
     /// Do what others asked for; `false` when some is left.
@@ -119,9 +148,11 @@ impl Worker {
         }
     }
 
-    fn poll_queue(&mut self, i: usize, now: Time) -> usize {
+    /// Receive and handle one burst. `at` is the time stamp before, and after when this returns.
+    fn poll_queue(&mut self, i: usize, now: Time, at: &mut u64) -> usize {
         let mut batch = MbufBatch::new();
         let source = &mut self.sources[i];
+        self.fast.clock.start_burst(*at);
         let n = source.queue.burst(&mut batch);
         // A device whose vector code rounds down to multiples of eight may have a few more.
         source.undrained = match source.undrained {
@@ -129,13 +160,19 @@ impl Worker {
             _ => None,
         };
         if n == 0 {
+            *at = dpdk::cycles();
             return 0;
         }
+        self.fast.clock.mark(Stage::Rx);
         let port = source.port;
         self.counters.rx.add(n as u64);
         source.counters.rx_packets.add(n as u64);
         source.counters.rx_bytes.add(batch.iter().map(|p| p.pkt_len() as u64).sum());
         self.fast.process(port, &mut batch, now);
+        self.fast.clock.mark(Stage::Actions);
+        self.fast.executor.egress.flush();
+        *at = dpdk::cycles();
+        self.fast.clock.end_burst(*at, n);
         n
     }
 }

@@ -3,6 +3,7 @@
 mod burst;
 
 use crate::counters::WorkerCounters;
+use crate::cycles::StageClock;
 use crate::execute::Executor;
 use crate::hash::RARE;
 use crate::lookup::Lookup;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 pub(crate) struct FastPath {
     pub(crate) lookup: Lookup,
     pub(crate) executor: Executor,
+    /// Begun and ended by the poll loop; stages are marked here.
+    pub(crate) clock: StageClock,
     shared: Arc<Shared>,
     counters: Arc<WorkerCounters>,
     burst: Burst,
@@ -39,6 +42,7 @@ impl FastPath {
     pub(crate) fn new(shared: Arc<Shared>, me: Arc<PmdShared>) -> FastPath {
         let counters = Arc::clone(&me.counters);
         FastPath {
+            clock: StageClock::new(Arc::clone(&me.cycles.stages)),
             lookup: Lookup::new(Arc::clone(&shared), Arc::clone(&counters)),
             executor: Executor::new(Arc::clone(&shared), me),
             shared,
