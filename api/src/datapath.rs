@@ -67,7 +67,7 @@ pub struct DpCounters {
     pub copies: u64,
     /// Drops by reason; reasons that never happened are left out.
     pub drops: BTreeMap<String, u64>,
-    /// How packets found their flow: `mark_hit`, `mark_unknown`, `emc_hit`, `megaflow_hit`, `miss`; those that never
+    /// How packets found their flow: `mark_hit`, `mark_unknown`, `cache_hit`, `megaflow_hit`, `miss`; those that never
     /// happened are left out.
     pub lookups: BTreeMap<String, u64>,
     /// What else workers counted: flows installed or refused, polls.

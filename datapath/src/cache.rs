@@ -1,93 +1,169 @@
-//! The exact-match cache: from the hash of a whole key to a flow, in front of the megaflow table.
+//! The signature cache: from the hash of what flows look at to a flow, in front of the megaflow table.
 //!
-//! An entry is a signature and a mark (the flow's number with its generation), so an entry of a flow that is gone finds
-//! nothing, and no entry needs to be cleaned up. Whoever looks up verifies by the flow's own mask: any live flow that matches
-//! is right, since live flows that overlap do the same.
+//! A line of 64 bytes holds 16 entries of 32 bits: 12 bits of the hash and the flow's number. Whoever looks up verifies by the
+//! flow's own mask: any live flow that matches is right, since live flows that overlap do the same. So an entry that a wrong
+//! packet or a later flow of the same number comes to finds nothing, and no entry needs to be cleaned up.
+//!
+//! What is hashed is not the whole key but the bits that any flow of the port looks at: packets that differ elsewhere share an
+//! entry.
 
-/// Ways that a key can be stored in.
-const WAYS: usize = 2;
+use wide::u32x4;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Entry {
-    signature: u32,
-    /// 0: empty.
-    mark: u32,
-}
+/// Entries of a line.
+const WAYS: usize = 16;
+/// Bits of the flow's number.
+const NUMBER_BITS: u32 = 20;
+const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
 
-/// A fixed-size, two-way cache of one PMD.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([u32; WAYS]);
+
+/// A fixed-size cache of one PMD.
 #[derive(Debug)]
 pub(crate) struct FlowCache {
-    sets: Box<[[Entry; WAYS]]>,
+    lines: Box<[Line]>,
+    /// The entry of a full line to be overwritten next.
+    victim: usize,
 }
 
 impl FlowCache {
     /// A cache of at least `entries` entries; 0 makes the smallest one.
     pub(crate) fn new(entries: usize) -> FlowCache {
-        let sets = (entries / WAYS).max(1).next_power_of_two();
-        FlowCache { sets: vec![[Entry::default(); WAYS]; sets].into_boxed_slice() }
+        let lines = (entries / WAYS).max(1).next_power_of_two();
+        FlowCache { lines: vec![Line([0; WAYS]); lines].into_boxed_slice(), victim: 0 }
     }
 
-    #[inline]
-    fn set(&self, hash: u64) -> usize {
-        hash as usize & (self.sets.len() - 1)
+    #[inline(always)]
+    fn line_of(&self, hash: u64) -> usize {
+        hash as usize & (self.lines.len() - 1)
     }
 
-    #[inline]
+    /// The signature, in its place in an entry.
+    #[inline(always)]
     fn signature(hash: u64) -> u32 {
-        (hash >> 32) as u32
+        (hash >> 32) as u32 & !NUMBER
     }
 
-    /// The first candidate for this hash that `verify` accepts.
-    #[inline]
-    pub(crate) fn find(&self, hash: u64, mut verify: impl FnMut(u32) -> bool) -> Option<u32> {
-        let signature = Self::signature(hash);
-        self.sets[self.set(hash)]
-            .iter()
-            .find(|e| e.signature == signature && e.mark != 0 && verify(e.mark))
-            .map(|e| e.mark)
-    }
-
-    /// Remember a flow under this hash: the newest stands first, the oldest of the set goes.
-    #[inline]
-    pub(crate) fn insert(&mut self, hash: u64, mark: u32) {
-        let entry = Entry { signature: Self::signature(hash), mark };
-        let set = self.set(hash);
-        let set = &mut self.sets[set];
-        if set[0].signature != entry.signature {
-            set[1] = set[0];
+    /// Tell the CPU that this hash will be looked up.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(line) = self.lines.get(self.line_of(hash)) {
+            dpdk::prefetch(line);
         }
-        set[0] = entry;
+    }
+
+    /// The numbers of flows that were remembered under this hash, as a set of places of its line: to be verified, mostly
+    /// one, and taken with [`Candidates::next`].
+    #[inline(always)]
+    pub(crate) fn find(&self, hash: u64) -> Candidates<'_> {
+        match self.lines.get(self.line_of(hash)) {
+            Some(line) => Candidates { line, places: equal_signatures(&line.0, Self::signature(hash)) },
+            None => Candidates { line: &EMPTY, places: 0 },
+        }
+    }
+
+    /// Remember a flow under this hash.
+    #[inline]
+    pub(crate) fn insert(&mut self, hash: u64, number: u32) {
+        let signature = Self::signature(hash);
+        let at = self.line_of(hash);
+        let Some(Line(line)) = self.lines.get_mut(at) else { return };
+        let same = equal_signatures(line, signature);
+        let place = if same != 0 {
+            same.trailing_zeros() as usize
+        } else if let Some(empty) = line.iter().position(|e| *e & NUMBER == 0) {
+            empty
+        } else {
+            self.victim = (self.victim + 1) % WAYS;
+            self.victim
+        };
+        line[place % WAYS] = signature | number & NUMBER;
     }
 
     /// Number of entries that there is room for.
     pub(crate) fn capacity(&self) -> usize {
-        self.sets.len() * WAYS
+        self.lines.len() * WAYS
     }
 
     /// Number of entries in use, those of gone flows included.
     pub(crate) fn used(&self) -> usize {
-        self.sets.iter().flatten().filter(|e| e.mark != 0).count()
+        self.lines.iter().flat_map(|l| &l.0).filter(|e| **e & NUMBER != 0).count()
     }
+}
+
+static EMPTY: Line = Line([0; WAYS]);
+
+/// Flows to be verified.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidates<'a> {
+    line: &'a Line,
+    places: u32,
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = u32;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        while self.places != 0 {
+            let place = self.places.trailing_zeros() as usize;
+            self.places &= self.places - 1;
+            let number = self.line.0[place % WAYS] & NUMBER;
+            if number != 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+/// A bit for each entry with this signature.
+#[inline(always)]
+fn equal_signatures(line: &[u32; WAYS], signature: u32) -> u32 {
+    let &[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = line;
+    let signature = u32x4::splat(signature);
+    let mask = u32x4::splat(!NUMBER);
+    let equal = |four: [u32; 4]| (u32x4::new(four) & mask).simd_eq(signature).to_bitmask();
+    equal([a, b, c, d]) | equal([e, f, g, h]) << 4 | equal([i, j, k, l]) << 8 | equal([m, n, o, p]) << 12
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn one_by_one(line: &[u32; WAYS], signature: u32) -> u32 {
+        line.iter().enumerate().map(|(i, entry)| u32::from(entry & !NUMBER == signature) << i).sum()
+    }
 
     #[test]
-    fn the_two_newest_of_a_set_stay_and_verification_decides() {
-        let mut cache = FlowCache::new(2);
-        let hash = |i: u64| i << 32;
-        cache.insert(hash(1), 10);
-        cache.insert(hash(2), 20);
-        assert_eq!(cache.find(hash(1), |_| true), Some(10));
-        assert_eq!(cache.find(hash(2), |_| true), Some(20));
-        assert_eq!(cache.find(hash(2), |_| false), None);
-        cache.insert(hash(3), 30);
-        assert_eq!(cache.find(hash(1), |_| true), None);
-        assert_eq!(cache.find(hash(2), |_| true), Some(20));
-        cache.insert(hash(3), 31);
-        assert_eq!(cache.find(hash(3), |_| true), Some(31));
-        assert_eq!((cache.used(), cache.capacity()), (2, 2));
+    fn as_many_as_a_line_holds_stay_and_the_newest_always() {
+        let mut cache = FlowCache::new(16);
+        let hash = |i: u64| (i + 1) << 52;
+        for i in 0..16 {
+            cache.insert(hash(i), i as u32 + 100);
+        }
+        for i in 0..16 {
+            assert_eq!(cache.find(hash(i)).collect::<Vec<_>>(), [i as u32 + 100]);
+        }
+        assert_eq!(cache.find(hash(77)).next(), None);
+        for i in 16..64 {
+            cache.insert(hash(i), i as u32 + 100);
+            assert_eq!(cache.find(hash(i)).next(), Some(i as u32 + 100));
+        }
+        assert_eq!(cache.find(hash(0)).next(), None);
+        cache.insert(hash(63), 7);
+        assert_eq!(cache.find(hash(63)).collect::<Vec<_>>(), [7]);
+        assert_eq!((cache.used(), cache.capacity()), (16, 16));
+        assert_eq!(FlowCache::new(0).find(0).next(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn comparing_many_at_once_finds_what_comparing_one_by_one_does(line: [u32; WAYS], pick in 0usize..20, other: u32) {
+            let signature = line.get(pick).copied().unwrap_or(other) & !NUMBER;
+            prop_assert_eq!(equal_signatures(&line, signature), one_by_one(&line, signature));
+        }
     }
 }

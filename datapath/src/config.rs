@@ -11,7 +11,7 @@ pub struct Config {
     pub idle: Duration,
     /// The same while the flow limit is reached.
     pub idle_at_limit: Duration,
-    /// Entries of the exact-match cache of each PMD.
+    /// Entries of the signature cache of each PMD: 4 bytes each.
     pub cache_entries: usize,
     /// Most packets for controllers that wait in each PMD; more are dropped as `no_controller`. Each holds a buffer.
     pub punt_queue: usize,
@@ -30,7 +30,7 @@ impl Default for Config {
             flow_limit: 200_000,
             idle: Duration::from_secs(10),
             idle_at_limit: Duration::from_millis(100),
-            cache_entries: 8192,
+            cache_entries: 1 << 18,
             punt_queue: 256,
             offload: false,
             change_interval: Duration::from_millis(1),

@@ -95,8 +95,8 @@ worker_counters! {
     mark_hit,
     /// Packets with a mark of no live flow of their port: looked up by their bytes.
     mark_unknown,
-    /// Packets found in the exact-match cache.
-    emc_hit,
+    /// Packets found in the signature cache.
+    cache_hit,
     /// Packets found in the megaflow table.
     megaflow_hit,
     /// Subtables probed for these and for misses.
@@ -188,10 +188,10 @@ pub(crate) struct FlowHits {
 }
 
 impl FlowHits {
-    pub(crate) fn starting_with(hits: &Hits) -> FlowHits {
-        let new = FlowHits::default();
-        new.add(hits.packets, hits.bytes, hits.used);
-        new
+    pub(crate) fn restart(&self, hits: &Hits) {
+        self.packets.set(hits.packets);
+        self.bytes.set(hits.bytes);
+        self.used.set(hits.used.0);
     }
 
     #[inline(always)]

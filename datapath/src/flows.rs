@@ -2,7 +2,7 @@
 //!
 //! One lock guards the registry. It is taken on a miss, by revalidation and to show flows, never for a packet that hits.
 
-use crate::counters::FlowHits;
+use crate::arena::Arena;
 use crate::hash::Seed;
 use crate::program::Program;
 use flow::clock::Time;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bits of a mark that are the flow's index; those above are the generation.
 const INDEX_BITS: u32 = 18;
@@ -32,26 +32,10 @@ pub(crate) fn index_of(mark: u32) -> usize {
     (mark & INDEX_MASK) as usize
 }
 
-/// A flow's hot part on one worker.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct Shard {
-    pub(crate) hits: FlowHits,
-    /// Set when the flow was removed: no packet may use it.
-    dead: AtomicBool,
-}
-
-impl Shard {
-    #[inline(always)]
-    pub(crate) fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Acquire)
-    }
-}
-
-/// A worker's shard and how much of it was replayed already.
+/// A worker that uses a flow, and how much of what it counted was replayed already.
 #[derive(Debug)]
 struct Ledger {
-    shard: Arc<Shard>,
+    arena: Arc<Arena>,
     replayed: Hits,
 }
 
@@ -70,18 +54,26 @@ pub(crate) struct FlowEntry {
 }
 
 impl FlowEntry {
-    /// Another worker's shard. `first` is the packet that brought it, whose effects were replayed already.
-    fn add_shard(&self, first: &Hits) -> Arc<Shard> {
-        let shard = Arc::new(Shard { hits: FlowHits::starting_with(first), dead: AtomicBool::new(false) });
-        self.ledgers.lock().push(Ledger { shard: Arc::clone(&shard), replayed: *first });
-        shard
+    /// Let a worker use the flow. `first` is the packet that brought it, whose effects were replayed already.
+    fn begin_on(&self, arena: &Arc<Arena>, first: &Hits) {
+        let mut ledgers = self.ledgers.lock();
+        match ledgers.iter_mut().find(|ledger| Arc::ptr_eq(&ledger.arena, arena)) {
+            Some(ledger) => {
+                arena.add(self.flow.mark.0, first);
+                ledger.replayed.add(first);
+            }
+            None => {
+                arena.begin(self.flow.mark.0, first);
+                ledgers.push(Ledger { arena: Arc::clone(arena), replayed: *first });
+            }
+        }
     }
 
     /// Hits on workers that nobody has replayed yet; they count as replayed from now on.
     pub(crate) fn take_unreplayed(&self) -> Hits {
         let mut sum = Hits::default();
         for ledger in self.ledgers.lock().iter_mut() {
-            let now = ledger.shard.hits.read();
+            let now = ledger.arena.hits(self.flow.mark.0);
             let delta = Hits {
                 packets: now.packets.wrapping_sub(ledger.replayed.packets),
                 bytes: now.bytes.wrapping_sub(ledger.replayed.bytes),
@@ -97,7 +89,7 @@ impl FlowEntry {
     pub(crate) fn software(&self) -> Hits {
         let mut sum = Hits::default();
         for ledger in self.ledgers.lock().iter() {
-            sum.add(&ledger.shard.hits.read());
+            sum.add(&ledger.arena.hits(self.flow.mark.0));
         }
         sum
     }
@@ -122,7 +114,7 @@ impl FlowEntry {
     /// From now on no worker that looks uses the flow.
     pub(crate) fn kill(&self) {
         for ledger in self.ledgers.lock().iter() {
-            ledger.shard.dead.store(true, Ordering::Release);
+            ledger.arena.end(self.flow.mark.0);
         }
     }
 }
@@ -139,7 +131,6 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Granted {
     pub(crate) entry: Arc<FlowEntry>,
-    pub(crate) shard: Arc<Shard>,
     pub(crate) new: bool,
 }
 
@@ -158,6 +149,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) epoch: u64,
     /// The packet that missed.
     pub(crate) first: Hits,
+    /// The records of the worker that missed.
+    pub(crate) arena: &'a Arc<Arena>,
 }
 
 /// All live flows.
@@ -221,8 +214,8 @@ impl Registry {
             if entry.flow.actions != translation.actions || entry.flow.effects != translation.effects {
                 return Err(Refusal::Stale);
             }
-            let (entry, shard) = (Arc::clone(entry), entry.add_shard(&candidate.first));
-            return Ok(Granted { entry, shard, new: false });
+            entry.begin_on(candidate.arena, &candidate.first);
+            return Ok(Granted { entry: Arc::clone(entry), new: false });
         }
         if self.live >= self.limit {
             return Err(Refusal::Limit);
@@ -248,7 +241,7 @@ impl Registry {
             hw_bytes: AtomicU64::new(0),
             hw_used: AtomicU64::new(0),
         });
-        let shard = entry.add_shard(&candidate.first);
+        entry.begin_on(candidate.arena, &candidate.first);
         slot.entry = Some(Arc::clone(&entry));
         self.next_id += 1;
         self.live += 1;
@@ -260,7 +253,7 @@ impl Registry {
         for dep in &translation.deps {
             self.by_dep.entry(*dep).or_default().insert(index);
         }
-        Ok(Granted { entry, shard, new: true })
+        Ok(Granted { entry, new: true })
     }
 
     fn free_index(&mut self) -> Option<u32> {

@@ -2,10 +2,11 @@
 
 use flow::FlowKey;
 use std::hash::{BuildHasher, RandomState};
-use std::mem::offset_of;
 
-/// The first word of those that no packet has as it is received: tunnel and connection, behind what is in its bytes.
-pub(crate) const RARE: usize = offset_of!(FlowKey, tun_src) / 8;
+/// Odd numbers whose bits look random: the golden ratio's, and that of the square root of 3. Seeds of the two factors of a
+/// product must not be shifts of each other: bits at that distance would cancel out.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+const OTHER_STEP: u64 = 0xbb67_ae85_84ca_a73b;
 
 /// The seed of a datapath's hashes; different in each process, so that nobody can prepare packets that collide.
 #[derive(Clone, Copy, Debug)]
@@ -17,61 +18,42 @@ impl Seed {
         Seed(state.hash_one(1u8) | 1, state.hash_one(2u8))
     }
 
+    /// The seed of hashes that are to differ from others of the same words.
+    pub(crate) fn apart(self, n: u32) -> Seed {
+        Seed(self.0, self.1 ^ u64::from(n).wrapping_mul(STEP))
+    }
+
     /// Mix one or two words into a hash.
     #[inline(always)]
     pub(crate) fn mix(self, hash: u64, a: u64, b: u64) -> u64 {
-        let product = u128::from(a ^ self.0) * u128::from(b ^ hash);
-        (product as u64) ^ ((product >> 64) as u64)
+        fold(a ^ self.0, b ^ hash)
     }
 
-    /// Where hashing starts.
+    /// The hash of a few words. Pairs of words are multiplied independently of each other, each with a seed of its own, so
+    /// that the multiplications overlap.
     #[inline(always)]
-    pub(crate) fn start(self) -> u64 {
-        self.1
-    }
-
-    /// The hash of a packet's key. What only tunnels and tracked connections have counts when the packet has been through
-    /// something already: of others it is zero.
-    ///
-    /// Pairs of words are multiplied independently of each other, each with a seed of its own, so that the multiplications
-    /// of a key overlap.
-    #[inline]
-    pub(crate) fn packet(self, key: &FlowKey) -> u64 {
-        let words = key.words();
-        let again = key.recirc_id.get() != 0 || key.tun_dst.get() != 0;
-        let (usual, rare) = words.split_at(RARE);
-        let mut hash = self.pairs(self.0, usual);
-        if again {
-            hash ^= self.pairs(self.1, rare);
+    pub(crate) fn words(self, mut words: impl Iterator<Item = u64>) -> u64 {
+        let (mut seed, mut other, mut hash) = (self.0, self.1, 0u64);
+        while let Some(a) = words.next() {
+            let b = words.next().unwrap_or(0);
+            seed = seed.wrapping_add(STEP);
+            other = other.wrapping_add(OTHER_STEP);
+            hash = hash.wrapping_add(fold(a ^ seed, b ^ other));
         }
-        self.mix(self.start(), hash, 0)
-    }
-
-    #[inline(always)]
-    fn pairs(self, mut seed: u64, words: &[[u8; 8]]) -> u64 {
-        let mut hash = 0u64;
-        for pair in words.chunks(2) {
-            let a = u64::from_ne_bytes(pair[0]);
-            let b = pair.get(1).map_or(0, |word| u64::from_ne_bytes(*word));
-            seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let product = u128::from(a ^ seed) * u128::from(b ^ seed.rotate_left(32));
-            hash = hash.wrapping_add((product as u64) ^ ((product >> 64) as u64));
-        }
-        hash
+        fold(hash, STEP)
     }
 
     /// The hash of all words of a key.
     pub(crate) fn key(self, key: &FlowKey) -> u64 {
-        let mut hash = self.start();
-        let mut pairs = key.words().chunks_exact(2);
-        for pair in &mut pairs {
-            hash = self.mix(hash, u64::from_ne_bytes(pair[0]), u64::from_ne_bytes(pair[1]));
-        }
-        for word in pairs.remainder() {
-            hash = self.mix(hash, u64::from_ne_bytes(*word), 0);
-        }
-        hash
+        self.words(key.words().iter().map(|w| u64::from_ne_bytes(*w)))
     }
+}
+
+/// Both halves of the product, folded.
+#[inline(always)]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ ((product >> 64) as u64)
 }
 
 #[cfg(test)]
@@ -80,16 +62,28 @@ mod tests {
 
     #[test]
     fn keys_that_differ_in_one_bit_hash_apart() {
-        let seed = Seed::random();
-        let mut seen = std::collections::HashSet::new();
-        for word in 0..flow::key::KEY_WORDS {
-            for bit in 0..64 {
-                let mut key = FlowKey::ZERO;
-                key.words_mut()[word] = (1u64 << bit).to_ne_bytes();
-                assert!(seen.insert(seed.key(&key)), "word {word} bit {bit}");
-                key.recirc_id = (key.recirc_id.get() ^ 1).into();
-                assert!(seen.insert(seed.packet(&key)) || word == 0, "word {word} bit {bit}");
+        for _ in 0..200 {
+            let seed = Seed::random();
+            let mut seen = std::collections::HashMap::new();
+            for word in 0..flow::key::KEY_WORDS {
+                for bit in 0..64 {
+                    let mut key = FlowKey::ZERO;
+                    key.words_mut()[word] = (1u64 << bit).to_ne_bytes();
+                    let before = seen.insert(seed.key(&key), (word, bit));
+                    assert_eq!(before, None, "and word {word} bit {bit}, seed {seed:?}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn words_that_differ_in_a_few_low_bits_spread_over_sets_and_signatures() {
+        let seed = Seed::random();
+        let mut sets = vec![0u32; 1 << 10];
+        for n in 0..1u64 << 14 {
+            sets[seed.words([7, n & 0x7f | (n & !0x7f) << 25].into_iter()) as usize & 0x3ff] += 1;
+        }
+        // 16 on average.
+        assert!(sets.iter().all(|n| *n < 48), "{:?}", sets.iter().max());
     }
 }

@@ -51,6 +51,7 @@
 //!   writing, so a mistake would lose a change, not corrupt a packet).
 #![forbid(unsafe_code)]
 
+mod arena;
 mod cache;
 mod config;
 mod counters;

@@ -1,8 +1,9 @@
 //! From a key to a flow's program: cache, megaflow table, slow path.
 
+use crate::arena::Arena;
 use crate::cache::FlowCache;
 use crate::counters::WorkerCounters;
-use crate::flows::{Candidate, Refusal};
+use crate::flows::{Candidate, FlowEntry, Refusal, index_of};
 use crate::program::Program;
 use crate::shared::Shared;
 use crate::table::FlowTable;
@@ -22,25 +23,31 @@ pub(crate) struct Lookup {
 
 impl Lookup {
     pub(crate) fn new(shared: Arc<Shared>, counters: Arc<WorkerCounters>) -> Lookup {
-        let table = FlowTable::new(shared.seed);
+        let table = FlowTable::new(shared.seed, Arc::new(Arena::new()));
         let cache = FlowCache::new(shared.config.cache_entries);
         Lookup { table, cache, shared, counters }
     }
 
-    /// The mark of the flow that a packet with this key hits.
+    /// The number of the flow that a packet with this key hits.
     #[inline]
     pub(crate) fn classify(&mut self, key: &FlowKey) -> Option<u32> {
-        let hash = self.shared.seed.packet(key);
+        let hash = self.table.of(key)?.hash(key);
+        self.classify_hashed(key, hash)
+    }
+
+    /// As [`Lookup::classify`], with the hash that the key is cached under.
+    #[inline]
+    pub(crate) fn classify_hashed(&mut self, key: &FlowKey, hash: u64) -> Option<u32> {
         let table = &self.table;
-        if let Some(mark) = self.cache.find(hash, |mark| table.verify(mark, key)) {
-            self.counters.emc_hit.add(1);
-            return Some(mark);
+        if let Some(number) = self.cache.find(hash).find(|number| table.verify(*number, key)) {
+            self.counters.cache_hit.add(1);
+            return Some(number);
         }
         let (found, probed) = self.table.lookup(key);
         self.counters.subtables_probed.add(probed as u64);
-        if let Some(mark) = found {
+        if let Some(number) = found {
             self.counters.megaflow_hit.add(1);
-            self.cache.insert(hash, mark);
+            self.cache.insert(hash, number);
         }
         found
     }
@@ -48,9 +55,11 @@ impl Lookup {
     /// The program for a packet that comes again under another recirculation. The hit is counted.
     pub(crate) fn another_pass(&mut self, key: &FlowKey, bytes: usize, now: Time) -> Arc<Program> {
         self.counters.recirculated.add(1);
-        if let Some(flow) = self.classify(key).and_then(|mark| self.table.at_mut(mark)) {
-            flow.shard.hits.add(1, bytes as u64, now);
-            return Arc::clone(&flow.program);
+        if let Some(hot) = self.classify(key).and_then(|number| self.table.hot(number))
+            && let Some(program) = self.table.program(hot)
+        {
+            hot.hits.add(1, bytes as u64, now);
+            return Arc::clone(program);
         }
         self.miss(key, bytes, now)
     }
@@ -67,13 +76,14 @@ impl Lookup {
         self.shared.slowpath.replay(&translation.effects, &first);
         let program = Arc::new(Program::new(&translation.actions));
         if translation.cacheable == Cacheable::Yes {
-            let candidate = Candidate { key, translation: &translation, program: Arc::clone(&program), epoch, first };
+            let arena = self.table.arena();
+            let candidate =
+                Candidate { key, translation: &translation, program: Arc::clone(&program), epoch, first, arena };
             match self.shared.install(candidate) {
                 Ok(granted) => {
                     let counter = if granted.new { &self.counters.installed } else { &self.counters.adopted };
                     counter.add(1);
-                    self.table.insert(&granted.entry, granted.shard);
-                    self.cache.insert(self.shared.seed.packet(key), granted.entry.flow.mark.0);
+                    self.learn(key, &granted.entry);
                 }
                 Err(Refusal::Limit) => self.counters.refused_limit.add(1),
                 Err(Refusal::Marks) => self.counters.refused_marks.add(1),
@@ -83,5 +93,15 @@ impl Lookup {
             self.counters.uncacheable.add(1);
         }
         program
+    }
+
+    /// Keep a flow that was granted to this worker.
+    fn learn(&mut self, key: &FlowKey, entry: &FlowEntry) {
+        let flow = &entry.flow;
+        if self.table.insert(flow.mark.0, &flow.key, &flow.mask, &entry.program)
+            && let Some(table) = self.table.of(key)
+        {
+            self.cache.insert(table.hash(key), index_of(flow.mark.0) as u32);
+        }
     }
 }

@@ -1,45 +1,68 @@
 //! A mask as the list of its words that are not zero: what matching and hashing touch.
 
 use crate::hash::Seed;
-use arrayvec::ArrayVec;
 use flow::key::KEY_WORDS;
 use flow::{FlowKey, Mask};
 
-/// The words of a [`Mask`] that require anything.
+/// The words of a [`Mask`] that require anything, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CompiledMask {
-    words: ArrayVec<(u8, u64), KEY_WORDS>,
+    len: usize,
+    at: [u8; KEY_WORDS],
+    bits: [u64; KEY_WORDS],
 }
 
 impl CompiledMask {
     pub(crate) fn new(mask: &Mask) -> CompiledMask {
+        Self::of_words(mask, 0)
+    }
+
+    /// As [`CompiledMask::new`], without the words before `first`.
+    pub(crate) fn of_words(mask: &Mask, first: usize) -> CompiledMask {
+        let mut compiled = CompiledMask { len: 0, at: [0; KEY_WORDS], bits: [0; KEY_WORDS] };
         let words = mask.0.words().iter().map(|w| u64::from_ne_bytes(*w));
-        CompiledMask { words: (0u8..).zip(words).filter(|(_, w)| *w != 0).collect() }
+        for (at, bits) in (0u8..).zip(words).skip(first).filter(|(_, w)| *w != 0) {
+            compiled.at[compiled.len] = at;
+            compiled.bits[compiled.len] = bits;
+            compiled.len += 1;
+        }
+        compiled
     }
 
-    /// Hash of the required bits of a key.
-    #[inline]
-    pub(crate) fn hash(&self, seed: Seed, key: &FlowKey) -> u64 {
+    /// The masked words of a key that are required, in their order.
+    #[inline(always)]
+    pub(crate) fn words(&self, key: &FlowKey) -> impl Iterator<Item = u64> {
         let words = key.words();
-        let masked = |&(i, mask): &(u8, u64)| u64::from_ne_bytes(words[usize::from(i)]) & mask;
-        let mut hash = seed.start();
-        let mut pairs = self.words.chunks_exact(2);
-        for pair in &mut pairs {
-            hash = seed.mix(hash, masked(&pair[0]), masked(&pair[1]));
-        }
-        for word in pairs.remainder() {
-            hash = seed.mix(hash, masked(word), 0);
-        }
-        hash
+        self.at.iter().zip(&self.bits).take(self.len).map(|(at, bits)| {
+            // Always there; without a branch that could panic.
+            words.get(usize::from(*at)).map_or(0, |w| u64::from_ne_bytes(*w) & bits)
+        })
     }
 
-    /// Whether `key` equals `masked` in all required bits. `masked` has no other bits.
-    #[inline]
-    pub(crate) fn matches(&self, key: &FlowKey, masked: &FlowKey) -> bool {
-        let (key, masked) = (key.words(), masked.words());
-        self.words.iter().all(|&(i, mask)| {
-            let i = usize::from(i);
-            u64::from_ne_bytes(key[i]) & mask == u64::from_ne_bytes(masked[i])
-        })
+    /// The place in the list of a word of the key.
+    pub(crate) fn position(&self, word: usize) -> Option<usize> {
+        self.at.iter().take(self.len).position(|at| usize::from(*at) == word)
+    }
+
+    /// How many words are required.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Hash of the required bits of a key: pairs of words are multiplied independently of each other, so that the
+    /// multiplications overlap.
+    #[inline(always)]
+    pub(crate) fn hash(&self, seed: Seed, key: &FlowKey) -> u64 {
+        seed.words(self.words(key))
+    }
+
+    /// Whether the required words of `key` are those that `want` gives by their place in the list.
+    #[inline(always)]
+    pub(crate) fn matches(&self, key: &FlowKey, want: impl Fn(usize) -> u64) -> bool {
+        let mut differ = 0;
+        for (i, word) in self.words(key).enumerate() {
+            differ |= word ^ want(i);
+        }
+        differ == 0
     }
 }

@@ -114,7 +114,7 @@ pub struct PmdView {
     pub flows: u64,
     /// Masks in its table, counted for each input port.
     pub subtables: u64,
-    /// Entries of its exact-match cache in use.
+    /// Entries of its signature cache in use.
     pub cache_used: u64,
     pub cache_capacity: u64,
 }

@@ -1,8 +1,8 @@
 //! The packets of a burst by flow.
 
+use crate::arena::{Hot, NO_GROUP};
 use crate::execute::Executor;
 use crate::lookup::Lookup;
-use crate::table::{FlowTable, NO_GROUP};
 use arrayvec::ArrayVec;
 use dpdk::{BURST, Mbuf};
 use flow::DpPort;
@@ -14,7 +14,7 @@ const NONE: u8 = u8::MAX;
 /// Packets of a burst that hit the same flow, as a chain through the burst.
 #[derive(Debug)]
 struct Group {
-    mark: u32,
+    number: u32,
     first: u8,
     last: u8,
     packets: u64,
@@ -31,12 +31,11 @@ pub(super) struct Burst {
 impl Burst {
     /// Add a packet behind those of its flow.
     #[inline]
-    pub(super) fn add(&mut self, table: &mut FlowTable, mark: u32, packet: Mbuf) {
+    pub(super) fn add(&mut self, number: u32, hot: &Hot, packet: Mbuf) {
         let bytes = packet.pkt_len() as u64;
         let at = self.packets.len() as u8;
         self.packets.push((Some(packet), NONE));
-        let Some(flow) = table.at_mut(mark) else { return };
-        match self.groups.get_mut(usize::from(flow.group)) {
+        match self.groups.get_mut(usize::from(hot.group())) {
             Some(group) => {
                 self.packets[usize::from(group.last)].1 = at;
                 group.last = at;
@@ -44,28 +43,29 @@ impl Burst {
                 group.bytes += bytes;
             }
             None => {
-                flow.group = self.groups.len() as u8;
-                self.groups.push(Group { mark, first: at, last: at, packets: 1, bytes });
+                hot.set_group(self.groups.len() as u8);
+                self.groups.push(Group { number, first: at, last: at, packets: 1, bytes });
             }
         }
     }
 
-    /// Execute the flows, in the order in which they were first met.
-    pub(super) fn execute(&mut self, lookup: &mut Lookup, executor: &mut Executor, now: Time) {
+    /// Execute the flows of packets that were received on `port`, in the order in which they were first met.
+    pub(super) fn execute(&mut self, port: DpPort, lookup: &mut Lookup, executor: &mut Executor, now: Time) {
         for group in self.groups.drain(..) {
-            let Some(flow) = lookup.table.at_mut(group.mark) else { continue };
-            flow.group = NO_GROUP;
-            flow.shard.hits.add(group.packets, group.bytes, now);
+            let Some(hot) = lookup.table.hot(group.number) else { continue };
+            hot.set_group(NO_GROUP);
+            hot.hits.add(group.packets, group.bytes, now);
+            let Some(program) = lookup.table.program(hot) else { continue };
             let mut next = group.first;
-            if flow.program.needs_metadata() {
+            if program.needs_metadata() {
                 // It may look up and install flows itself.
-                let (program, port) = (Arc::clone(&flow.program), DpPort(flow.in_port));
+                let program = Arc::clone(program);
                 while let Some(packet) = take(&mut self.packets, &mut next) {
                     executor.execute_deep(&program, packet, port, now, lookup);
                 }
             } else {
                 while let Some(packet) = take(&mut self.packets, &mut next) {
-                    executor.execute(&flow.program, packet, now);
+                    executor.execute(program, packet, now);
                 }
             }
         }

@@ -1,20 +1,35 @@
 //! One burst of received packets: the flow of each is found, flows are executed.
+//!
+//! A burst goes through stages, each over all of its packets, so that what the next stage needs of memory is asked for early
+//! and arrives while the others are at work:
+//!
+//! 1. *Extract*: whether there is anything special about the packet; its key, no deeper than flows of the port look; the
+//!    hash of what they look at. The line of the cache is asked for.
+//! 2. *Cache*: the flow that was remembered under the hash. Its record is asked for.
+//! 3. *Cache*, again: that flow is verified.
+//! 4. *Actions*, in the packets' order: an output of a whole packet is done at once; packets of other flows are collected by
+//!    flow and executed when the burst ends or a packet misses. Packets that the cache did not know are searched for in the
+//!    tuple space, and if they are not there, translated by the slow path.
+//!
+//! A port with one flow that looks at addresses at most needs none of this: the whole burst is compared with it.
 
 mod burst;
+mod keys;
 
+use crate::arena::NO_PORT;
 use crate::counters::WorkerCounters;
-use crate::cycles::StageClock;
+use crate::cycles::{Stage, StageClock};
 use crate::execute::Executor;
-use crate::hash::RARE;
 use crate::lookup::Lookup;
 use crate::packet;
 use crate::pmd::PmdShared;
 use crate::shared::Shared;
 use burst::Burst;
-use dpdk::{Mbuf, MbufBatch};
+use dpdk::{BURST, Mbuf, MbufBatch};
+use flow::DpPort;
 use flow::clock::Time;
-use flow::extract::{RxMeta, extract_into};
-use flow::{DpPort, FlowKey};
+use flow::dp::DropReason;
+use keys::Keys;
 use std::sync::Arc;
 
 /// What a worker needs from a received burst to its packets' ends.
@@ -27,8 +42,22 @@ pub(crate) struct FastPath {
     shared: Arc<Shared>,
     counters: Arc<WorkerCounters>,
     burst: Burst,
-    /// The key of the packet at hand.
-    key: FlowKey,
+    keys: Keys,
+    /// What is known of each packet's flow.
+    found: [Found; BURST],
+}
+
+/// How far the search for a packet's flow has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// Nothing yet.
+    Nothing,
+    /// A flow with this number had the same hash.
+    Candidate(u32),
+    /// The flow with this number, by its key or because hardware said so.
+    Known(u32),
+    /// The packet is not to be looked up.
+    Refused(DropReason),
 }
 
 /// What became of a burst, for whoever decides what is polled next.
@@ -48,50 +77,173 @@ impl FastPath {
             shared,
             counters,
             burst: Burst::default(),
-            key: FlowKey::ZERO,
+            keys: Keys::new(),
+            found: [Found::Nothing; BURST],
         }
     }
 
-    /// Handle packets received on `port`; the batch is empty after. Outputs may wait in the transmit buffers.
+    /// Handle packets received on `port`, [`BURST`] at most; the batch is empty after. Outputs may wait in the transmit buffers.
     pub(crate) fn process(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> BurstReport {
-        let mut report = BurstReport::default();
-        for packet in batch.drain() {
-            self.receive(port, packet, now, &mut report);
+        if self.whole_burst(port, batch, now) {
+            return BurstReport::default();
         }
-        self.burst.execute(&mut self.lookup, &mut self.executor, now);
+        self.extract(port, batch);
+        self.clock.mark(Stage::Extract);
+        self.look_into_cache(batch.len());
+        self.verify(batch.len());
+        self.clock.mark(Stage::Cache);
+        self.act(port, batch, now)
+    }
+
+    /// When the port has one flow that is easily compared and all packets hit it: do it all at once. Else: nothing, `false`.
+    #[inline]
+    fn whole_burst(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> bool {
+        let Some(sole) = self.lookup.table.port(port).and_then(|table| table.sole()) else { return false };
+        let Some(hot) = self.lookup.table.hot(sole.number).filter(|hot| hot.mark() == sole.mark) else { return false };
+        let (mut bytes, mut difference, mut special) = (0, 0, false);
+        for packet in batch.iter() {
+            let Some(head) = packet.data().first_chunk() else { return false };
+            special |= !packet.is_plain(packet::ETHERNET);
+            difference |= sole.difference(head);
+            bytes += packet.pkt_len() as u64;
+        }
+        if special || difference != 0 {
+            return false;
+        }
+        let packets = batch.len() as u64;
+        let Some(program) = self.lookup.table.program(hot).filter(|program| !program.needs_metadata()) else {
+            return false;
+        };
+        hot.hits.add(packets, bytes, now);
+        self.counters.megaflow_hit.add(packets);
+        self.counters.subtables_probed.add(packets);
+        for packet in batch.drain() {
+            self.executor.execute(program, packet, now);
+        }
+        true
+    }
+
+    /// Stage 1.
+    #[inline]
+    fn extract(&mut self, port: DpPort, batch: &mut MbufBatch) {
+        self.keys.begin(port, self.lookup.table.port(port));
+        for (i, packet) in batch.iter_mut().enumerate().take(BURST) {
+            self.found[i] = Found::Nothing;
+            if !packet.is_plain(packet::ETHERNET) {
+                let found = self.receive_special(port, packet);
+                self.found[i] = found;
+                if found != Found::Nothing {
+                    continue;
+                }
+            }
+            let hash = self.keys.extract(i, packet, self.lookup.table.port(port));
+            self.lookup.cache.prefetch(hash);
+        }
+    }
+
+    /// A packet with anything that most packets have not: a mark, tags beside its bytes, several segments, too few bytes.
+    #[cold]
+    fn receive_special(&mut self, port: DpPort, packet: &mut Mbuf) -> Found {
+        let mark = match packet::receive_check(packet, port, &self.shared.pool) {
+            Ok(mark) => mark,
+            Err(reason) => return Found::Refused(reason),
+        };
+        match mark.map(|mark| self.lookup.table.by_mark(mark, port)) {
+            // Hardware found the flow already, and it is still that flow.
+            Some(Some(number)) => {
+                self.counters.mark_hit.add(1);
+                return Found::Known(number);
+            }
+            Some(None) => self.counters.mark_unknown.add(1),
+            None => {}
+        }
+        Found::Nothing
+    }
+
+    /// Stage 2.
+    #[inline]
+    fn look_into_cache(&mut self, packets: usize) {
+        for i in 0..packets.min(BURST) {
+            if self.found[i] == Found::Nothing
+                && let Some(number) = self.lookup.cache.find(self.keys.hash(i)).next()
+            {
+                if let Some(hot) = self.lookup.table.hot(number) {
+                    hot.prefetch();
+                }
+                self.found[i] = Found::Candidate(number);
+            }
+        }
+    }
+
+    /// Stage 3.
+    #[inline]
+    fn verify(&mut self, packets: usize) {
+        let mut hits = 0;
+        for i in 0..packets.min(BURST) {
+            if let Found::Candidate(number) = self.found[i] {
+                self.found[i] = if self.lookup.table.verify(number, self.keys.key(i)) {
+                    hits += 1;
+                    Found::Known(number)
+                } else {
+                    Found::Nothing
+                };
+            }
+        }
+        self.counters.cache_hit.add(hits);
+    }
+
+    /// Stage 4.
+    #[inline]
+    fn act(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> BurstReport {
+        let mut report = BurstReport::default();
+        for (i, packet) in batch.drain().enumerate() {
+            let number = match self.found.get(i).copied().unwrap_or(Found::Nothing) {
+                Found::Known(number) => Some(number),
+                Found::Refused(reason) => {
+                    self.counters.count_drop(reason);
+                    continue;
+                }
+                Found::Candidate(_) | Found::Nothing => self.search(i, port, &packet),
+            };
+            match number.and_then(|number| Some((number, self.lookup.table.hot(number)?))) {
+                Some((_, hot)) if hot.out() != NO_PORT => {
+                    hot.hits.add(1, packet.pkt_len() as u64, now);
+                    self.executor.egress.send(DpPort(hot.out()), packet);
+                }
+                Some((number, hot)) => self.burst.add(number, hot, packet),
+                None => {
+                    report.misses += 1;
+                    self.miss(i, port, packet, now);
+                }
+            }
+        }
+        self.burst.execute(port, &mut self.lookup, &mut self.executor, now);
         report
     }
 
-    #[inline]
-    fn receive(&mut self, port: DpPort, mut packet: Mbuf, now: Time, report: &mut BurstReport) {
-        let mark = match packet::receive_check(&mut packet, port, &self.shared.pool) {
-            Ok(mark) => mark,
-            Err(reason) => {
-                self.counters.count_drop(reason);
-                return;
-            }
+    #[cold]
+    fn miss(&mut self, i: usize, port: DpPort, packet: Mbuf, now: Time) {
+        // Those before it go first: a miss changes what is known of flows, and order within a flow stays.
+        self.burst.execute(port, &mut self.lookup, &mut self.executor, now);
+        self.clock.mark(Stage::Actions);
+        let key = self.keys.whole(i, port, &packet);
+        let program = self.lookup.miss(key, packet.pkt_len(), now);
+        self.clock.mark(Stage::Translate);
+        self.executor.execute_deep(&program, packet, port, now, &mut self.lookup);
+    }
+
+    /// The flow of a packet that the cache does not know.
+    #[cold]
+    fn search(&mut self, i: usize, port: DpPort, packet: &Mbuf) -> Option<u32> {
+        self.clock.mark(Stage::Actions);
+        let found = if self.keys.are_of(self.lookup.table.port(port)) {
+            self.lookup.classify_hashed(self.keys.key(i), self.keys.hash(i))
+        } else {
+            // A miss before it in the burst brought a flow that looks deeper than keys were extracted.
+            let key = self.keys.whole(i, port, packet);
+            self.lookup.classify(key)
         };
-        if let Some(mark) = mark {
-            // Hardware found the flow already, if it is still that flow.
-            if self.lookup.table.get(mark).is_some_and(|flow| flow.is_first_pass_on(port)) {
-                self.counters.mark_hit.add(1);
-                self.burst.add(&mut self.lookup.table, mark, packet);
-                return;
-            }
-            self.counters.mark_unknown.add(1);
-        }
-        // Extraction leaves the words behind these alone.
-        self.key.words_mut()[..RARE].fill([0; 8]);
-        extract_into(&mut self.key, packet.data(), packet.pkt_len(), &RxMeta::from_port(port));
-        match self.lookup.classify(&self.key) {
-            Some(mark) => self.burst.add(&mut self.lookup.table, mark, packet),
-            None => {
-                report.misses += 1;
-                // Those before it go first: a miss changes what is known of flows, and order within a flow stays.
-                self.burst.execute(&mut self.lookup, &mut self.executor, now);
-                let program = self.lookup.miss(&self.key, packet.pkt_len(), now);
-                self.executor.execute_deep(&program, packet, port, now, &mut self.lookup);
-            }
-        }
+        self.clock.mark(Stage::Megaflow);
+        found
     }
 }

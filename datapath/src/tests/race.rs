@@ -121,7 +121,7 @@ fn after_the_fence_no_packet_meets_a_stale_flow() {
     assert_eq!(slowpath.replayed.load(Ordering::SeqCst), 2 * sent, "each packet's effects exactly once a pass");
     let counters = rig.dp.counters();
     assert!(counters.is_balanced());
-    assert!(changes > 20 && counters.installed > 100 && counters.emc_hit > 0, "{changes} {counters:?}");
+    assert!(changes > 20 && counters.installed > 100 && counters.cache_hit > 0, "{changes} {counters:?}");
     assert_eq!(rig.heard.added.lock().len(), rig.heard.removed.lock().len() + rig.dp.flow_count());
     // All marks come back.
     for _ in 0..3 {

@@ -1,7 +1,8 @@
 //! The megaflow table finds what a linear scan finds.
 
 use super::*;
-use crate::flows::{Candidate, Registry};
+use crate::arena::Arena;
+use crate::flows::{Candidate, Registry, index_of};
 use crate::hash::Seed;
 use crate::program::Program;
 use crate::table::FlowTable;
@@ -52,7 +53,8 @@ proptest! {
     ) {
         let seed = Seed::random();
         let mut registry = Registry::new(seed, 1000);
-        let mut table = FlowTable::new(seed);
+        let arena = Arc::new(Arena::new());
+        let mut table = FlowTable::new(seed, Arc::clone(&arena));
         let mut live = Vec::new();
         for (key, mask, what) in steps {
             if what == 0 && !live.is_empty() {
@@ -77,11 +79,13 @@ proptest! {
                     cacheable: Cacheable::Yes,
                 };
                 let program = Arc::new(Program::new(&translation.actions));
+                let first = Hits::default();
                 let candidate =
-                    Candidate { key: &key, translation: &translation, program, epoch: 0, first: Hits::default() };
+                    Candidate { key: &key, translation: &translation, program, epoch: 0, first, arena: &arena };
                 let granted = registry.install(candidate).unwrap();
                 if granted.new {
-                    table.insert(&granted.entry, granted.shard);
+                    let flow = &granted.entry.flow;
+                    prop_assert!(table.insert(flow.mark.0, &flow.key, &flow.mask, &granted.entry.program));
                     live.push(granted.entry);
                 }
             }
@@ -89,16 +93,17 @@ proptest! {
         prop_assert_eq!(registry.live(), live.len());
         for key in probes {
             let scan: Vec<u32> =
-                live.iter().filter(|e| e.flow.mask.matches(&key, &e.flow.key)).map(|e| e.flow.mark.0).collect();
+                live.iter().filter(|e| e.flow.mask.matches(&key, &e.flow.key)).map(|e| index_of(e.flow.mark.0) as u32).collect();
             match table.lookup(&key).0 {
-                Some(mark) => prop_assert!(scan.contains(&mark)),
+                Some(number) => prop_assert!(scan.contains(&number)),
                 None => prop_assert!(scan.is_empty(), "{:?}", scan),
             }
         }
         for entry in &live {
-            prop_assert_eq!(table.get(entry.flow.mark.0).map(|f| f.mark), Some(entry.flow.mark.0));
-            let other_generation = entry.flow.mark.0 ^ 1 << 18;
-            prop_assert!(table.get(other_generation).is_none());
+            let (mark, port) = (entry.flow.mark.0, entry.flow.in_port());
+            prop_assert_eq!(table.by_mark(mark, port), Some(index_of(mark) as u32));
+            prop_assert!(table.by_mark(mark ^ 1 << 18, port).is_none());
+            prop_assert!(table.by_mark(mark, DpPort(port.0 + 1)).is_none());
         }
         // Taking all out leaves nothing behind.
         for entry in live {
@@ -128,8 +133,9 @@ fn a_translation_of_the_state_before_a_change_is_not_installed() {
         key.in_port = port.into();
         let translation = translation(dep);
         let program = Arc::new(Program::new(&translation.actions));
+        let (first, arena) = (Hits::default(), Arc::new(Arena::new()));
         registry
-            .install(Candidate { key: &key, translation: &translation, program, epoch, first: Hits::default() })
+            .install(Candidate { key: &key, translation: &translation, program, epoch, first, arena: &arena })
             .map(|g| g.new)
     };
     let other = Dep::Ports(BridgeId(9));

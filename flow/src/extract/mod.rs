@@ -1,5 +1,9 @@
 //! From packet bytes to a [`FlowKey`].
 
+mod usual;
+
+pub use usual::extract_usual;
+
 use crate::key::{FlowKey, VlanTag};
 use crate::port::DpPort;
 use crate::wire::{L3, L4, Layout, NeighbourDiscovery, VLAN_AT, VLAN_LEN, chunk};

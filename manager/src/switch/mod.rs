@@ -277,7 +277,7 @@ impl Switch {
         let all = self.datapath.counters();
         let drops = DropReason::ALL.iter().map(|r| (r.name().to_owned(), all.drops_by(*r))).filter(|(_, n)| *n > 0);
         let base = ["rx", "tx", "copies"];
-        let ways = ["mark_hit", "mark_unknown", "emc_hit", "megaflow_hit", "subtables_probed", "miss"];
+        let ways = ["mark_hit", "mark_unknown", "cache_hit", "megaflow_hit", "subtables_probed", "miss"];
         let others = all.named().filter(|(name, n)| !base.contains(name) && *n > 0);
         let (lookups, events): (BTreeMap<_, _>, BTreeMap<_, _>) =
             others.map(|(name, n)| (name.to_owned(), n)).partition(|(name, _)| ways.contains(&name.as_str()));

@@ -1,0 +1,182 @@
+//! The hot records of a worker's flows: what a packet that hits touches, and nothing else.
+//!
+//! A record is two cache lines: identity, what to do and the hits in the first, most of the masked key in the second. Its
+//! worker writes it; revalidation reads the hits and takes the mark away when the flow is removed. All members are atomics,
+//! accessed without ordering except the mark, so on common CPUs they cost what plain memory costs.
+//!
+//! Records have the numbers of their flows, the same for all workers. They are made in chunks when first needed.
+
+use crate::counters::FlowHits;
+use crate::flows::{MAX_FLOWS, index_of};
+use flow::dp::Hits;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+/// Words of the masked key that a record holds.
+pub(crate) const INLINE_WORDS: usize = 11;
+
+/// No group of the present burst.
+pub(crate) const NO_GROUP: u8 = u8::MAX;
+
+/// The program is more than the output of a whole packet to one port.
+pub(crate) const NO_PORT: u32 = u32::MAX;
+
+/// Records made at a time.
+const CHUNK: usize = 1024;
+
+/// A flow on one worker.
+#[derive(Debug, Default)]
+#[repr(C, align(128))]
+pub(crate) struct Hot {
+    /// 0: no live flow has this record.
+    mark: AtomicU32,
+    /// The only thing that the program does, if it is an output: the port.
+    out: AtomicU32,
+    program: AtomicU32,
+    mask: AtomicU16,
+    /// The group of the present burst that collects packets of this flow.
+    group: AtomicU8,
+    pub(crate) hits: FlowHits,
+    /// The words of the masked key that the mask requires, in their order.
+    words: [AtomicU64; INLINE_WORDS],
+}
+
+impl Hot {
+    /// Tell the CPU that a packet may hit.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        dpdk::prefetch(self);
+        dpdk::prefetch(&self.words[INLINE_WORDS - 1]);
+    }
+
+    /// The mark of the live flow, 0 when there is none.
+    #[inline(always)]
+    pub(crate) fn mark(&self) -> u32 {
+        self.mark.load(Ordering::Acquire)
+    }
+
+    #[inline(always)]
+    pub(crate) fn out(&self) -> u32 {
+        self.out.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn program(&self) -> usize {
+        self.program.load(Ordering::Relaxed) as usize
+    }
+
+    #[inline(always)]
+    pub(crate) fn mask(&self) -> usize {
+        usize::from(self.mask.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn group(&self) -> u8 {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_group(&self, group: u8) {
+        self.group.store(group, Ordering::Relaxed);
+    }
+
+    /// The `i`-th required word of the key; 0 when the record does not hold it.
+    #[inline(always)]
+    pub(crate) fn word(&self, i: usize) -> u64 {
+        self.words.get(i).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// Say what the worker needs. The words beyond those that fit are the caller's to keep.
+    pub(crate) fn describe(&self, mask: u16, program: u32, out: u32, words: impl Iterator<Item = u64>) {
+        self.mask.store(mask, Ordering::Relaxed);
+        self.program.store(program, Ordering::Relaxed);
+        self.out.store(out, Ordering::Relaxed);
+        self.group.store(NO_GROUP, Ordering::Relaxed);
+        for (place, word) in self.words.iter().zip(words) {
+            place.store(word, Ordering::Relaxed);
+        }
+    }
+}
+
+/// All records of one worker.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    chunks: Box<[OnceLock<Box<[Hot; CHUNK]>>]>,
+}
+
+impl Arena {
+    pub(crate) fn new() -> Arena {
+        Arena { chunks: std::iter::repeat_with(OnceLock::new).take(MAX_FLOWS.div_ceil(CHUNK) + 1).collect() }
+    }
+
+    /// The record with this number, if any flow ever had it.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: usize) -> Option<&Hot> {
+        Some(&self.chunks.get(index / CHUNK)?.get()?[index % CHUNK])
+    }
+
+    /// Let a flow begin, with `first` hits. Called with the registry locked, so nobody removes it before.
+    pub(crate) fn begin(&self, mark: u32, first: &Hits) {
+        let index = index_of(mark);
+        let Some(chunk) = self.chunks.get(index / CHUNK) else { return };
+        let hot = &chunk.get_or_init(new_chunk)[index % CHUNK];
+        hot.hits.restart(first);
+        hot.mark.store(mark, Ordering::Release);
+    }
+
+    /// Count for a flow, on its worker's thread.
+    pub(crate) fn add(&self, mark: u32, hits: &Hits) {
+        if let Some(hot) = self.get(index_of(mark)) {
+            hot.hits.add(hits.packets, hits.bytes, hits.used);
+        }
+    }
+
+    /// Let a flow end: no packet that is looked up from now on uses it. Its hits stay until another begins.
+    pub(crate) fn end(&self, mark: u32) {
+        if let Some(hot) = self.get(index_of(mark)) {
+            // Another flow that has the record by now keeps it.
+            let _ = hot.mark.compare_exchange(mark, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    /// Hits of the flow that has or had this mark, as long as no other has its record.
+    pub(crate) fn hits(&self, mark: u32) -> Hits {
+        self.get(index_of(mark)).map_or_else(Hits::default, |hot| hot.hits.read())
+    }
+}
+
+fn new_chunk() -> Box<[Hot; CHUNK]> {
+    let records: Box<[Hot]> = std::iter::repeat_with(Hot::default).take(CHUNK).collect();
+    match records.try_into() {
+        Ok(chunk) => chunk,
+        // Not reached: the number is the same.
+        Err(_) => Box::new(std::array::from_fn(|_| Hot::default())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::clock::Time;
+
+    #[test]
+    fn a_record_is_two_lines_with_the_hits_in_the_first() {
+        assert_eq!((size_of::<Hot>(), align_of::<Hot>()), (128, 128));
+        assert!(std::mem::offset_of!(Hot, words) <= 40);
+    }
+
+    #[test]
+    fn the_end_of_an_old_flow_does_not_end_the_next_one() {
+        let arena = Arena::new();
+        let (old, new) = (5, 1 << 18 | 5);
+        let hits = Hits { packets: 3, bytes: 180, used: Time(7) };
+        arena.begin(old, &hits);
+        assert_eq!((arena.get(5).unwrap().mark(), arena.hits(old)), (old, hits));
+        arena.end(old);
+        assert_eq!((arena.get(5).unwrap().mark(), arena.hits(old)), (0, hits));
+        arena.begin(new, &Hits::default());
+        arena.end(old);
+        assert_eq!((arena.get(5).unwrap().mark(), arena.hits(new)), (new, Hits::default()));
+        assert!(arena.get(MAX_FLOWS + 5000).is_none());
+    }
+}

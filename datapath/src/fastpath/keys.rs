@@ -1,0 +1,122 @@
+//! The keys of a burst's packets, extracted no deeper than flows of their port look.
+
+use crate::table::{Depth, PortTable};
+use dpdk::{BURST, Mbuf};
+use flow::extract::{RxMeta, extract_into, extract_usual};
+use flow::{DpPort, FlowKey};
+use std::mem::offset_of;
+
+/// The first word of those that no TCP or UDP packet has as it is received: behind the TCP flags.
+const RARE: usize = offset_of!(FlowKey, arp_sha) / 8;
+/// The first word that extraction writes.
+const FIRST: usize = offset_of!(FlowKey, eth_dst) / 8;
+/// The first word that only tunnels and tracked connections have: extraction leaves these alone.
+const BEYOND: usize = offset_of!(FlowKey, tun_src) / 8;
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filled {
+    /// All that is to be known, and zero in the words behind the TCP flags.
+    Usual,
+    /// All that is to be known.
+    Whole,
+    /// Addresses only; the words behind are of an earlier packet, those behind the TCP flags zero.
+    Addresses,
+}
+
+/// The keys of a burst.
+#[derive(Debug)]
+pub(super) struct Keys {
+    keys: Box<[FlowKey; BURST]>,
+    hashes: [u64; BURST],
+    filled: [Filled; BURST],
+    port: DpPort,
+    depth: Depth,
+    /// That of the port's table when extraction began; `None`: it had none.
+    generation: Option<u32>,
+}
+
+impl Keys {
+    pub(super) fn new() -> Keys {
+        Keys {
+            keys: Box::new([FlowKey::ZERO; BURST]),
+            hashes: [0; BURST],
+            filled: [Filled::Usual; BURST],
+            port: DpPort(0),
+            depth: Depth::Full,
+            generation: None,
+        }
+    }
+
+    /// A burst of this port comes.
+    #[inline]
+    pub(super) fn begin(&mut self, port: DpPort, table: Option<&PortTable>) {
+        self.depth = table.map_or(Depth::Full, PortTable::depth);
+        self.generation = table.map(PortTable::generation);
+        if self.port != port {
+            self.port = port;
+            for key in self.keys.iter_mut() {
+                key.in_port = port.0.into();
+            }
+        }
+    }
+
+    /// Whether keys and hashes are as lookups in this table need them.
+    #[inline(always)]
+    pub(super) fn are_of(&self, table: Option<&PortTable>) -> bool {
+        table.map(PortTable::generation) == self.generation
+    }
+
+    #[inline(always)]
+    pub(super) fn key(&self, i: usize) -> &FlowKey {
+        &self.keys[i % BURST]
+    }
+
+    #[inline(always)]
+    pub(super) fn hash(&self, i: usize) -> u64 {
+        self.hashes[i % BURST]
+    }
+
+    /// The key of packet `i`, whose headers are contiguous and complete. Returns its hash in this table.
+    #[inline(always)]
+    pub(super) fn extract(&mut self, i: usize, packet: &Mbuf, table: Option<&PortTable>) -> u64 {
+        let i = i % BURST;
+        let head = packet.data();
+        let key = &mut self.keys[i];
+        if self.filled[i] == Filled::Whole {
+            key.words_mut()[RARE..BEYOND].fill([0; 8]);
+            self.filled[i] = Filled::Usual;
+        }
+        self.filled[i] = match head.first_chunk() {
+            Some(&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]) if self.depth < Depth::Full => {
+                key.eth_dst = [d0, d1, d2, d3, d4, d5];
+                key.eth_src = [s0, s1, s2, s3, s4, s5];
+                Filled::Addresses
+            }
+            _ => match extract_usual(key, head, packet.pkt_len()) {
+                Some(_) => Filled::Usual,
+                None => unusual(key, self.port, packet),
+            },
+        };
+        let hash = table.map_or(0, |table| table.hash(&self.keys[i]));
+        self.hashes[i] = hash;
+        hash
+    }
+
+    /// The whole key of packet `i`.
+    pub(super) fn whole(&mut self, i: usize, port: DpPort, packet: &Mbuf) -> &FlowKey {
+        let i = i % BURST;
+        if self.filled[i] == Filled::Addresses {
+            self.filled[i] = unusual(&mut self.keys[i], port, packet);
+        }
+        &self.keys[i]
+    }
+}
+
+/// Extract anything.
+#[cold]
+fn unusual(key: &mut FlowKey, port: DpPort, packet: &Mbuf) -> Filled {
+    key.words_mut()[FIRST..BEYOND].fill([0; 8]);
+    extract_into(key, packet.data(), packet.pkt_len(), &RxMeta::from_port(port));
+    Filled::Whole
+}

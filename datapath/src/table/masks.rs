@@ -1,0 +1,60 @@
+//! The masks of a worker's flows, once each.
+
+use crate::mask::CompiledMask;
+use flow::Mask;
+use hashbrown::HashMap;
+
+/// Numbers for masks, below 65,535, and what they stand for.
+#[derive(Debug, Default)]
+pub(super) struct Masks {
+    compiled: Vec<CompiledMask>,
+    full: Vec<Mask>,
+    users: Vec<u32>,
+    free: Vec<usize>,
+    by_mask: HashMap<Mask, usize>,
+}
+
+impl Masks {
+    #[inline(always)]
+    pub(super) fn get(&self, id: usize) -> Option<&CompiledMask> {
+        self.compiled.get(id)
+    }
+
+    pub(super) fn full(&self, id: usize) -> Option<Mask> {
+        self.full.get(id).copied()
+    }
+
+    /// The number of a mask, which has one more user now.
+    pub(super) fn take(&mut self, mask: &Mask) -> Option<usize> {
+        if let Some(id) = self.by_mask.get(mask) {
+            self.users[*id] += 1;
+            return Some(*id);
+        }
+        let compiled = CompiledMask::new(mask);
+        let id = match self.free.pop() {
+            Some(id) => {
+                (self.compiled[id], self.full[id], self.users[id]) = (compiled, *mask, 1);
+                id
+            }
+            None if self.compiled.len() >= usize::from(u16::MAX) => return None,
+            None => {
+                self.compiled.push(compiled);
+                self.full.push(*mask);
+                self.users.push(1);
+                self.compiled.len() - 1
+            }
+        };
+        self.by_mask.insert(*mask, id);
+        Some(id)
+    }
+
+    /// A mask has one user less.
+    pub(super) fn release(&mut self, id: usize) {
+        let Some(users) = self.users.get_mut(id) else { return };
+        *users -= 1;
+        if *users == 0 {
+            self.by_mask.remove(&self.full[id]);
+            self.free.push(id);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The flows that one worker knows: by number, and by key in a tuple space for each input port.
+//!
+//! The table belongs to its worker: no lock. What is shared of a flow is its record in the [`Arena`]: a flow that was removed
+//! finds nothing from the moment its mark is taken out of the record, whatever still points to it.
+
+mod masks;
+mod port;
+mod programs;
+
+pub(crate) use port::{Depth, PortTable};
+
+use crate::arena::{Arena, Hot, INLINE_WORDS, NO_PORT};
+use crate::flows::index_of;
+use crate::hash::Seed;
+use crate::mask::CompiledMask;
+use crate::program::Program;
+use flow::{DpPort, FlowKey, Mask};
+use hashbrown::HashMap;
+use masks::Masks;
+use port::Subtable;
+use programs::Programs;
+use std::sync::Arc;
+
+/// All flows of a worker.
+#[derive(Debug)]
+pub(crate) struct FlowTable {
+    seed: Seed,
+    arena: Arc<Arena>,
+    masks: Masks,
+    programs: Programs,
+    /// For packets as they are received, by input port.
+    ports: Vec<PortTable>,
+    /// For packets that come again.
+    again: PortTable,
+    /// The mark that this worker knows under each number, 0: none.
+    known: Vec<u32>,
+    /// What does not fit into the records of flows with many words.
+    wide: HashMap<u32, Box<[u64]>>,
+    live: usize,
+}
+
+/// The hash of the required words of a flow's key, as a subtable stores it.
+fn stored_hash(seed: Seed, words: impl Iterator<Item = u64>) -> u32 {
+    (seed.words(words) >> 32) as u32
+}
+
+impl FlowTable {
+    pub(crate) fn new(seed: Seed, arena: Arc<Arena>) -> FlowTable {
+        FlowTable {
+            seed,
+            arena,
+            masks: Masks::default(),
+            programs: Programs::default(),
+            ports: Vec::new(),
+            again: PortTable::for_all_ports(seed),
+            known: Vec::new(),
+            wide: HashMap::new(),
+            live: 0,
+        }
+    }
+
+    pub(crate) fn arena(&self) -> &Arc<Arena> {
+        &self.arena
+    }
+
+    /// The record with this number.
+    #[inline(always)]
+    pub(crate) fn hot(&self, number: u32) -> Option<&Hot> {
+        self.arena.get(number as usize)
+    }
+
+    /// The flow with this mark, if it is alive and for packets as they are received on this port.
+    #[inline]
+    pub(crate) fn by_mark(&self, mark: u32, port: DpPort) -> Option<u32> {
+        let number = index_of(mark);
+        let hot = self.arena.get(number)?;
+        let place = u64::from_ne_bytes(place_of(port.0, 0));
+        (hot.mark() == mark && mark != 0 && hot.word(0) == place).then_some(number as u32)
+    }
+
+    /// Whether the flow with this number is alive and matches.
+    #[inline(always)]
+    pub(crate) fn verify(&self, number: u32, key: &FlowKey) -> bool {
+        let Some(hot) = self.arena.get(number as usize) else { return false };
+        let Some(mask) = self.masks.get(hot.mask()) else { return false };
+        let same = if mask.len() <= INLINE_WORDS {
+            mask.matches(key, |i| hot.word(i))
+        } else {
+            self.matches_wide(number, hot, mask, key)
+        };
+        same && hot.mark() != 0
+    }
+
+    #[cold]
+    fn matches_wide(&self, number: u32, hot: &Hot, mask: &CompiledMask, key: &FlowKey) -> bool {
+        mask.matches(key, |i| self.word(number, hot, i))
+    }
+
+    /// The `i`-th required word of a flow's key.
+    fn word(&self, number: u32, hot: &Hot, i: usize) -> u64 {
+        match i.checked_sub(INLINE_WORDS) {
+            None => hot.word(i),
+            Some(rest) => self.wide.get(&number).and_then(|words| words.get(rest)).copied().unwrap_or(0),
+        }
+    }
+
+    /// The program of a flow.
+    #[inline(always)]
+    pub(crate) fn program(&self, hot: &Hot) -> Option<&Arc<Program>> {
+        self.programs.get(hot.program())
+    }
+
+    /// The flows for packets as they are received on this port, when there were any.
+    #[inline(always)]
+    pub(crate) fn port(&self, port: DpPort) -> Option<&PortTable> {
+        self.ports.get(port.0 as usize)
+    }
+
+    /// The flows that packets with this key may hit.
+    #[inline]
+    pub(crate) fn of(&self, key: &FlowKey) -> Option<&PortTable> {
+        if key.recirc_id.get() == 0 { self.ports.get(key.in_port.get() as usize) } else { Some(&self.again) }
+    }
+
+    /// The flow that matches, and how many subtables were probed.
+    #[inline]
+    pub(crate) fn lookup(&mut self, key: &FlowKey) -> (Option<u32>, usize) {
+        let Some(at) = place(key.in_port.get(), key.recirc_id.get()) else { return (None, 0) };
+        let Some(table) = self.port_at(at) else { return (None, 0) };
+        if table.is_to_be_ranked() {
+            self.rank(at);
+        }
+        let Some(table) = self.port_at(at) else { return (None, 0) };
+        let mut found = None;
+        for (nth, subtable) in table.subtables.iter().enumerate() {
+            let Some(mask) = self.masks.get(subtable.mask) else { continue };
+            let hash = stored_hash(self.seed, mask.words(key));
+            if let Some(number) = subtable.find(hash, |number| self.verify(number, key)) {
+                found = Some((number, nth));
+                break;
+            }
+        }
+        let probed = found.map_or(table.subtables.len(), |(_, nth)| nth + 1);
+        if let (Some((_, nth)), Some(table)) = (found, self.port_at_mut(at)) {
+            table.count_hit(nth);
+        }
+        (found.map(|(number, _)| number), probed)
+    }
+
+    /// Add a flow whose record has begun. `key` is masked by `mask`, which requires input port and recirculation.
+    ///
+    /// `false` when there are more masks than can be told apart (65,535): nothing is done then, and the flow is not found.
+    pub(crate) fn insert(&mut self, mark: u32, key: &FlowKey, mask: &Mask, program: &Arc<Program>) -> bool {
+        let index = index_of(mark);
+        let Ok(number) = u32::try_from(index) else { return false };
+        if self.known.get(index) == Some(&mark) {
+            return true;
+        }
+        self.forget(index);
+        let Some(at) = place(key.in_port.get(), key.recirc_id.get()) else { return false };
+        let Some(mask_id) = self.masks.take(mask) else { return false };
+        let Some(compiled) = self.masks.get(mask_id) else { return false };
+        let Some(hot) = self.arena.get(index) else { return false };
+        let out = program.single_output().map_or(NO_PORT, |port| port.0);
+        let id = u16::try_from(mask_id).unwrap_or(u16::MAX);
+        hot.describe(id, self.programs.take(program), out, compiled.words(key));
+        if compiled.len() > INLINE_WORDS {
+            self.wide.insert(number, compiled.words(key).skip(INLINE_WORDS).collect());
+        }
+        let hash = stored_hash(self.seed, compiled.words(key));
+        if self.known.len() <= index {
+            self.known.resize(index + 1, 0);
+        }
+        self.known[index] = mark;
+        self.live += 1;
+        let (seed, masks) = (self.seed, &self.masks);
+        let table = match at {
+            Some(port) => {
+                while self.ports.len() <= port {
+                    self.ports.push(PortTable::for_port(seed, self.ports.len()));
+                }
+                &mut self.ports[port]
+            }
+            None => &mut self.again,
+        };
+        table.add(number, hash, mask_id, mask);
+        table.note_sole(&self.arena, masks);
+        true
+    }
+
+    /// Forget a flow, if it is still the one with this number.
+    pub(crate) fn remove(&mut self, mark: u32) {
+        if self.known.get(index_of(mark)) == Some(&mark) {
+            self.forget(index_of(mark));
+        }
+    }
+
+    fn forget(&mut self, index: usize) {
+        let Some(mark) = self.known.get_mut(index).map(std::mem::take).filter(|mark| *mark != 0) else { return };
+        // Also when the worker has not seen that it ended.
+        self.arena.end(mark);
+        let (Some(hot), Ok(number)) = (self.arena.get(index), u32::try_from(index)) else { return };
+        self.live -= 1;
+        let mask_id = hot.mask();
+        let Some(mask) = self.masks.get(mask_id) else { return };
+        let hash = stored_hash(self.seed, (0..mask.len()).map(|i| self.word(number, hot, i)));
+        let [in_port, recirc_id] = place_in(hot.word(0));
+        self.programs.release(hot.program());
+        if let Some(at) = place(in_port, recirc_id) {
+            let table = match at {
+                Some(port) => self.ports.get_mut(port),
+                None => Some(&mut self.again),
+            };
+            if let Some(table) = table {
+                table.take_out(number, hash, mask_id);
+                table.note_sole(&self.arena, &self.masks);
+            }
+        }
+        self.wide.remove(&number);
+        self.masks.release(mask_id);
+    }
+
+    fn port_at(&self, at: Option<usize>) -> Option<&PortTable> {
+        match at {
+            Some(port) => self.ports.get(port),
+            None => Some(&self.again),
+        }
+    }
+
+    fn port_at_mut(&mut self, at: Option<usize>) -> Option<&mut PortTable> {
+        match at {
+            Some(port) => self.ports.get_mut(port),
+            None => Some(&mut self.again),
+        }
+    }
+
+    #[cold]
+    fn rank(&mut self, at: Option<usize>) {
+        let masks = &self.masks;
+        let full = |s: &Subtable| masks.full(s.mask).unwrap_or_default();
+        match at {
+            Some(port) => self.ports.get_mut(port).into_iter().for_each(|t| t.rank(full)),
+            None => self.again.rank(full),
+        }
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Number of subtables of all ports.
+    pub(crate) fn subtables(&self) -> usize {
+        self.ports.iter().chain([&self.again]).map(|t| t.subtables.len()).sum()
+    }
+}
+
+/// Which table: `Some(port)` for packets as they are received, `None` for those that come again.
+#[inline(always)]
+#[expect(clippy::option_option, reason = "the outer one: there is no such port")]
+fn place(in_port: u32, recirc_id: u32) -> Option<Option<usize>> {
+    match (recirc_id, in_port < crate::ports::MAX_PORT) {
+        (0, true) => Some(Some(in_port as usize)),
+        (0, false) => None,
+        _ => Some(None),
+    }
+}
+
+/// The first word of a key, which says where packets are: input port and recirculation.
+fn place_of(in_port: u32, recirc_id: u32) -> [u8; 8] {
+    let mut key = FlowKey::ZERO;
+    key.in_port = in_port.into();
+    key.recirc_id = recirc_id.into();
+    key.words()[0]
+}
+
+fn place_in(word: u64) -> [u32; 2] {
+    let mut key = FlowKey::ZERO;
+    key.words_mut()[0] = word.to_ne_bytes();
+    [key.in_port.get(), key.recirc_id.get()]
+}

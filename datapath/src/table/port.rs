@@ -1,0 +1,240 @@
+//! The flows of one input port: a hash table for each mask, and what of packets any of them looks at.
+
+use super::masks::Masks;
+use crate::arena::Arena;
+use crate::hash::Seed;
+use crate::mask::CompiledMask;
+use flow::{FlowKey, Mask};
+use hashbrown::HashTable;
+use std::mem::offset_of;
+
+/// Lookups between rankings of subtables.
+const RANK_EVERY: u64 = 1 << 16;
+
+/// How deep flows of a port look into packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Depth {
+    /// Not at all.
+    Port,
+    /// At Ethernet addresses.
+    Addresses,
+    /// Anywhere.
+    Full,
+}
+
+/// Word of the destination address, with the ethertype behind it.
+const DST_WORD: usize = offset_of!(FlowKey, eth_dst) / 8;
+/// Word of the source address.
+const SRC_WORD: usize = offset_of!(FlowKey, eth_src) / 8;
+/// The bytes of an address in its word.
+const ADDRESS: u64 = u64::from_ne_bytes([255, 255, 255, 255, 255, 255, 0, 0]);
+
+impl Depth {
+    fn of(mask: &Mask) -> Depth {
+        let mut depth = Depth::Port;
+        for (at, word) in mask.0.words().iter().enumerate().skip(1) {
+            let word = u64::from_ne_bytes(*word);
+            let address = matches!(at, DST_WORD | SRC_WORD);
+            depth = match word {
+                0 => depth,
+                _ if address && word & !ADDRESS == 0 => depth.max(Depth::Addresses),
+                _ => Depth::Full,
+            };
+        }
+        depth
+    }
+}
+
+/// The only flow of a port, when it does not look deeper than at addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sole {
+    pub(crate) number: u32,
+    pub(crate) mark: u32,
+    /// What the words of destination and source must be, in these bits.
+    dst: (u64, u64),
+    src: (u64, u64),
+}
+
+impl Sole {
+    /// 0 when a packet that begins with these bytes hits.
+    #[inline(always)]
+    pub(crate) fn difference(&self, head: &[u8; 14]) -> u64 {
+        let &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = head;
+        let dst = u64::from_ne_bytes([d0, d1, d2, d3, d4, d5, s0, s1]);
+        let src = u64::from_ne_bytes([s0, s1, s2, s3, s4, s5, t0, t1]);
+        (dst & self.dst.0 ^ self.dst.1) | (src & self.src.0 ^ self.src.1)
+    }
+}
+
+/// Flows of one mask: hash of the masked key, and number.
+#[derive(Debug)]
+pub(super) struct Subtable {
+    pub(super) mask: usize,
+    flows: HashTable<(u32, u32)>,
+    /// Hits since the last ranking.
+    hits: u64,
+}
+
+/// Spread 32 bits of a stored hash over the 64 that the hash table takes.
+#[inline(always)]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Subtable {
+    /// The flow with this hash that `verify` accepts.
+    #[inline(always)]
+    pub(super) fn find(&self, hash: u32, verify: impl Fn(u32) -> bool) -> Option<u32> {
+        self.flows.find(spread(hash), |(h, number)| *h == hash && verify(*number)).map(|(_, number)| *number)
+    }
+}
+
+/// The flows of a port, or those of all ports for packets that come again.
+#[derive(Debug)]
+pub(crate) struct PortTable {
+    pub(super) subtables: Vec<Subtable>,
+    /// What any flow since the last ranking looked at.
+    union: Mask,
+    /// The same without what is equal for all packets that are looked up here.
+    hashed: CompiledMask,
+    seed: Seed,
+    /// The first word of keys that differs between packets.
+    first_word: usize,
+    depth: Depth,
+    flows: usize,
+    sole: Option<Sole>,
+    lookups: u64,
+    /// Changes with `hashed` and `depth`.
+    generation: u32,
+}
+
+impl PortTable {
+    pub(super) fn for_port(seed: Seed, port: usize) -> PortTable {
+        Self::new(seed.apart(port as u32 + 1), 1)
+    }
+
+    pub(super) fn for_all_ports(seed: Seed) -> PortTable {
+        Self::new(seed, 0)
+    }
+
+    fn new(seed: Seed, first_word: usize) -> PortTable {
+        PortTable {
+            subtables: Vec::new(),
+            union: Mask::ANY,
+            hashed: CompiledMask::of_words(&Mask::ANY, first_word),
+            seed,
+            first_word,
+            depth: Depth::Port,
+            flows: 0,
+            sole: None,
+            lookups: 0,
+            generation: 0,
+        }
+    }
+
+    /// The hash that a packet is cached under.
+    #[inline(always)]
+    pub(crate) fn hash(&self, key: &FlowKey) -> u64 {
+        self.hashed.hash(self.seed, key)
+    }
+
+    #[inline(always)]
+    pub(crate) fn depth(&self) -> Depth {
+        self.depth
+    }
+
+    #[inline(always)]
+    pub(crate) fn sole(&self) -> Option<&Sole> {
+        self.sole.as_ref()
+    }
+
+    #[inline(always)]
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(super) fn add(&mut self, number: u32, hash: u32, mask_id: usize, mask: &Mask) {
+        let at = self.subtables.iter().position(|s| s.mask == mask_id).unwrap_or_else(|| {
+            self.subtables.push(Subtable { mask: mask_id, flows: HashTable::new(), hits: 0 });
+            self.subtables.len() - 1
+        });
+        if let Some(subtable) = self.subtables.get_mut(at) {
+            subtable.flows.insert_unique(spread(hash), (hash, number), |(h, _)| spread(*h));
+        }
+        self.flows += 1;
+        if !mask.is_within(&self.union) {
+            let mut union = self.union;
+            union.unite(mask);
+            self.look_at(union);
+        }
+    }
+
+    pub(super) fn take_out(&mut self, number: u32, hash: u32, mask_id: usize) {
+        let Some(at) = self.subtables.iter().position(|s| s.mask == mask_id) else { return };
+        let subtable = &mut self.subtables[at];
+        if let Ok(found) = subtable.flows.find_entry(spread(hash), |(_, n)| *n == number) {
+            found.remove();
+            self.flows -= 1;
+        }
+        if subtable.flows.is_empty() {
+            self.subtables.remove(at);
+        }
+        if self.flows == 0 {
+            self.look_at(Mask::ANY);
+        }
+    }
+
+    fn look_at(&mut self, union: Mask) {
+        self.union = union;
+        self.hashed = CompiledMask::of_words(&union, self.first_word);
+        self.depth = Depth::of(&union);
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Find out whether there is one flow only.
+    pub(super) fn note_sole(&mut self, arena: &Arena, masks: &Masks) {
+        self.sole = None;
+        let ([subtable], 1, true) = (&*self.subtables, self.flows, self.first_word == 1) else { return };
+        let Some(mask) = masks.full(subtable.mask).filter(|mask| Depth::of(mask) < Depth::Full) else { return };
+        let (Some((_, number)), Some(compiled)) = (subtable.flows.iter().next(), masks.get(subtable.mask)) else {
+            return;
+        };
+        let Some(hot) = arena.get(*number as usize).filter(|hot| hot.mark() != 0) else { return };
+        let want = |word: usize| compiled.position(word).map_or(0, |i| hot.word(i));
+        let bits = |word: usize| mask.0.words().get(word).map_or(0, |w| u64::from_ne_bytes(*w));
+        self.sole = Some(Sole {
+            number: *number,
+            mark: hot.mark(),
+            dst: (bits(DST_WORD), want(DST_WORD)),
+            src: (bits(SRC_WORD), want(SRC_WORD)),
+        });
+    }
+
+    /// Whether it is time to rank; counts a lookup.
+    #[inline]
+    pub(super) fn is_to_be_ranked(&self) -> bool {
+        self.lookups >= RANK_EVERY
+    }
+
+    #[inline]
+    pub(super) fn count_hit(&mut self, nth: usize) {
+        self.lookups += 1;
+        if let Some(subtable) = self.subtables.get_mut(nth) {
+            subtable.hits += 1;
+        }
+    }
+
+    /// Put the subtables that are hit most in front, and let old hits fade. Forget what only flows of old looked at.
+    pub(super) fn rank(&mut self, full: impl Fn(&Subtable) -> Mask) {
+        self.lookups = 0;
+        self.subtables.sort_by_key(|s| std::cmp::Reverse(s.hits));
+        let mut union = Mask::ANY;
+        for subtable in &mut self.subtables {
+            subtable.hits /= 2;
+            union.unite(&full(subtable));
+        }
+        if union != self.union {
+            self.look_at(union);
+        }
+    }
+}

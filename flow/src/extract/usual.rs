@@ -1,0 +1,163 @@
+//! The short way for most packets: TCP or UDP in whole IPv4 or IPv6 packets without extension headers, up to two tags.
+
+use crate::key::FlowKey;
+use crate::wire::{ETHERNET_LEN, L3, L4, Layout, VLAN_LEN, ethertype, ip_proto};
+use std::mem::offset_of;
+
+/// A word of the key, from bytes in memory order: the first is the lowest.
+macro_rules! word {
+    ($key:expr, $field:ident) => {
+        $key[offset_of!(FlowKey, $field) / 8]
+    };
+}
+
+/// The six bytes of an address, lowest first.
+const ADDRESS: u64 = (1 << 48) - 1;
+
+/// As [`super::extract_into`] for packets without stripped tags, if it is a usual one; `None` (and anything in the words of `key`
+/// that are written) if not. Of `key`, it writes the words from the Ethernet addresses to the TCP flags, all of them, and leaves the
+/// others alone: those before are metadata, those behind must be zero.
+#[inline(always)]
+#[must_use]
+pub fn extract_usual(key: &mut FlowKey, head: &[u8], total_len: usize) -> Option<Layout> {
+    let ethernet: &[u8; ETHERNET_LEN] = head.first_chunk()?;
+    let words = key.words_mut();
+    let (low, high) = (le64(ethernet, 0), le64(ethernet, 6));
+    word!(words, eth_src) = (high & ADDRESS).to_le_bytes();
+    let dst = low & ADDRESS;
+    let eth_type = [ethernet[12], ethernet[13]];
+    match u16::from_be_bytes(eth_type) {
+        kind if !ethertype::is_vlan(kind) => {
+            word!(words, vlans) = [0; 8];
+            network::<ETHERNET_LEN>(words, head, total_len, dst, eth_type, 0)
+        }
+        _ => tagged(words, head, total_len, dst),
+    }
+}
+
+fn tagged(words: &mut Words, head: &[u8], total_len: usize, dst: u64) -> Option<Layout> {
+    const ONE: usize = ETHERNET_LEN + VLAN_LEN;
+    const TWO: usize = ONE + VLAN_LEN;
+    let &[p0, p1, c0, c1, t0, t1] = head.get(ETHERNET_LEN - 2..)?.first_chunk()?;
+    if !ethertype::is_vlan(u16::from_be_bytes([t0, t1])) {
+        word!(words, vlans) = [p0, p1, c0 | 0x10, c1, 0, 0, 0, 0];
+        return network::<ONE>(words, head, total_len, dst, [t0, t1], 1);
+    }
+    let &[d0, d1, i0, i1] = head.get(ONE..)?.first_chunk()?;
+    word!(words, vlans) = [p0, p1, c0 | 0x10, c1, t0, t1, d0 | 0x10, d1];
+    network::<TWO>(words, head, total_len, dst, [i0, i1], 2)
+}
+
+type Words = [[u8; 8]; crate::key::KEY_WORDS];
+
+#[inline(always)]
+fn network<const AT: usize>(
+    words: &mut Words,
+    head: &[u8],
+    total_len: usize,
+    dst: u64,
+    eth_type: [u8; 2],
+    tags: u8,
+) -> Option<Layout> {
+    word!(words, eth_dst) = (dst | u64::from(u16::from_le_bytes(eth_type)) << 48).to_le_bytes();
+    let eth_type = u16::from_be_bytes(eth_type);
+    let layout = Layout { ethernet: true, tags, eth_type, l3_at: AT as u32, ..Layout::default() };
+    match eth_type {
+        ethertype::IPV4 => ipv4::<AT>(words, head, total_len, layout),
+        ethertype::IPV6 => ipv6::<AT>(words, head, total_len, layout),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn ipv4<const AT: usize>(words: &mut Words, head: &[u8], total_len: usize, mut layout: Layout) -> Option<Layout> {
+    // With a UDP header.
+    let ip: &[u8; 28] = head.get(AT..)?.first_chunk()?;
+    let length = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
+    let fragment = u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff;
+    if ip[0] & 0xf != 5 || fragment != 0 || length > total_len.checked_sub(AT)? {
+        return None;
+    }
+    let proto = ip[9];
+    word!(words, nw_proto) = (u64::from(proto) | u64::from(ip[1]) << 8 | u64::from(ip[8]) << 16).to_le_bytes();
+    word!(words, ipv4_src) = le64(ip, 12).to_le_bytes();
+    let at = offset_of!(FlowKey, ipv6_src) / 8;
+    words[at] = [0; 8];
+    words[at + 1] = [0; 8];
+    words[at + 2] = [0; 8];
+    words[at + 3] = [0; 8];
+    layout.l3 = L3::Ipv4;
+    layout.proto = proto;
+    layout.l4_at = (AT + 20) as u32;
+    layout.l4_len = length.checked_sub(20)? as u32;
+    transport(words, head.get(AT + 20..)?, layout)
+}
+
+#[inline(always)]
+fn ipv6<const AT: usize>(words: &mut Words, head: &[u8], total_len: usize, mut layout: Layout) -> Option<Layout> {
+    // With a UDP header.
+    let ip: &[u8; 48] = head.get(AT..)?.first_chunk()?;
+    let length = usize::from(u16::from_be_bytes([ip[4], ip[5]]));
+    if length > total_len.checked_sub(AT + 40)? {
+        return None;
+    }
+    let proto = ip[6];
+    let class = ip[0] << 4 | ip[1] >> 4;
+    word!(words, nw_proto) = [proto, class, ip[7], 0, 0, ip[1] & 0xf, ip[2], ip[3]];
+    word!(words, ipv4_src) = [0; 8];
+    let at = offset_of!(FlowKey, ipv6_src) / 8;
+    words[at] = le64(ip, 8).to_le_bytes();
+    words[at + 1] = le64(ip, 16).to_le_bytes();
+    words[at + 2] = le64(ip, 24).to_le_bytes();
+    words[at + 3] = le64(ip, 32).to_le_bytes();
+    layout.l3 = L3::Ipv6;
+    layout.proto = proto;
+    layout.l4_at = (AT + 40) as u32;
+    layout.l4_len = length as u32;
+    transport(words, head.get(AT + 40..)?, layout)
+}
+
+/// `l4` has the 8 bytes of a UDP header at least.
+#[inline(always)]
+fn transport(words: &mut Words, l4: &[u8], mut layout: Layout) -> Option<Layout> {
+    let &[s0, s1, d0, d1] = l4.first_chunk()?;
+    let len = layout.l4_len as usize;
+    let (mut hi, mut lo) = (0, 0);
+    match layout.proto {
+        ip_proto::UDP if len >= 8 => layout.l4 = L4::Udp,
+        ip_proto::TCP if len >= 20 => {
+            let tcp: &[u8; 20] = l4.first_chunk()?;
+            let header = usize::from(tcp[12] >> 4) * 4;
+            if !(20..=len).contains(&header) {
+                return None;
+            }
+            layout.l4 = L4::Tcp;
+            (hi, lo) = (tcp[12] & 0xf, tcp[13]);
+        }
+        _ => return None,
+    }
+    word!(words, tp_src) = [s0, s1, d0, d1, hi, lo, 0, 0];
+    Some(layout)
+}
+
+/// Eight bytes, the first one lowest.
+#[inline(always)]
+fn le64(bytes: &[u8], at: usize) -> u64 {
+    match bytes.get(at..).and_then(|b| b.first_chunk()) {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => 0,
+    }
+}
+
+const _: () = {
+    // What is written are all words from the addresses to the TCP flags, and they are words as assumed.
+    assert!(offset_of!(FlowKey, eth_src) / 8 == offset_of!(FlowKey, eth_dst) / 8 + 1);
+    assert!(offset_of!(FlowKey, nw_frag) / 8 == offset_of!(FlowKey, eth_src) / 8);
+    assert!(offset_of!(FlowKey, vlans) / 8 == offset_of!(FlowKey, eth_src) / 8 + 1);
+    assert!(offset_of!(FlowKey, nw_proto) / 8 == offset_of!(FlowKey, vlans) / 8 + 1);
+    assert!(offset_of!(FlowKey, nw_proto) % 8 == 0 && offset_of!(FlowKey, ipv6_label) % 8 == 4);
+    assert!(offset_of!(FlowKey, ipv4_src) / 8 == offset_of!(FlowKey, nw_proto) / 8 + 1);
+    assert!(offset_of!(FlowKey, ipv6_src) / 8 == offset_of!(FlowKey, ipv4_src) / 8 + 1);
+    assert!(offset_of!(FlowKey, tp_src) / 8 == offset_of!(FlowKey, ipv6_src) / 8 + 4);
+    assert!(offset_of!(FlowKey, tcp_flags) % 8 == 4);
+};
