@@ -2,14 +2,18 @@
 # make test   formatting, lints and all tests
 # make bench  the benchmarks
 # make lint   formatting and lints only
+# make soak   random traffic and changes for SOAK_SECONDS (default 1800), from SOAK_SEED (default: of the clock) on
 # make docs   the API documentation, under target/doc
 # make fuzz   each fuzz target for FUZZ_SECONDS (default 300)
 
 CARGO ?= cargo
 FUZZ_SECONDS ?= 300
 DEMO_OUT ?= target/demo
+# Seconds of the soak in make test, and of make soak.
+SHUNT_SOAK_SECONDS ?= 180
+SOAK_SECONDS ?= 1800
 
-.PHONY: demo test bench lint docs fuzz build deps deps-test
+.PHONY: demo test bench soak lint docs fuzz build deps deps-test
 
 deps:
 	@scripts/deps.sh build
@@ -30,7 +34,11 @@ lint: deps
 
 test: deps-test lint
 	$(CARGO) build --locked --workspace --bins
-	$(CARGO) test --locked --workspace
+	SHUNT_SOAK_SECONDS=$(SHUNT_SOAK_SECONDS) $(CARGO) test --locked --workspace
+
+soak: deps-test
+	SHUNT_SOAK_SECONDS=$(SOAK_SECONDS) $(if $(SOAK_SEED),SHUNT_SOAK_SEED=$(SOAK_SEED)) \
+		$(CARGO) test --locked -p manager --test soak -- --nocapture lockstep threads
 
 bench: deps
 	bench/all.sh

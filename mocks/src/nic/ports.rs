@@ -220,6 +220,12 @@ impl MockNic {
         NicHandle { shared: Arc::clone(&self.shared) }
     }
 
+    /// The buffers of packets to representors.
+    #[must_use]
+    pub fn pool(&self) -> &Mempool {
+        &self.pool
+    }
+
     /// The way for flow rules into this NIC.
     #[must_use]
     pub fn rte_flow(&self) -> MockRteFlow {
