@@ -1,7 +1,7 @@
 //! Setting fields.
 
 use super::{PacketBuf, Sum, layout_of, replace};
-use crate::field::{FieldDef, FieldId};
+use crate::field::FieldId;
 use crate::key::VlanTag;
 use crate::value::Value;
 use crate::wire::{L3, L4, Layout, NdKind, NeighbourDiscovery, VLAN_AT, chunk, chunk_mut, crc32c};
@@ -21,24 +21,61 @@ pub fn set_field<P: PacketBuf>(pkt: &mut P, field: FieldId, value: Value, mask: 
 /// As [`set_field`], with the packet's layout known. It stays right whatever fields are set (not when tags are
 /// added or removed).
 pub fn set_field_at<P: PacketBuf>(pkt: &mut P, layout: &Layout, field: FieldId, value: Value, mask: Value) -> bool {
-    let mut edit = Edit { head: pkt.head_mut(), layout, def: field.def(), value: value.0, mask: mask.0 };
-    edit.set().is_some()
+    FieldChange::new(field, value, mask).apply(pkt.head_mut(), layout)
 }
 
-/// One change of one field.
+/// A change of one field, prepared for many packets: which bits of the field's bytes stay, and which are put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FieldChange {
+    id: FieldId,
+    /// Of the field's bytes, which are the last of these.
+    keep: [u8; 16],
+    put: [u8; 16],
+}
+
+impl FieldChange {
+    pub(super) fn new(field: FieldId, value: Value, mask: Value) -> FieldChange {
+        let def = field.def();
+        let mask = mask.0 & def.ones().0;
+        let keep = (!(mask << def.shift)).to_be_bytes();
+        FieldChange { id: field, keep, put: ((value.0 & mask) << def.shift).to_be_bytes() }
+    }
+
+    /// The addresses of the Ethernet header, when they are what is changed: bits of their 12 bytes to keep and to put.
+    pub(super) fn ethernet(&self) -> Option<([u8; 12], [u8; 12])> {
+        let at = match self.id {
+            FieldId::EthDst => 0,
+            FieldId::EthSrc => 6,
+            _ => return None,
+        };
+        let (mut keep, mut put) = ([0xff; 12], [0; 12]);
+        keep[at..at + 6].copy_from_slice(&self.keep[10..]);
+        put[at..at + 6].copy_from_slice(&self.put[10..]);
+        Some((keep, put))
+    }
+
+    pub(super) fn is_icmpv6(&self) -> bool {
+        matches!(self.id, FieldId::Icmpv6Type | FieldId::Icmpv6Code)
+    }
+
+    /// `false`, and no change, when the packet has no such field.
+    pub(super) fn apply(&self, head: &mut [u8], layout: &Layout) -> bool {
+        Edit { head, layout, change: self }.set().is_some()
+    }
+}
+
+/// One change of one field of one packet.
 struct Edit<'a> {
     head: &'a mut [u8],
     layout: &'a Layout,
-    def: &'static FieldDef,
-    value: u128,
-    mask: u128,
+    change: &'a FieldChange,
 }
 
 impl Edit<'_> {
     /// `None` when the packet has no such field.
     fn set(&mut self) -> Option<()> {
         let (l3, l4) = (self.layout.l3_at(), self.layout.l4_at());
-        match self.def.id {
+        match self.change.id {
             FieldId::EthDst => self.ethernet(0),
             FieldId::EthSrc => self.ethernet(6),
             FieldId::VlanTci | FieldId::VlanVid | FieldId::VlanPcp => self.vlan(),
@@ -78,12 +115,10 @@ impl Edit<'_> {
 
     /// The bytes that hold a field, changed. `N` is the number of those bytes, 16 at most.
     fn merged<const N: usize>(&self, old: [u8; N]) -> [u8; N] {
-        let old = old.iter().fold(0u128, |v, b| v << 8 | u128::from(*b));
-        let mask = self.mask & self.def.ones().0;
-        let new = old & !(mask << self.def.shift) | (self.value & mask) << self.def.shift;
-        let mut out = [0; N];
-        for (place, byte) in out.iter_mut().rev().zip(new.to_le_bytes()) {
-            *place = byte;
+        let (keep, put) = (&self.change.keep[16 - N..], &self.change.put[16 - N..]);
+        let mut out = old;
+        for ((byte, keep), put) in out.iter_mut().zip(keep).zip(put) {
+            *byte = *byte & keep | put;
         }
         out
     }
@@ -218,7 +253,7 @@ impl Edit<'_> {
         Self::need(self.layout.l3 == L3::Arp)?;
         let at = self.layout.l3_at() + 6;
         let [hi, lo] = *chunk::<2>(self.head, at)?;
-        if self.mask & self.def.ones().0 != 0 {
+        if self.change.keep[15] != 0xff {
             let [opcode] = self.merged([if hi == 0 { lo } else { 0 }]);
             *chunk_mut::<2>(self.head, at)? = [0, opcode];
         }

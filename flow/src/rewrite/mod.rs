@@ -18,15 +18,20 @@
 //! change, as the length of the whole is not known: it is updated as if the first fragment were all, as OVS
 //! does, and the receiver drops the packet.)
 //!
+//! [`apply`] executes one action and is the reference. [`Rewrite`] is a list of actions prepared for many packets, with the same
+//! results.
+//!
 //! All headers must be in the head: otherwise an address could change without the L4 checksum behind it. [`apply`]
 //! sees to that; whoever calls the others looks at [`Layout::short_head`] first. All tags must be in the bytes: call
 //! [`restore_tags`] first when the NIC stripped some.
 
 mod buf;
+mod compiled;
 mod fields;
 mod vlan;
 
 pub use buf::{FrameBuf, PacketBuf};
+pub use compiled::{Quick, Rewrite};
 pub use fields::{set_field, set_field_at};
 pub use vlan::{pop_vlan, push_vlan, restore_tags};
 
@@ -104,8 +109,11 @@ pub fn dec_ttl<P: PacketBuf>(pkt: &mut P) -> TtlOutcome {
 
 /// As [`dec_ttl`], with the packet's layout known.
 pub fn dec_ttl_at<P: PacketBuf>(pkt: &mut P, layout: &Layout) -> TtlOutcome {
+    dec_ttl_of(pkt.head_mut(), layout)
+}
+
+fn dec_ttl_of(head: &mut [u8], layout: &Layout) -> TtlOutcome {
     let at = layout.l3_at();
-    let head = pkt.head_mut();
     match layout.l3 {
         L3::Ipv4 => {
             let Some(&[ttl, proto]) = chunk::<2>(head, at + 8) else { return TtlOutcome::Expired };

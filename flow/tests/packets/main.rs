@@ -3,6 +3,7 @@
 
 mod build;
 mod captures;
+mod compiled;
 mod details;
 mod lies;
 mod model;

@@ -1,0 +1,236 @@
+//! Lists of changes prepared for many packets.
+//!
+//! [`super::apply`] parses the packet and looks the field up for each action. Here this is done once: changes of Ethernet
+//! addresses become one mask over 12 bytes, other fields masks over their bytes, and a packet is parsed once at most (again
+//! only after its tags changed). The common list, new addresses and a TTL less by one, needs no parse at all for packets
+//! whose IP header is where it nearly always is.
+
+use super::fields::FieldChange;
+use super::{Outcome, PacketBuf, TtlOutcome, dec_ttl_of, layout_of, pop_vlan, push_vlan};
+use crate::dp::DpAction;
+use crate::key::VlanTag;
+use crate::wire::{ETHERNET_LEN, Layout, VLAN_AT, VLAN_LEN, chunk, ethertype, ip_proto};
+
+/// Which bits of both Ethernet addresses stay, and which are put: 12 bytes as they lie in the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Addresses {
+    keep: (u64, u32),
+    put: (u64, u32),
+}
+
+/// Both addresses as two numbers.
+#[inline(always)]
+fn split([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> (u64, u32) {
+    (u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u32::from_ne_bytes([i, j, k, l]))
+}
+
+impl Addresses {
+    const NONE: Addresses = Addresses { keep: (u64::MAX, u32::MAX), put: (0, 0) };
+
+    /// These, after those of `self`.
+    fn then(self, (keep, put): ([u8; 12], [u8; 12])) -> Addresses {
+        let ((k0, k1), (p0, p1)) = (split(keep), split(put));
+        Addresses { keep: (self.keep.0 & k0, self.keep.1 & k1), put: (self.put.0 & k0 | p0, self.put.1 & k1 | p1) }
+    }
+
+    #[inline(always)]
+    fn apply(&self, head: &mut [u8]) {
+        let Some(place) = head.first_chunk_mut::<ETHERNET_LEN>().and_then(|h| h.first_chunk_mut::<12>()) else {
+            return;
+        };
+        let (a, b) = split(*place);
+        let (a, b) = (a & self.keep.0 | self.put.0, b & self.keep.1 | self.put.1);
+        place[..8].copy_from_slice(&a.to_ne_bytes());
+        place[8..].copy_from_slice(&b.to_ne_bytes());
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Addresses(Addresses),
+    Set(FieldChange),
+    DecTtl,
+    PushVlan(VlanTag),
+    PopVlan,
+}
+
+/// What [`Rewrite::quick`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quick {
+    Done,
+    /// As [`Outcome::Expired`]. The packet is as it was.
+    Expired,
+    /// List or packet is none of the common ones: use [`Rewrite::run`]. The packet is as it was.
+    Other,
+}
+
+/// A list of `Set`, `DecTtl`, `PushVlan` and `PopVlan` prepared for many packets.
+///
+/// The bytes of a packet that passed all of the list, and the outcome that stops a packet, are those of [`super::apply`] called
+/// with each action in turn. (A packet that is stopped may have had changes of Ethernet addresses that come later in the list.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// For [`Rewrite::quick`], when the list is [`Rewrite::is_quick`].
+    addresses: Addresses,
+    dec_ttl: bool,
+    is_quick: bool,
+    steps: Box<[Step]>,
+}
+
+impl Rewrite {
+    /// Prepare a list; `None` when it holds another action.
+    #[must_use]
+    pub fn new<'a>(actions: impl IntoIterator<Item = &'a DpAction>) -> Option<Rewrite> {
+        let mut steps: Vec<Step> = Vec::new();
+        for action in actions {
+            let step = match action {
+                DpAction::Set { field, value, mask } => {
+                    let change = FieldChange::new(*field, *value, *mask);
+                    let Some(bits) = change.ethernet() else {
+                        steps.push(Step::Set(change));
+                        continue;
+                    };
+                    // Addresses are apart from all other fields: changes of them between two changes of tags are made together.
+                    let run = steps.iter().rposition(Step::moves_headers).map_or(0, |at| at + 1);
+                    match steps.get_mut(run) {
+                        Some(Step::Addresses(before)) => *before = before.then(bits),
+                        _ => steps.insert(run, Step::Addresses(Addresses::NONE.then(bits))),
+                    }
+                    continue;
+                }
+                DpAction::DecTtl => Step::DecTtl,
+                DpAction::PushVlan(tag) => Step::PushVlan(*tag),
+                DpAction::PopVlan => Step::PopVlan,
+                _ => return None,
+            };
+            steps.push(step);
+        }
+        let (addresses, dec_ttl, is_quick) = match *steps {
+            [Step::Addresses(addresses)] => (addresses, false, true),
+            [Step::DecTtl] => (Addresses::NONE, true, true),
+            [Step::Addresses(addresses), Step::DecTtl] => (addresses, true, true),
+            _ => (Addresses::NONE, false, false),
+        };
+        Some(Rewrite { addresses, dec_ttl, is_quick, steps: steps.into_boxed_slice() })
+    }
+
+    /// Execute a list of changes of Ethernet addresses and at most one `DecTtl` on a packet whose bytes are all in `frame`.
+    #[inline(always)]
+    pub fn quick(&self, frame: &mut [u8]) -> Quick {
+        if !self.is_quick {
+            return Quick::Other;
+        }
+        if self.dec_ttl {
+            match plain_ip(frame) {
+                Some(PlainIp::V4 { at }) => {
+                    let Some([ttl, _, sum @ ..]) = frame.get_mut(at + 8..at + 12) else { return Quick::Other };
+                    if *ttl <= 1 {
+                        return Quick::Expired;
+                    }
+                    *ttl -= 1;
+                    // The word that holds it is less by 0x100: RFC 1624, equation 3.
+                    if let [hi, lo] = sum {
+                        let new = u32::from(!u16::from_be_bytes([*hi, *lo])) + 0xfeff;
+                        [*hi, *lo] = (!((new & 0xffff) + (new >> 16)) as u16).to_be_bytes();
+                    }
+                }
+                Some(PlainIp::V6 { at }) => {
+                    let Some(limit) = frame.get_mut(at + 7) else { return Quick::Other };
+                    if *limit <= 1 {
+                        return Quick::Expired;
+                    }
+                    *limit -= 1;
+                }
+                None => return Quick::Other,
+            }
+        }
+        self.addresses.apply(frame);
+        Quick::Done
+    }
+
+    /// Execute the list from step `from` on (0 at first). A packet that is stopped is as it was before the step that stopped it,
+    /// whose number is returned: when the reason is mended ([`Outcome::NoRoom`]), go on there.
+    ///
+    /// # Errors
+    /// [`Outcome::Expired`], [`Outcome::NoRoom`], [`Outcome::ShortHead`], and the step.
+    pub fn run<P: PacketBuf>(&self, pkt: &mut P, from: usize) -> Result<(), (Outcome, usize)> {
+        let mut known: Option<Layout> = None;
+        for (at, step) in self.steps.iter().enumerate().skip(from) {
+            let stop = |outcome| Err((outcome, at));
+            match step {
+                Step::PushVlan(tag) => {
+                    known = None;
+                    if push_vlan(pkt, *tag) == Outcome::NoRoom {
+                        return stop(Outcome::NoRoom);
+                    }
+                }
+                Step::PopVlan => {
+                    known = None;
+                    pop_vlan(pkt);
+                }
+                // All that is there is in the head, so it is not short.
+                Step::Addresses(addresses) if pkt.head().len() >= pkt.total_len() => addresses.apply(pkt.head_mut()),
+                Step::Addresses(_) | Step::Set(_) | Step::DecTtl => {
+                    let layout = known.get_or_insert_with(|| layout_of(pkt));
+                    if layout.short_head {
+                        return stop(Outcome::ShortHead);
+                    }
+                    match step {
+                        Step::Addresses(addresses) => addresses.apply(pkt.head_mut()),
+                        Step::Set(change) => {
+                            change.apply(pkt.head_mut(), layout);
+                            // Another type may be one whose message must be in the head.
+                            if change.is_icmpv6() {
+                                known = None;
+                            }
+                        }
+                        _ => {
+                            if dec_ttl_of(pkt.head_mut(), layout) == TtlOutcome::Expired {
+                                return stop(Outcome::Expired);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    fn moves_headers(&self) -> bool {
+        matches!(self, Step::PushVlan(_) | Step::PopVlan)
+    }
+}
+
+/// A valid IP header in its common form: behind one tag at most, without options or extension headers.
+enum PlainIp {
+    V4 { at: usize },
+    V6 { at: usize },
+}
+
+/// The IP header of a packet whose bytes are all in `frame`, when it has the common form. Says no more than the parser.
+#[inline(always)]
+fn plain_ip(frame: &[u8]) -> Option<PlainIp> {
+    let mut at = ETHERNET_LEN;
+    let mut eth_type = u16::from_be_bytes(*chunk::<2>(frame, VLAN_AT)?);
+    if ethertype::is_vlan(eth_type) {
+        at += VLAN_LEN;
+        eth_type = u16::from_be_bytes(*chunk::<2>(frame, VLAN_AT + VLAN_LEN)?);
+    }
+    let room = frame.len().saturating_sub(at);
+    match eth_type {
+        ethertype::IPV4 => {
+            let &[ihl, _, hi, lo, ..] = chunk::<20>(frame, at)?;
+            let length = usize::from(u16::from_be_bytes([hi, lo]));
+            (ihl & 0xf == 5 && length >= 20 && length <= room).then_some(PlainIp::V4 { at })
+        }
+        ethertype::IPV6 => {
+            let &[_, _, _, _, hi, lo, next, ..] = chunk::<40>(frame, at)?;
+            let length = 40 + usize::from(u16::from_be_bytes([hi, lo]));
+            let is_last = matches!(next, ip_proto::TCP | ip_proto::UDP | ip_proto::ICMPV6 | ip_proto::SCTP);
+            (is_last && length <= room).then_some(PlainIp::V6 { at })
+        }
+        _ => None,
+    }
+}
