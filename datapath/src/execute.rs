@@ -5,16 +5,16 @@ use crate::egress::Egress;
 use crate::lookup::Lookup;
 use crate::packet::{self, Headers};
 use crate::pmd::PmdShared;
-use crate::program::{Handover, Nested, Program, Step};
+use crate::program::{Forward, Handover, Nested, Program, Step};
 use crate::punt::Punt;
 use crate::random::Random;
 use crate::shared::Shared;
-use dpdk::{Mbuf, Mempool};
+use dpdk::{Mbuf, MbufBatch, Mempool};
 use flow::clock::Time;
 use flow::dp::{DpAction, DropReason, MeterId, PuntReason, RecircId, Verdict, raise_drop_precedence};
 use flow::extract::{RxMeta, extract_into};
 use flow::field::CONNECTION;
-use flow::rewrite::{self, Outcome};
+use flow::rewrite::{self, Outcome, Quick, Rewrite};
 use flow::{DpPort, FieldId, FlowKey, Value};
 use std::sync::Arc;
 
@@ -56,17 +56,34 @@ impl Executor {
     pub(crate) fn new(shared: Arc<Shared>, me: Arc<PmdShared>) -> Executor {
         let counters = Arc::clone(&me.counters);
         let random = Random::new(me.id);
-        Executor { egress: Egress::new(Arc::clone(&counters)), shared, me, counters, random }
+        Executor { egress: Egress::new(Arc::clone(&counters), shared.pool.clone()), shared, me, counters, random }
     }
 
     /// Execute a program that needs no metadata on a packet; each of its ends is counted.
     #[inline]
-    pub(crate) fn execute(&mut self, program: &Program, packet: Mbuf, now: Time) {
-        if let Some(port) = program.single_output() {
-            self.egress.send(port, packet);
-            return;
+    pub(crate) fn execute(&mut self, program: &Program, mut packet: Mbuf, now: Time) {
+        let Some(forward) = program.forward() else {
+            return self.go(program, packet, Journey { now, ends: 0, deep: None });
+        };
+        if let Some(rewrite) = &forward.rewrite
+            && let Err(reason) = change(&mut packet, rewrite, &self.shared.pool)
+        {
+            return self.counters.count_drop(reason);
         }
-        self.go(program, packet, Journey { now, ends: 0, deep: None });
+        self.egress.send(forward.port, packet);
+    }
+
+    /// The same for packets of one flow, or of flows with the same program, in order; the batch is empty after.
+    #[inline]
+    pub(crate) fn execute_group(&mut self, program: &Program, packets: &mut MbufBatch, now: Time) {
+        match program.forward() {
+            Some(Forward { port, rewrite: None }) => self.egress.send_batch(*port, packets),
+            _ => {
+                for packet in packets.drain() {
+                    self.execute(program, packet, now);
+                }
+            }
+        }
     }
 
     /// Execute any program on a packet that was received on `port`.
@@ -104,9 +121,9 @@ impl Executor {
                         None => self.counters.count_drop(DropReason::NoBuffer),
                     }
                 }
-                Step::Rewrite(action) => {
+                Step::Rewrite(rewrite) => {
                     let Some(packet) = &mut packet else { return };
-                    if let Err(reason) = change(packet, action, &self.shared.pool) {
+                    if let Err(reason) = change(packet, rewrite, &self.shared.pool) {
                         return self.end(reason, journey);
                     }
                 }
@@ -262,20 +279,41 @@ fn note(step: &Step, packet: &Mbuf, metadata: &mut FlowKey) {
 }
 
 /// Change the packet's bytes, which become its own before.
-fn change(packet: &mut Mbuf, action: &DpAction, pool: &Mempool) -> Result<(), DropReason> {
+///
+/// # Errors
+/// Why the packet is to be dropped.
+#[inline(always)]
+fn change(packet: &mut Mbuf, rewrite: &Rewrite, pool: &Mempool) -> Result<(), DropReason> {
+    match packet.whole_mut().map_or(Quick::Other, |frame| rewrite.quick(frame)) {
+        Quick::Done => Ok(()),
+        Quick::Expired => Err(DropReason::TtlExpired),
+        Quick::Other => change_any(packet, rewrite, pool),
+    }
+}
+
+#[inline(never)]
+fn change_any(packet: &mut Mbuf, rewrite: &Rewrite, pool: &Mempool) -> Result<(), DropReason> {
     packet.make_exclusive(pool).map_err(|_| DropReason::NoBuffer)?;
-    match rewrite::apply(&mut Headers(packet), action) {
-        Outcome::Done | Outcome::Absent => Ok(()),
-        Outcome::Expired => Err(DropReason::TtlExpired),
-        Outcome::NotRewrite | Outcome::ShortHead => Err(DropReason::Unsupported),
-        Outcome::NoRoom => {
-            // A buffer of the pool has headroom.
-            *packet = packet.deep_copy(pool).map_err(|_| DropReason::NoBuffer)?;
-            match rewrite::apply(&mut Headers(packet), action) {
-                Outcome::NoRoom => Err(DropReason::NoBuffer),
-                _ => Ok(()),
+    let mut at = 0;
+    let mut copied_at = None;
+    loop {
+        match rewrite.run(&mut Headers(packet), at) {
+            Ok(()) => return Ok(()),
+            Err((Outcome::NoRoom, step)) if copied_at != Some(step) => {
+                // A buffer of the pool has headroom.
+                *packet = packet.deep_copy(pool).map_err(|_| DropReason::NoBuffer)?;
+                (at, copied_at) = (step, Some(step));
             }
+            Err((outcome, _)) => return Err(why_dropped(outcome)),
         }
+    }
+}
+
+fn why_dropped(outcome: Outcome) -> DropReason {
+    match outcome {
+        Outcome::Expired => DropReason::TtlExpired,
+        Outcome::NoRoom => DropReason::NoBuffer,
+        Outcome::Done | Outcome::Absent | Outcome::NotRewrite | Outcome::ShortHead => DropReason::Unsupported,
     }
 }
 
@@ -287,7 +325,11 @@ fn remark(packet: &mut Mbuf, by: u8, pool: &Mempool) -> Result<(), DropReason> {
     if raised == dscp {
         return Ok(());
     }
+    packet.make_exclusive(pool).map_err(|_| DropReason::NoBuffer)?;
     let field = FieldId::IpDscp;
     let set = DpAction::Set { field, value: Value::from(raised), mask: field.def().ones() };
-    change(packet, &set, pool)
+    match rewrite::apply(&mut Headers(packet), &set) {
+        Outcome::Done | Outcome::Absent => Ok(()),
+        outcome => Err(why_dropped(outcome)),
+    }
 }

@@ -53,6 +53,7 @@
 
 mod arena;
 mod cache;
+mod checksum;
 mod config;
 mod counters;
 mod cycles;

@@ -4,7 +4,7 @@ use crate::arena::Arena;
 use crate::cache::FlowCache;
 use crate::counters::WorkerCounters;
 use crate::flows::{Candidate, FlowEntry, Refusal, index_of};
-use crate::program::Program;
+use crate::program::{Program, Programs};
 use crate::shared::Shared;
 use crate::table::FlowTable;
 use flow::FlowKey;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(crate) struct Lookup {
     pub(crate) table: FlowTable,
     pub(crate) cache: FlowCache,
+    programs: Programs,
     shared: Arc<Shared>,
     counters: Arc<WorkerCounters>,
 }
@@ -25,7 +26,7 @@ impl Lookup {
     pub(crate) fn new(shared: Arc<Shared>, counters: Arc<WorkerCounters>) -> Lookup {
         let table = FlowTable::new(shared.seed, Arc::new(Arena::new()));
         let cache = FlowCache::new(shared.config.cache_entries);
-        Lookup { table, cache, shared, counters }
+        Lookup { table, cache, programs: Programs::default(), shared, counters }
     }
 
     /// The number of the flow that a packet with this key hits.
@@ -74,7 +75,7 @@ impl Lookup {
         let at = Resume { recirc_id: RecircId(key.recirc_id.get()) };
         let translation = self.shared.slowpath.translate(&at, key);
         self.shared.slowpath.replay(&translation.effects, &first);
-        let program = Arc::new(Program::new(&translation.actions));
+        let program = self.programs.get(&translation.actions);
         if translation.cacheable == Cacheable::Yes {
             let arena = self.table.arena();
             let candidate =

@@ -136,10 +136,15 @@ pub(crate) fn truncate(packet: &mut Mbuf, len: usize, pool: &Mempool) -> Result<
     Ok(())
 }
 
+/// Where the headers of a packet with all its tags in the bytes are.
+pub(crate) fn layout_of(packet: &Mbuf) -> Layout {
+    Layout::parse(packet.data(), packet.pkt_len(), Layout::MAX_TAGS)
+}
+
 /// Length of a packet without padding behind its IP packet, which is what OVS compares in `check_pkt_len`.
 pub(crate) fn unpadded_len(packet: &Mbuf) -> usize {
     let (head, total) = (packet.data(), packet.pkt_len());
-    let layout = Layout::parse(head, total, Layout::MAX_TAGS);
+    let layout = layout_of(packet);
     match layout.l3 {
         L3::Ipv4 | L3::Ipv6 => layout.l4_at() + layout.l4_len as usize,
         L3::Ipv6Broken => match head.get(layout.l3_at() + 4..) {

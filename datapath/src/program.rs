@@ -4,8 +4,12 @@
 //! later step of the list changes bytes: then it gets bytes of its own. This is known from the list alone, so no packet pays
 //! for finding out.
 
-use flow::dp::{DpAction, DropReason, HashSpec, MeterId, PuntReason, RecircId};
+use flow::dp::{Actions, DpAction, DropReason, HashSpec, MeterId, PuntReason, RecircId};
+use flow::rewrite::Rewrite;
 use flow::{DpPort, FieldId, Value};
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
+use std::sync::Arc;
 
 /// What an output or a nested list gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +37,8 @@ pub(crate) enum Step {
         max_len: u16,
         how: Handover,
     },
-    /// `Set` of a field in the bytes, `DecTtl`, `PushVlan` or `PopVlan`.
-    Rewrite(DpAction),
+    /// `Set` of fields in the bytes, `DecTtl`, `PushVlan` and `PopVlan`, as many as follow one another.
+    Rewrite(Rewrite),
     /// `Set` of a field beside the bytes: what a later pass will find in its key.
     SetMetadata {
         field: FieldId,
@@ -67,34 +71,49 @@ pub(crate) enum Step {
     Drop(DropReason),
 }
 
+/// All that most flows do: change bytes, and send the packet to one port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Forward {
+    pub(crate) port: DpPort,
+    pub(crate) rewrite: Option<Rewrite>,
+}
+
 /// What flows execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
-    steps: Box<[Step]>,
-    /// The only step is an output of the whole packet to this port.
-    single: Option<DpPort>,
+    forward: Option<Forward>,
     needs_metadata: bool,
+    steps: Box<[Step]>,
 }
 
 impl Program {
     pub(crate) fn new(actions: &[DpAction]) -> Program {
         let steps = compile(actions);
-        let single = match *steps {
-            [Step::Output { port, max_len: u16::MAX, .. }] => Some(port),
+        let forward = match &*steps {
+            [Step::Output { port, max_len: u16::MAX, .. }] => Some(Forward { port: *port, rewrite: None }),
+            [Step::Rewrite(rewrite), Step::Output { port, max_len: u16::MAX, .. }] => {
+                Some(Forward { port: *port, rewrite: Some(rewrite.clone()) })
+            }
             _ => None,
         };
         let needs_metadata = steps.iter().any(needs_metadata);
-        Program { steps, single, needs_metadata }
+        Program { forward, needs_metadata, steps }
     }
 
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The port, when all that the program does is to send the packet there.
+    /// All that the program does, when that is to change bytes and to send the whole packet to one port.
+    #[inline(always)]
+    pub(crate) fn forward(&self) -> Option<&Forward> {
+        self.forward.as_ref()
+    }
+
+    /// The port, when all that the program does is to send the whole packet there.
     #[inline]
     pub(crate) fn single_output(&self) -> Option<DpPort> {
-        self.single
+        self.forward.as_ref().filter(|forward| forward.rewrite.is_none()).map(|forward| forward.port)
     }
 
     /// Whether somebody after it is told what is known of the packet beside its bytes: another pass, or a controller. Else
@@ -105,13 +124,52 @@ impl Program {
     }
 }
 
+/// The programs of a worker's flows: flows that do the same share one, so that the programs of many flows fit into the CPU's
+/// caches, and a new flow that does what others do needs none compiled.
+#[derive(Debug, Default)]
+pub(crate) struct Programs {
+    hasher: DefaultHashBuilder,
+    known: HashTable<(Actions, Arc<Program>)>,
+    /// Programs that nobody uses are looked for when there are so many.
+    full: usize,
+}
+
+impl Programs {
+    const LEAST: usize = 256;
+
+    /// The program of these actions.
+    pub(crate) fn get(&mut self, actions: &[DpAction]) -> Arc<Program> {
+        let hash = self.hasher.hash_one(actions);
+        if let Some((_, program)) = self.known.find(hash, |(known, _)| known[..] == *actions) {
+            return Arc::clone(program);
+        }
+        if self.known.len() >= self.full {
+            self.known.retain(|(_, program)| Arc::strong_count(program) > 1);
+            self.full = Self::LEAST.max(2 * self.known.len());
+        }
+        let program = Arc::new(Program::new(actions));
+        let hasher = &self.hasher;
+        self.known
+            .insert_unique(hash, (actions.into(), Arc::clone(&program)), |(known, _)| hasher.hash_one(&known[..]));
+        program
+    }
+}
+
 fn compile(actions: &[DpAction]) -> Box<[Step]> {
-    let mut steps = Vec::with_capacity(actions.len());
+    let mut steps: Vec<Step> = Vec::with_capacity(actions.len());
     let mut max_len = u16::MAX;
     // Decided when the whole list is known.
     let how = Handover::Copy;
     let nested = |actions: &[DpAction]| Nested { steps: compile(actions), how };
-    for action in actions {
+    let mut left = actions;
+    while let Some((action, rest)) = left.split_first() {
+        let (run, behind) = left.split_at(left.iter().take_while(|a| is_rewrite(a)).count());
+        if let Some(rewrite) = Rewrite::new(run).filter(|_| !run.is_empty()) {
+            steps.push(Step::Rewrite(rewrite));
+            left = behind;
+            continue;
+        }
+        left = rest;
         let step = match action {
             DpAction::Output(port) => {
                 Step::Output { port: *port, max_len: std::mem::replace(&mut max_len, u16::MAX), how }
@@ -120,11 +178,8 @@ fn compile(actions: &[DpAction]) -> Box<[Step]> {
                 max_len = *len;
                 continue;
             }
-            DpAction::Set { field, value, mask } if field.def().is_metadata() => {
+            DpAction::Set { field, value, mask } => {
                 Step::SetMetadata { field: *field, value: *value, mask: *mask }
-            }
-            DpAction::Set { .. } | DpAction::DecTtl | DpAction::PushVlan(_) | DpAction::PopVlan => {
-                Step::Rewrite(action.clone())
             }
             DpAction::Hash(spec) => Step::Hash(*spec),
             DpAction::CtClear => Step::CtClear,
@@ -142,7 +197,13 @@ fn compile(actions: &[DpAction]) -> Box<[Step]> {
             }
             DpAction::Punt(PuntReason::Reserved) => Step::Drop(DropReason::Reserved),
             DpAction::Drop(reason) => Step::Drop(*reason),
-            DpAction::Ct(_) | DpAction::TunnelPush(_) | DpAction::TunnelPop(_) => Step::Drop(DropReason::Unsupported),
+            DpAction::Ct(_)
+            | DpAction::TunnelPush(_)
+            | DpAction::TunnelPop(_)
+            // Not reached: runs of these are taken above.
+            | DpAction::DecTtl
+            | DpAction::PushVlan(_)
+            | DpAction::PopVlan => Step::Drop(DropReason::Unsupported),
         };
         let last = matches!(step, Step::Drop(DropReason::Unsupported)) || matches!(action, DpAction::Drop(_));
         steps.push(step);
@@ -152,6 +213,14 @@ fn compile(actions: &[DpAction]) -> Box<[Step]> {
     }
     hand_over(&mut steps);
     steps.into_boxed_slice()
+}
+
+fn is_rewrite(action: &DpAction) -> bool {
+    match action {
+        DpAction::Set { field, .. } => !field.def().is_metadata(),
+        DpAction::DecTtl | DpAction::PushVlan(_) | DpAction::PopVlan => true,
+        _ => false,
+    }
 }
 
 /// Decide from the end who gets what.
@@ -194,7 +263,7 @@ fn choose(used_later: bool, changed: bool) -> Handover {
 
 fn is_unseen_at_end(step: &Step) -> bool {
     match step {
-        Step::Rewrite(action) => !matches!(action, DpAction::DecTtl),
+        Step::Rewrite(rewrite) => !rewrite.may_drop(),
         Step::SetMetadata { .. } | Step::Hash(_) | Step::CtClear => true,
         _ => false,
     }
@@ -272,9 +341,29 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_packet_to_one_port_is_known() {
-        assert_eq!(Program::new(&[out(7)]).single_output(), Some(DpPort(7)));
-        assert_eq!(Program::new(&[DpAction::Truncate(9), out(7)]).single_output(), None);
-        assert_eq!(Program::new(&[DpAction::DecTtl, out(7)]).single_output(), None);
+    fn what_only_forwards_is_known() {
+        let forward = |actions: &[DpAction]| Program::new(actions).forward().map(|f| (f.port, f.rewrite.is_some()));
+        let set = |field: FieldId| DpAction::Set { field, value: Value(1), mask: field.def().ones() };
+        assert_eq!(forward(&[out(7)]), Some((DpPort(7), false)));
+        assert_eq!(forward(&[set(FieldId::EthDst), DpAction::DecTtl, out(7)]), Some((DpPort(7), true)));
+        assert_eq!(forward(&[DpAction::PopVlan, out(7), set(FieldId::EthDst)]), Some((DpPort(7), true)));
+        assert_eq!(forward(&[DpAction::Truncate(9), out(7)]), None);
+        assert_eq!(forward(&[out(7), DpAction::DecTtl]), None);
+        assert_eq!(forward(&[out(7), out(8)]), None);
+        assert_eq!(forward(&[set(FieldId::PktMark), out(7)]), None);
+    }
+
+    #[test]
+    fn flows_that_do_the_same_share_a_program() {
+        let mut programs = Programs::default();
+        let first = programs.get(&[out(1)]);
+        assert!(Arc::ptr_eq(&first, &programs.get(&[out(1)])));
+        assert!(!Arc::ptr_eq(&first, &programs.get(&[out(2)])));
+        // What nobody uses is let go, what is used stays.
+        for port in 0..10_000 {
+            programs.get(&[out(port)]);
+        }
+        assert!(programs.known.len() <= 2 * Programs::LEAST, "{}", programs.known.len());
+        assert!(Arc::ptr_eq(&first, &programs.get(&[out(1)])));
     }
 }

@@ -123,7 +123,7 @@ impl Worker {
                 }
                 Mail::PortChanged { port, up, max_frame } => {
                     if let Some(tx) = self.fast.executor.egress.port_mut(port) {
-                        (tx.up, tx.max_frame) = (up, max_frame);
+                        tx.set(up, max_frame);
                     }
                 }
             }
@@ -137,13 +137,7 @@ impl Worker {
             self.sources.push(RxSource { port: setup.port, queue, counters, undrained: Some(0) });
         }
         if let Some(queue) = setup.tx {
-            let tx = TxPort {
-                queue,
-                batch: MbufBatch::new(),
-                up: setup.up,
-                max_frame: setup.max_frame,
-                counters: setup.counters,
-            };
+            let tx = TxPort::new(queue, setup.up, setup.max_frame, setup.counters);
             self.fast.executor.egress.add(setup.port, tx);
         }
     }

@@ -85,9 +85,25 @@ impl MbufBatch {
     }
 
     /// Takes all packets out in order, leaving the batch empty. What the iterator does not yield is freed with it.
-    pub fn drain(&mut self) -> Drain {
-        let taken = std::mem::take(self);
-        Drain { next: 0, batch: taken }
+    #[inline]
+    pub fn drain(&mut self) -> Drain<'_> {
+        // Empty from now on, so that nothing is owned twice if the iterator is forgotten.
+        let end = std::mem::take(&mut self.len);
+        Drain { next: 0, end, batch: self }
+    }
+
+    /// Moves up to `n` packets from the front of `other` behind those of this batch, as many as fit; returns how many.
+    #[inline]
+    pub fn append_from(&mut self, other: &mut MbufBatch, n: usize) -> usize {
+        let n = n.min(other.len).min(self.room());
+        let (from, to) = (other.slots.as_ptr(), self.spare().as_mut_ptr());
+        // SAFETY: two batches are two arrays; `n` packets are there in one and fit into the other.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, n) };
+        // SAFETY: the packets copied are forgotten by the other batch right after.
+        unsafe { self.grow(n) };
+        // SAFETY: this batch owns them now.
+        unsafe { other.forget_first(n) };
+        n
     }
 
     /// The uninitialised slots behind the last packet.
@@ -111,10 +127,11 @@ impl MbufBatch {
     #[inline]
     pub(crate) unsafe fn forget_first(&mut self, n: usize) {
         debug_assert!(n <= self.len);
-        if n != 0 {
-            self.slots.copy_within_uninit(n, self.len - n);
-            self.len -= n;
+        let left = self.len - n;
+        if n != 0 && left != 0 {
+            self.slots.copy_within_uninit(n, left);
         }
+        self.len = left;
     }
 }
 
@@ -179,37 +196,47 @@ impl std::fmt::Debug for MbufBatch {
 
 /// Packets leaving a batch; see [`MbufBatch::drain`].
 #[derive(Debug)]
-pub struct Drain {
+pub struct Drain<'a> {
     next: usize,
-    batch: MbufBatch,
+    end: usize,
+    /// Its length is 0: packets from `next` to `end` are the iterator's.
+    batch: &'a mut MbufBatch,
 }
 
-impl Iterator for Drain {
+impl Iterator for Drain<'_> {
     type Item = Mbuf;
 
     #[inline]
     fn next(&mut self) -> Option<Mbuf> {
-        if self.next == self.batch.len {
+        if self.next == self.end {
             return None;
         }
-        // SAFETY: slots from `next` to `len` are initialised; this one is skipped from now on.
-        let packet = unsafe { self.batch.slots[self.next].assume_init_read() };
+        // SAFETY: slots from `next` to `end` are initialised; this one is skipped from now on.
+        let packet = unsafe { self.batch.slots.get_unchecked(self.next).assume_init_read() };
         self.next += 1;
         Some(packet)
     }
 
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.batch.len - self.next;
+        let left = self.end - self.next;
         (left, Some(left))
     }
 }
 
-impl ExactSizeIterator for Drain {}
+impl ExactSizeIterator for Drain<'_> {}
 
-impl Drop for Drain {
+impl Drop for Drain<'_> {
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: the first `next` packets were given to the caller.
-        unsafe { self.batch.forget_first(self.next) };
+        if self.next != self.end {
+            // SAFETY: the first `next` packets were given to the caller; the others are back in the batch, which frees them.
+            unsafe {
+                self.batch.len = self.end;
+                self.batch.forget_first(self.next);
+            }
+            self.batch.clear();
+        }
     }
 }
 
@@ -247,5 +274,26 @@ mod tests {
         assert_eq!(batch.last().unwrap().port(), 11);
         drop(batch);
         assert!(pool.is_full());
+    }
+
+    #[test]
+    fn packets_move_between_batches_as_far_as_there_is_room() {
+        let pool = testing::mempool(127);
+        let (mut from, mut to) = (MbufBatch::new(), MbufBatch::new());
+        pool.alloc_batch(&mut from, 40).unwrap();
+        pool.alloc_batch(&mut to, 50).unwrap();
+        for (i, packet) in from.iter_mut().enumerate() {
+            packet.set_port(i as u16);
+        }
+        assert_eq!(to.append_from(&mut from, 4), 4);
+        assert_eq!(to.append_from(&mut from, usize::MAX), 10);
+        assert_eq!((to.len(), from.len()), (64, 26));
+        assert_eq!((to[50].port(), to[63].port(), from[0].port()), (0, 13, 14));
+        assert_eq!(to.append_from(&mut from, 1), 0);
+        // A forgotten iterator leaks its packets: they are in neither place twice.
+        let first = std::mem::ManuallyDrop::new(from.drain()).next().unwrap();
+        assert!(from.is_empty());
+        drop((first, from, to));
+        assert_eq!(pool.in_use(), 25);
     }
 }

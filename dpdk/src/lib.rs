@@ -41,6 +41,7 @@ pub use eal::{Eal, EalConfig, EalError, HugePages, LogLevel};
 pub use errno::Errno;
 pub use mbuf::{Mbuf, MbufError, Segments};
 pub use mempool::{DEFAULT_DATA_ROOM, Mempool, MempoolConfig, MempoolError};
+pub use metadata::L4Checksum;
 pub use port::{MAX_PORTS, Port, PortError};
 pub use port_types::{Link, PortConfig, PortInfo, PortStats, RxMetadata, RxOffloads, SwitchInfo, TxOffloads};
 pub use prefetch::prefetch;

@@ -219,6 +219,17 @@ impl Mbuf {
         Some(unsafe { self.head().data().as_mut() })
     }
 
+    /// All bytes of the packet, writable, when they are in one segment that nobody shares.
+    #[inline(always)]
+    pub fn whole_mut(&mut self) -> Option<&mut [u8]> {
+        let head = self.head();
+        if head.nb_segs() != 1 || head.is_shared() {
+            return None;
+        }
+        // SAFETY: as in data_mut.
+        Some(unsafe { head.data().as_mut() })
+    }
+
     /// The segments' bytes in order.
     #[inline]
     pub fn segments(&self) -> Segments<'_> {

@@ -12,14 +12,31 @@ const NOT_PLAIN: u64 = dpdk_sys::MBUF_F_RX_FDIR
     | dpdk_sys::MBUF_F_RX_L4_CKSUM_BAD
     | dpdk_sys::MBUF_F_TX_OFFLOAD_MASK;
 
+/// An L4 checksum that a transmitter may compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum L4Checksum {
+    Tcp,
+    Udp,
+}
+
 impl Mbuf {
     /// Whether the packet is one segment of at least `least` bytes and nothing but its bytes has to be looked at: no mark or
     /// flag, no stripped tag, no bad or unfinished L4 checksum, no request to a transmitter. One test for the common case.
     #[inline(always)]
     pub fn is_plain(&self, least: usize) -> bool {
+        self.oddity() == 0 && self.pkt_len() >= least
+    }
+
+    /// The same for a packet that leaves: it has `most` bytes at most.
+    #[inline(always)]
+    pub fn is_plain_within(&self, most: usize) -> bool {
+        self.oddity() == 0 && self.pkt_len() <= most
+    }
+
+    #[inline(always)]
+    fn oddity(&self) -> u64 {
         let head = self.head();
-        let odd = head.ol_flags() & NOT_PLAIN | u64::from(head.nb_segs() ^ 1);
-        odd == 0 && head.pkt_len() as usize >= least
+        head.ol_flags() & NOT_PLAIN | u64::from(head.nb_segs() ^ 1)
     }
 
     /// The port the driver says the packet came from. net_ring does not set it: trust the queue instead.
@@ -163,6 +180,24 @@ impl Mbuf {
     pub fn set_l4_checksum_unfinished(&mut self, unfinished: bool) {
         let none = dpdk_sys::MBUF_F_RX_L4_CKSUM_NONE;
         self.change_flags(none | dpdk_sys::MBUF_F_TX_L4_MASK, if unfinished { none } else { 0 });
+    }
+
+    /// Asks the transmitter to compute the L4 checksum (`rte_mbuf_core.h`: the checksum in the bytes must be that of the pseudo
+    /// header). `l2` and `l3` are the lengths of the headers in bytes.
+    pub fn request_l4_checksum(&mut self, l4: L4Checksum, is_ipv6: bool, l2: u16, l3: u16) {
+        let l4 = match l4 {
+            L4Checksum::Tcp => dpdk_sys::MBUF_F_TX_TCP_CKSUM,
+            L4Checksum::Udp => dpdk_sys::MBUF_F_TX_UDP_CKSUM,
+        };
+        let ip = if is_ipv6 { dpdk_sys::MBUF_F_TX_IPV6 } else { dpdk_sys::MBUF_F_TX_IPV4 };
+        self.change_flags(dpdk_sys::MBUF_F_RX_L4_CKSUM_NONE | dpdk_sys::MBUF_F_TX_OFFLOAD_MASK, l4 | ip);
+        // SAFETY: the packet is live and borrowed mutably; its own header is written.
+        unsafe { dpdk_sys::dpdk_shim_mbuf_tx_lengths(self.0.as_ptr(), l2.into(), l3.into(), 0) };
+    }
+
+    /// Whether a transmitter is asked to compute the L4 checksum.
+    pub fn requests_l4_checksum(&self) -> bool {
+        self.ol_flags() & dpdk_sys::MBUF_F_TX_L4_MASK != 0
     }
 
     /// Forgets all metadata: marks, tags, hash, checksum states, transmit requests and the packet type. The bytes stay.

@@ -14,6 +14,8 @@ use crate::ring::{RingConsumer, RingProducer};
 /// Most ports that this build of DPDK holds (`RTE_MAX_ETHPORTS`).
 pub const MAX_PORTS: usize = dpdk_sys::RTE_MAX_ETHPORTS as usize;
 const DESCRIPTORS: u16 = 1024;
+/// Ethernet header and two tags.
+const FRAME_OVER_MTU: usize = 22;
 
 /// Why a port refuses.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -101,6 +103,7 @@ struct Control {
     phase: Phase,
     rx_queues: u16,
     tx_queues: u16,
+    tx_offloads: TxOffloads,
     /// How often it was stopped: most drivers forget their flow rules then.
     stops: u64,
     /// Pools that descriptors may point into: kept until the port is closed.
@@ -114,7 +117,7 @@ pub(crate) struct Inner {
     name: String,
     control: Mutex<Control>,
     /// Ends of rings that a ring port uses in their owner's place: only kept.
-    _rings: Mutex<(Vec<RingConsumer>, Vec<RingProducer>)>,
+    rings: Mutex<(Vec<RingConsumer>, Vec<RingProducer>)>,
 }
 
 /// A handle to an Ethernet device, `Send + Sync`; clones are handles to the same device. The last one (queues count) closes it and
@@ -225,10 +228,11 @@ impl Port {
                 phase: Phase::Attached,
                 rx_queues: 0,
                 tx_queues: 0,
+                tx_offloads: TxOffloads::empty(),
                 stops: 0,
                 pools: Vec::new(),
             }),
-            _rings: Mutex::new(rings),
+            rings: Mutex::new(rings),
         }))
     }
 
@@ -310,7 +314,8 @@ impl Port {
         let mut conf: dpdk_sys::rte_eth_conf = unsafe { std::mem::zeroed() };
         conf.rxmode.offloads = config.rx_offloads.bits();
         conf.rxmode.mtu = config.mtu.map_or(0, u32::from);
-        conf.txmode.offloads = config.tx_offloads.bits();
+        let tx_offloads = config.tx_offloads | self.segments_needed(config, &info, pool);
+        conf.txmode.offloads = tx_offloads.bits();
         let spread = dpdk_sys::ETH_RSS_IP | dpdk_sys::ETH_RSS_TCP | dpdk_sys::ETH_RSS_UDP | dpdk_sys::ETH_RSS_SCTP;
         if config.rx_queues > 1 && info.rss_types & spread != 0 {
             conf.rxmode.mq_mode = dpdk_sys::RTE_ETH_MQ_RX_RSS;
@@ -356,8 +361,24 @@ impl Port {
             }
         }
         (control.rx_queues, control.tx_queues) = (config.rx_queues, config.tx_queues);
+        control.tx_offloads = tx_offloads;
         control.phase = Phase::Configured;
         Ok(())
+    }
+
+    /// [`TxOffloads::MULTI_SEGS`] when the device has it and packets for the port may need it: it costs some drivers their vector
+    /// code, so not for frames that fit one buffer. Rings pass pointers: it costs them nothing.
+    fn segments_needed(&self, config: &PortConfig, info: &PortInfo, pool: &Mempool) -> TxOffloads {
+        let rings = self.0.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let buffer = usize::from(pool.data_room()).saturating_sub(dpdk_sys::RTE_PKTMBUF_HEADROOM as usize);
+        let long = config.mtu.is_some_and(|mtu| usize::from(mtu) + FRAME_OVER_MTU > buffer);
+        if long || !rings.1.is_empty() { TxOffloads::MULTI_SEGS & info.tx_offloads } else { TxOffloads::empty() }
+    }
+
+    /// The transmit offloads that the port was configured with, [`TxOffloads::MULTI_SEGS`] among them when frames of its MTU are
+    /// longer than one buffer of its pool and the device has it.
+    pub fn tx_offloads(&self) -> TxOffloads {
+        self.control().tx_offloads
     }
 
     /// Starts the device.
@@ -391,7 +412,7 @@ impl Port {
         self.check_no_queues()?;
         Ok((
             (0..control.rx_queues).map(|q| RxQueue::new(&self.0, q)).collect(),
-            (0..control.tx_queues).map(|q| TxQueue::new(&self.0, q)).collect(),
+            (0..control.tx_queues).map(|q| TxQueue::new(&self.0, q, control.tx_offloads)).collect(),
         ))
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::batch::{BURST, MbufBatch};
 use crate::port::{Inner, Port};
+use crate::port_types::TxOffloads;
 
 /// Keeps the port open and counts the queues that are out.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ pub struct RxQueue {
 pub struct TxQueue {
     port: u16,
     queue: u16,
+    offloads: TxOffloads,
     hold: Hold,
     _not_sync: PhantomData<std::cell::Cell<()>>,
 }
@@ -82,8 +84,13 @@ impl RxQueue {
 }
 
 impl TxQueue {
-    pub(crate) fn new(port: &Arc<Inner>, queue: u16) -> Self {
-        TxQueue { port: port.id, queue, hold: Hold::new(port), _not_sync: PhantomData }
+    pub(crate) fn new(port: &Arc<Inner>, queue: u16, offloads: TxOffloads) -> Self {
+        TxQueue { port: port.id, queue, offloads, hold: Hold::new(port), _not_sync: PhantomData }
+    }
+
+    /// What the device does for packets that ask for it; see [`Port::tx_offloads`].
+    pub fn offloads(&self) -> TxOffloads {
+        self.offloads
     }
 
     /// Sends packets from the front of the batch; those that the device did not take stay in the batch, at its front. Returns how

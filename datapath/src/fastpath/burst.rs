@@ -4,7 +4,7 @@ use crate::arena::{Hot, NO_GROUP};
 use crate::execute::Executor;
 use crate::lookup::Lookup;
 use arrayvec::ArrayVec;
-use dpdk::{BURST, Mbuf};
+use dpdk::{BURST, Mbuf, MbufBatch};
 use flow::DpPort;
 use flow::clock::Time;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ struct Group {
 pub(super) struct Burst {
     packets: ArrayVec<(Option<Mbuf>, u8), BURST>,
     groups: ArrayVec<Group, BURST>,
+    /// The packets of the flow that is executed.
+    group: MbufBatch,
 }
 
 impl Burst {
@@ -65,8 +67,10 @@ impl Burst {
                 }
             } else {
                 while let Some(packet) = take(&mut self.packets, &mut next) {
-                    executor.execute(program, packet, now);
+                    // A burst holds fewer than a batch, so each finds room.
+                    drop(self.group.push(packet));
                 }
+                executor.execute_group(program, &mut self.group, now);
             }
         }
         self.packets.clear();

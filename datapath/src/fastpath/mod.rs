@@ -117,9 +117,7 @@ impl FastPath {
         hot.hits.add(packets, bytes, now);
         self.counters.megaflow_hit.add(packets);
         self.counters.subtables_probed.add(packets);
-        for packet in batch.drain() {
-            self.executor.execute(program, packet, now);
-        }
+        self.executor.execute_group(program, batch, now);
         true
     }
 
@@ -210,7 +208,13 @@ impl FastPath {
                     hot.hits.add(1, packet.pkt_len() as u64, now);
                     self.executor.egress.send(DpPort(hot.out()), packet);
                 }
-                Some((number, hot)) => self.burst.add(number, hot, packet),
+                Some((number, hot)) => match self.lookup.table.program(hot) {
+                    Some(program) if program.forward().is_some() => {
+                        hot.hits.add(1, packet.pkt_len() as u64, now);
+                        self.executor.execute(program, packet, now);
+                    }
+                    _ => self.burst.add(number, hot, packet),
+                },
                 None => {
                     report.misses += 1;
                     self.miss(i, port, packet, now);

@@ -235,8 +235,14 @@ pub(super) fn ring_port(pool: &Mempool, tx: usize) -> (Port, (RingProducer, Ring
     (port, (in_tx, outsides.swap_remove(0)))
 }
 
+/// A pool whose buffers hold 101 bytes each, so that segments begin within words.
+pub(crate) fn small_buffers() -> Mempool {
+    let config = dpdk::MempoolConfig { size: 255, data_room: 128 + 101, ..dpdk::MempoolConfig::default() };
+    Mempool::new(testing::eal(), "small", config).unwrap()
+}
+
 /// An IPv4/UDP frame without UDP checksum whose bytes depend on the arguments.
-pub(super) fn frame(src: u8, dst: u8, tp_dst: u16, payload: usize) -> Vec<u8> {
+pub(crate) fn frame(src: u8, dst: u8, tp_dst: u16, payload: usize) -> Vec<u8> {
     let mut f = vec![2, 0, 0, 0, 0, dst, 2, 0, 0, 0, 0, src, 8, 0];
     let len = (28 + payload) as u16;
     f.extend_from_slice(&[

@@ -53,6 +53,8 @@ drop_reasons! {
     TxFull = "tx_full",
     /// Larger than the output port's MTU.
     TooLong = "too_long",
+    /// In several buffers, where the output port takes one and no buffer is large enough.
+    TooManySegments = "too_many_segments",
     /// Shorter than an Ethernet header.
     TooShort = "too_short",
     /// No buffer for a copy.

@@ -114,6 +114,12 @@ impl Rewrite {
         Some(Rewrite { addresses, dec_ttl, is_quick, steps: steps.into_boxed_slice() })
     }
 
+    /// Whether there are packets that it stops for what they are: their TTL may run out.
+    #[must_use]
+    pub fn may_drop(&self) -> bool {
+        self.steps.contains(&Step::DecTtl)
+    }
+
     /// Execute a list of changes of Ethernet addresses and at most one `DecTtl` on a packet whose bytes are all in `frame`.
     #[inline(always)]
     pub fn quick(&self, frame: &mut [u8]) -> Quick {
