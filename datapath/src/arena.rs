@@ -6,11 +6,12 @@
 //!
 //! Records have the numbers of their flows, the same for all workers. They are made in chunks when first needed.
 
-use crate::counters::FlowHits;
-use crate::flows::{MAX_FLOWS, index_of};
+use super::counters::FlowHits;
+use super::flows::{MAX_FLOWS, index_of};
+use super::sync::ARENA_CHUNK as CHUNK;
+use super::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use flow::dp::Hits;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// Words of the masked key that a record holds.
 pub(crate) const INLINE_WORDS: usize = 11;
@@ -20,9 +21,6 @@ pub(crate) const NO_GROUP: u8 = u8::MAX;
 
 /// The program is more than the output of a whole packet to one port.
 pub(crate) const NO_PORT: u32 = u32::MAX;
-
-/// Records made at a time.
-const CHUNK: usize = 1024;
 
 /// A flow on one worker.
 #[derive(Debug, Default)]
@@ -38,7 +36,7 @@ pub(crate) struct Hot {
     group: AtomicU8,
     pub(crate) hits: FlowHits,
     /// The words of the masked key that the mask requires, in their order.
-    words: [AtomicU64; INLINE_WORDS],
+    pub(crate) words: [AtomicU64; INLINE_WORDS],
 }
 
 impl Hot {
@@ -151,32 +149,5 @@ fn new_chunk() -> Box<[Hot; CHUNK]> {
         Ok(chunk) => chunk,
         // Not reached: the number is the same.
         Err(_) => Box::new(std::array::from_fn(|_| Hot::default())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use flow::clock::Time;
-
-    #[test]
-    fn a_record_is_two_lines_with_the_hits_in_the_first() {
-        assert_eq!((size_of::<Hot>(), align_of::<Hot>()), (128, 128));
-        assert!(std::mem::offset_of!(Hot, words) <= 40);
-    }
-
-    #[test]
-    fn the_end_of_an_old_flow_does_not_end_the_next_one() {
-        let arena = Arena::new();
-        let (old, new) = (5, 1 << 18 | 5);
-        let hits = Hits { packets: 3, bytes: 180, used: Time(7) };
-        arena.begin(old, &hits);
-        assert_eq!((arena.get(5).unwrap().mark(), arena.hits(old)), (old, hits));
-        arena.end(old);
-        assert_eq!((arena.get(5).unwrap().mark(), arena.hits(old)), (0, hits));
-        arena.begin(new, &Hits::default());
-        arena.end(old);
-        assert_eq!((arena.get(5).unwrap().mark(), arena.hits(new)), (new, Hits::default()));
-        assert!(arena.get(MAX_FLOWS + 5000).is_none());
     }
 }

@@ -1,8 +1,8 @@
 //! Counters with one writer each: a worker adds with plain loads and stores, anybody may read.
 
+use super::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use flow::clock::Time;
 use flow::dp::{DROP_REASONS, DropReason, Hits};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A counter that one thread at a time adds to (no locked instruction) and all may read.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@
 //! from here on. A worker that is offline (nobody polls it) holds nothing and has passed every fence. This is RCU by
 //! quiescent states; the two sequentially consistent fences make "comes online" and "looks who is online" meet.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use super::sync::atomic::{AtomicU64, Ordering, fence};
 
 const OFFLINE: u64 = u64::MAX;
 
@@ -73,26 +73,5 @@ impl Quiescence {
 
     pub(crate) fn has_drained(&self, fence: u64) -> bool {
         self.drained.load(Ordering::Acquire) >= fence
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn offline_has_passed_everything_and_online_what_was_before() {
-        let (fences, worker) = (Fences::default(), Quiescence::default());
-        let before = fences.raise();
-        assert!(worker.has_passed(before));
-        assert!(!worker.has_drained(before));
-        worker.online(&fences);
-        assert!(worker.has_passed(before));
-        let after = fences.raise();
-        assert!(!worker.has_passed(after));
-        worker.pass(fences.current());
-        worker.drain(after);
-        assert!(worker.has_passed(after) && worker.has_drained(after));
-        assert!(!worker.has_drained(after + 1));
     }
 }

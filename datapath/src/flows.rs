@@ -2,18 +2,18 @@
 //!
 //! One lock guards the registry. It is taken on a miss, by revalidation and to show flows, never for a packet that hits.
 
-use crate::arena::Arena;
+use super::arena::Arena;
+use super::sync::Mutex;
+use super::sync::atomic::{AtomicU64, Ordering};
 use crate::hash::Seed;
 use crate::program::Program;
 use flow::clock::Time;
 use flow::dp::{Dep, DepSet, DpFlow, FlowId, Hits, Mark, Translation};
 use flow::{FlowKey, Mask};
 use hashbrown::{HashMap, HashSet, HashTable};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bits of a mark that are the flow's index; those above are the generation.
 const INDEX_BITS: u32 = 18;

@@ -74,6 +74,7 @@ mod punt;
 mod random;
 mod revalidate;
 mod shared;
+mod sync;
 mod table;
 mod worker;
 

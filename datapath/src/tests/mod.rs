@@ -1,9 +1,12 @@
 //! Whole-datapath tests on ring ports, with a slow path that is a list of rules.
 
 mod actions;
+mod arena;
 mod caches;
+mod fence;
 mod flows;
 mod model;
+mod models;
 mod ports;
 mod race;
 mod tables;

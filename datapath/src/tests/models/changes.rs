@@ -1,0 +1,195 @@
+//! Changes: a translation of the old state is in the registry when the change looks there, or refused; behind the fence nobody uses it.
+
+use super::arena::Arena;
+use super::explore;
+use super::fence::{Fences, Quiescence};
+use super::flows::{Candidate, Registry};
+use super::sync::Mutex;
+use super::sync::atomic::{AtomicU64, Ordering};
+use crate::hash::Seed;
+use crate::program::Program;
+use flow::clock::Time;
+use flow::dp::{BridgeId, Cacheable, Dep, DpAction, Hits, Translation};
+use flow::{DpPort, FlowKey, Mask};
+use loom::sync::Arc;
+use loom::thread;
+
+const TABLE: Dep = Dep::Table(BridgeId(1), 0);
+
+/// A step that is left out, or done at the wrong time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    None,
+    /// The epoch is read after translating.
+    LateEpoch,
+    /// Flows are looked for before the change is noted, so that installs in between are not refused.
+    UnnotedChange,
+    /// Changes are told of before they can be seen.
+    EarlyNews,
+    /// Flows that are wrong are taken out of the registry, and workers go on with them.
+    NotKilled,
+}
+
+struct Switch {
+    /// The state of the slow path: a port to send to.
+    port: AtomicU64,
+    told: Mutex<Vec<Dep>>,
+    registry: Mutex<Registry>,
+    epoch: AtomicU64,
+    fences: Fences,
+    quiescence: Quiescence,
+    arena: std::sync::Arc<Arena>,
+    acknowledged: AtomicU64,
+}
+
+impl Switch {
+    fn new() -> Switch {
+        Switch {
+            port: AtomicU64::new(0),
+            told: Mutex::default(),
+            registry: Mutex::new(Registry::new(Seed::random(), 8)),
+            epoch: AtomicU64::new(0),
+            fences: Fences::default(),
+            quiescence: Quiescence::default(),
+            arena: std::sync::Arc::new(Arena::new()),
+            acknowledged: AtomicU64::new(0),
+        }
+    }
+
+    fn translate(&self) -> Translation {
+        let port = DpPort(self.port.load(Ordering::Acquire) as u32);
+        Translation {
+            mask: Mask::ANY,
+            actions: [DpAction::Output(port)].into_iter().collect(),
+            deps: [TABLE].into_iter().collect(),
+            effects: Default::default(),
+            cacheable: Cacheable::Yes,
+        }
+    }
+
+    /// A packet that misses; the mark of its flow, if that was installed, and the port that the packet goes to.
+    fn miss(&self, mistake: Mistake) -> (Option<u32>, u64) {
+        let mut epoch = self.epoch.load(Ordering::SeqCst);
+        let translation = self.translate();
+        if mistake == Mistake::LateEpoch {
+            epoch = self.epoch.load(Ordering::SeqCst);
+        }
+        let candidate = Candidate {
+            key: &FlowKey::ZERO,
+            translation: &translation,
+            program: std::sync::Arc::new(Program::new(&translation.actions)),
+            epoch,
+            first: Hits { packets: 1, bytes: 60, used: Time(1) },
+            arena: &self.arena,
+        };
+        let granted = self.registry.lock().install(candidate);
+        let DpAction::Output(port) = translation.actions[0] else { panic!("nothing else is made") };
+        (granted.ok().map(|granted| granted.entry.flow.mark.0), u64::from(port.0))
+    }
+
+    /// The change of the state and its way to its acknowledgement.
+    fn change(&self, mistake: Mistake) {
+        if mistake == Mistake::EarlyNews {
+            self.told.lock().push(TABLE);
+            self.revalidate(mistake);
+            self.port.store(1, Ordering::Release);
+        } else {
+            self.port.store(1, Ordering::Release);
+            self.told.lock().push(TABLE);
+            self.revalidate(mistake);
+        }
+        let fence = self.fences.raise();
+        while !self.quiescence.has_passed(fence) {
+            thread::yield_now();
+        }
+        self.acknowledged.store(1, Ordering::Release);
+    }
+
+    fn revalidate(&self, mistake: Mistake) {
+        let changes = std::mem::take(&mut *self.told.lock());
+        let affected = if mistake == Mistake::UnnotedChange {
+            let (flows, _) = self.registry.lock().chunk(1, 8);
+            flows
+        } else {
+            let mut registry = self.registry.lock();
+            let (epoch, affected) = registry.note_changes(&changes);
+            self.epoch.store(epoch, Ordering::SeqCst);
+            affected
+        };
+        for entry in affected {
+            if self.translate().actions != entry.flow.actions {
+                let removed = self.registry.lock().remove(&entry);
+                if removed && mistake != Mistake::NotKilled {
+                    entry.kill();
+                }
+            }
+        }
+    }
+}
+
+/// A worker forwards two packets of a flow, in two polls. What it receives after the acknowledgement goes to the new port.
+fn a_change_is_acknowledged(mistake: Mistake) {
+    explore(3, move || {
+        let switch = Arc::new(Switch::new());
+        let worker = thread::spawn({
+            let switch = Arc::clone(&switch);
+            move || {
+                let mut known: Option<(u32, u64)> = None;
+                switch.quiescence.online(&switch.fences);
+                for _ in 0..2 {
+                    switch.quiescence.pass(switch.fences.current());
+                    // The packet was sent when this was so.
+                    let acknowledged = switch.acknowledged.load(Ordering::Acquire);
+                    let live = |mark: u32| switch.arena.get(1).is_some_and(|hot| hot.mark() == mark);
+                    let port = match known {
+                        Some((mark, port)) if live(mark) => port,
+                        _ => {
+                            let (mark, port) = switch.miss(mistake);
+                            known = mark.map(|mark| (mark, port));
+                            port
+                        }
+                    };
+                    assert!(port >= acknowledged, "a packet met the old state behind the fence");
+                }
+                switch.quiescence.offline();
+            }
+        });
+        switch.change(mistake);
+        worker.join().unwrap();
+        // What is left in the registry is right.
+        if mistake == Mistake::None {
+            for entry in switch.registry.lock().chunk(1, 8).0 {
+                assert_eq!(entry.flow.actions, switch.translate().actions);
+            }
+        }
+    });
+}
+
+#[test]
+fn behind_the_fence_nothing_is_stale() {
+    a_change_is_acknowledged(Mistake::None);
+}
+
+#[test]
+#[should_panic = "old state"]
+fn the_epoch_is_noted_before_translating() {
+    a_change_is_acknowledged(Mistake::LateEpoch);
+}
+
+#[test]
+#[should_panic = "old state"]
+fn changes_are_remembered() {
+    a_change_is_acknowledged(Mistake::UnnotedChange);
+}
+
+#[test]
+#[should_panic = "old state"]
+fn changes_are_told_of_when_they_can_be_seen() {
+    a_change_is_acknowledged(Mistake::EarlyNews);
+}
+
+#[test]
+#[should_panic = "old state"]
+fn wrong_flows_are_killed() {
+    a_change_is_acknowledged(Mistake::NotKilled);
+}
