@@ -50,6 +50,7 @@
 //! - The bytes of two outputs are shared only if nothing changes them after ([`dpdk::Mbuf`] gives out no shared bytes for
 //!   writing, so a mistake would lose a change, not corrupt a packet).
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::duplicate_mod, reason = "models compile some files a second time, with loom"))]
 
 mod arena;
 mod cache;
