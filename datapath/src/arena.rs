@@ -78,6 +78,12 @@ impl Hot {
         self.group.store(group, Ordering::Relaxed);
     }
 
+    /// The required words of the key, in their order, as many as the record holds; those behind are of an earlier flow.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
+        self.words.iter().map(|word| word.load(Ordering::Relaxed))
+    }
+
     /// The `i`-th required word of the key; 0 when the record does not hold it.
     #[inline(always)]
     pub(crate) fn word(&self, i: usize) -> u64 {

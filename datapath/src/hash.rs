@@ -29,23 +29,47 @@ impl Seed {
         fold(a ^ self.0, b ^ hash)
     }
 
-    /// The hash of a few words. Pairs of words are multiplied independently of each other, each with a seed of its own, so
-    /// that the multiplications overlap.
+    /// The hash of a few words.
     #[inline(always)]
     pub(crate) fn words(self, mut words: impl Iterator<Item = u64>) -> u64 {
-        let (mut seed, mut other, mut hash) = (self.0, self.1, 0u64);
+        let mut state = self.begin();
         while let Some(a) = words.next() {
-            let b = words.next().unwrap_or(0);
-            seed = seed.wrapping_add(STEP);
-            other = other.wrapping_add(OTHER_STEP);
-            hash = hash.wrapping_add(fold(a ^ seed, b ^ other));
+            state.add(a, words.next().unwrap_or(0));
         }
-        fold(hash, STEP)
+        state.end()
+    }
+
+    #[inline(always)]
+    pub(crate) fn begin(self) -> State {
+        State { seed: self.0, other: self.1, hash: 0 }
     }
 
     /// The hash of all words of a key.
     pub(crate) fn key(self, key: &FlowKey) -> u64 {
         self.words(key.words().iter().map(|w| u64::from_ne_bytes(*w)))
+    }
+}
+
+/// A hash under way. Pairs of words are multiplied independently of each other, each with seeds of its own, so that the
+/// multiplications overlap.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    seed: u64,
+    other: u64,
+    hash: u64,
+}
+
+impl State {
+    #[inline(always)]
+    pub(crate) fn add(&mut self, a: u64, b: u64) {
+        self.seed = self.seed.wrapping_add(STEP);
+        self.other = self.other.wrapping_add(OTHER_STEP);
+        self.hash = self.hash.wrapping_add(fold(a ^ self.seed, b ^ self.other));
+    }
+
+    #[inline(always)]
+    pub(crate) fn end(self) -> u64 {
+        fold(self.hash, STEP)
     }
 }
 

@@ -1,16 +1,27 @@
 //! A mask as the list of its words that are not zero: what matching and hashing touch.
 
 use crate::hash::Seed;
-use flow::key::KEY_WORDS;
 use flow::{FlowKey, Mask};
+
+/// A word of the key, and the bits of it that are required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word {
+    at: usize,
+    bits: u64,
+}
+
+impl Word {
+    /// What is required, of this key.
+    #[inline(always)]
+    fn of(self, key: &FlowKey) -> u64 {
+        // Always there; without a branch that could panic.
+        key.words().get(self.at).map_or(0, |word| u64::from_ne_bytes(*word) & self.bits)
+    }
+}
 
 /// The words of a [`Mask`] that require anything, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CompiledMask {
-    len: usize,
-    at: [u8; KEY_WORDS],
-    bits: [u64; KEY_WORDS],
-}
+pub(crate) struct CompiledMask(Box<[Word]>);
 
 impl CompiledMask {
     pub(crate) fn new(mask: &Mask) -> CompiledMask {
@@ -19,50 +30,69 @@ impl CompiledMask {
 
     /// As [`CompiledMask::new`], without the words before `first`.
     pub(crate) fn of_words(mask: &Mask, first: usize) -> CompiledMask {
-        let mut compiled = CompiledMask { len: 0, at: [0; KEY_WORDS], bits: [0; KEY_WORDS] };
-        let words = mask.0.words().iter().map(|w| u64::from_ne_bytes(*w));
-        for (at, bits) in (0u8..).zip(words).skip(first).filter(|(_, w)| *w != 0) {
-            compiled.at[compiled.len] = at;
-            compiled.bits[compiled.len] = bits;
-            compiled.len += 1;
-        }
-        compiled
+        let words = mask.0.words().iter().enumerate().skip(first);
+        let words = words.map(|(at, word)| Word { at, bits: u64::from_ne_bytes(*word) });
+        CompiledMask(words.filter(|word| word.bits != 0).collect())
     }
 
     /// The masked words of a key that are required, in their order.
     #[inline(always)]
     pub(crate) fn words(&self, key: &FlowKey) -> impl Iterator<Item = u64> {
-        let words = key.words();
-        self.at.iter().zip(&self.bits).take(self.len).map(|(at, bits)| {
-            // Always there; without a branch that could panic.
-            words.get(usize::from(*at)).map_or(0, |w| u64::from_ne_bytes(*w) & bits)
-        })
-    }
-
-    /// The place in the list of a word of the key.
-    pub(crate) fn position(&self, word: usize) -> Option<usize> {
-        self.at.iter().take(self.len).position(|at| usize::from(*at) == word)
+        self.0.iter().map(|word| word.of(key))
     }
 
     /// How many words are required.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.0.len()
     }
 
-    /// Hash of the required bits of a key: pairs of words are multiplied independently of each other, so that the
-    /// multiplications overlap.
+    /// The place in the list of a word of the key.
+    pub(crate) fn position(&self, word: usize) -> Option<usize> {
+        self.0.iter().position(|w| w.at == word)
+    }
+
+    /// Hash of the required bits of a key: that of [`Seed::words`].
     #[inline(always)]
     pub(crate) fn hash(&self, seed: Seed, key: &FlowKey) -> u64 {
-        seed.words(self.words(key))
+        let mut state = seed.begin();
+        let mut pairs = self.0.chunks_exact(2);
+        for pair in &mut pairs {
+            state.add(pair[0].of(key), pair[1].of(key));
+        }
+        if let [last] = pairs.remainder() {
+            state.add(last.of(key), 0);
+        }
+        state.end()
     }
 
     /// Whether the required words of `key` are those that `want` gives by their place in the list.
     #[inline(always)]
-    pub(crate) fn matches(&self, key: &FlowKey, want: impl Fn(usize) -> u64) -> bool {
-        let mut differ = 0;
-        for (i, word) in self.words(key).enumerate() {
-            differ |= word ^ want(i);
-        }
+    pub(crate) fn matches(&self, key: &FlowKey, want: impl Iterator<Item = u64>) -> bool {
+        let differ = self.0.iter().zip(want).fold(0, |differ, (word, want)| differ | (word.of(key) ^ want));
         differ == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::FieldId;
+
+    #[test]
+    fn hashing_at_once_and_word_by_word_is_the_same() {
+        let seed = Seed::random();
+        let mut mask = Mask::ANY;
+        let mut key = FlowKey::ZERO;
+        for (i, byte) in key.words_mut().as_flattened_mut().iter_mut().enumerate() {
+            *byte = i as u8;
+        }
+        for field in [FieldId::InPort, FieldId::EthSrc, FieldId::Ipv4Dst, FieldId::TcpFlags, FieldId::NdTarget] {
+            mask.require(field);
+            let compiled = CompiledMask::new(&mask);
+            assert_eq!(compiled.hash(seed, &key), seed.words(compiled.words(&key)));
+            assert!(compiled.matches(&key, compiled.words(&key)));
+            assert!(!compiled.matches(&key, compiled.words(&FlowKey::ZERO)));
+            assert_eq!(compiled.position(0), Some(0));
+        }
     }
 }

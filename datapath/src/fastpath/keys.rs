@@ -2,7 +2,7 @@
 
 use crate::table::{Depth, PortTable};
 use dpdk::{BURST, Mbuf};
-use flow::extract::{RxMeta, extract_into, extract_usual};
+use flow::extract::{LINK_WORDS, RxMeta, extract_into, extract_usual, link_words};
 use flow::{DpPort, FlowKey};
 use std::mem::offset_of;
 
@@ -20,8 +20,8 @@ enum Filled {
     Usual,
     /// All that is to be known.
     Whole,
-    /// Addresses only; the words behind are of an earlier packet, those behind the TCP flags zero.
-    Addresses,
+    /// What [`Depth::Link`] asks for; the words behind are of an earlier packet, those behind the TCP flags zero.
+    Link,
 }
 
 /// The keys of a burst.
@@ -87,13 +87,15 @@ impl Keys {
             key.words_mut()[RARE..BEYOND].fill([0; 8]);
             self.filled[i] = Filled::Usual;
         }
-        self.filled[i] = match head.first_chunk() {
-            Some(&[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]) if self.depth < Depth::Full => {
-                key.eth_dst = [d0, d1, d2, d3, d4, d5];
-                key.eth_src = [s0, s1, s2, s3, s4, s5];
-                Filled::Addresses
+        let link = if self.depth == Depth::Link { link_words(head) } else { None };
+        self.filled[i] = match link {
+            Some(link) => {
+                let words = key.words_mut();
+                words[LINK_WORDS[0]] = link[0].to_ne_bytes();
+                words[LINK_WORDS[1]] = link[1].to_ne_bytes();
+                Filled::Link
             }
-            _ => match extract_usual(key, head, packet.pkt_len()) {
+            None => match extract_usual(key, head, packet.pkt_len()) {
                 Some(_) => Filled::Usual,
                 None => unusual(key, self.port, packet),
             },
@@ -106,7 +108,7 @@ impl Keys {
     /// The whole key of packet `i`.
     pub(super) fn whole(&mut self, i: usize, port: DpPort, packet: &Mbuf) -> &FlowKey {
         let i = i % BURST;
-        if self.filled[i] == Filled::Addresses {
+        if self.filled[i] == Filled::Link {
             self.filled[i] = unusual(&mut self.keys[i], port, packet);
         }
         &self.keys[i]

@@ -11,7 +11,7 @@
 //!    flow and executed when the burst ends or a packet misses. Packets that the cache did not know are searched for in the
 //!    tuple space, and if they are not there, translated by the slow path.
 //!
-//! A port with one flow that looks at addresses at most needs none of this: the whole burst is compared with it.
+//! A port with one flow that looks no deeper than at addresses and ethertype needs none of this: the whole burst is compared with it.
 
 mod burst;
 mod keys;
@@ -29,6 +29,7 @@ use dpdk::{BURST, Mbuf, MbufBatch};
 use flow::DpPort;
 use flow::clock::Time;
 use flow::dp::DropReason;
+use flow::extract::link_words;
 use keys::Keys;
 use std::sync::Arc;
 
@@ -102,9 +103,9 @@ impl FastPath {
         let Some(hot) = self.lookup.table.hot(sole.number).filter(|hot| hot.mark() == sole.mark) else { return false };
         let (mut bytes, mut difference, mut special) = (0, 0, false);
         for packet in batch.iter() {
-            let Some(head) = packet.data().first_chunk() else { return false };
+            let Some(words) = link_words(packet.data()) else { return false };
             special |= !packet.is_plain(packet::ETHERNET);
-            difference |= sole.difference(head);
+            difference |= sole.difference(words);
             bytes += packet.pkt_len() as u64;
         }
         if special || difference != 0 {

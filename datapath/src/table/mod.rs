@@ -84,7 +84,7 @@ impl FlowTable {
         let Some(hot) = self.arena.get(number as usize) else { return false };
         let Some(mask) = self.masks.get(hot.mask()) else { return false };
         let same = if mask.len() <= INLINE_WORDS {
-            mask.matches(key, |i| hot.word(i))
+            mask.matches(key, hot.words())
         } else {
             self.matches_wide(number, hot, mask, key)
         };
@@ -93,7 +93,7 @@ impl FlowTable {
 
     #[cold]
     fn matches_wide(&self, number: u32, hot: &Hot, mask: &CompiledMask, key: &FlowKey) -> bool {
-        mask.matches(key, |i| self.word(number, hot, i))
+        mask.matches(key, (0..mask.len()).map(|i| self.word(number, hot, i)))
     }
 
     /// The `i`-th required word of a flow's key.

@@ -4,9 +4,9 @@ use super::masks::Masks;
 use crate::arena::Arena;
 use crate::hash::Seed;
 use crate::mask::CompiledMask;
+use flow::extract::LINK_WORDS;
 use flow::{FlowKey, Mask};
 use hashbrown::HashTable;
-use std::mem::offset_of;
 
 /// Lookups between rankings of subtables.
 const RANK_EVERY: u64 = 1 << 16;
@@ -14,55 +14,35 @@ const RANK_EVERY: u64 = 1 << 16;
 /// How deep flows of a port look into packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Depth {
-    /// Not at all.
-    Port,
-    /// At Ethernet addresses.
-    Addresses,
+    /// At addresses, ethertype and fragment bits at most.
+    Link,
     /// Anywhere.
     Full,
 }
 
-/// Word of the destination address, with the ethertype behind it.
-const DST_WORD: usize = offset_of!(FlowKey, eth_dst) / 8;
-/// Word of the source address.
-const SRC_WORD: usize = offset_of!(FlowKey, eth_src) / 8;
-/// The bytes of an address in its word.
-const ADDRESS: u64 = u64::from_ne_bytes([255, 255, 255, 255, 255, 255, 0, 0]);
-
 impl Depth {
     fn of(mask: &Mask) -> Depth {
-        let mut depth = Depth::Port;
-        for (at, word) in mask.0.words().iter().enumerate().skip(1) {
-            let word = u64::from_ne_bytes(*word);
-            let address = matches!(at, DST_WORD | SRC_WORD);
-            depth = match word {
-                0 => depth,
-                _ if address && word & !ADDRESS == 0 => depth.max(Depth::Addresses),
-                _ => Depth::Full,
-            };
-        }
-        depth
+        let mut words = mask.0.words().iter().enumerate().skip(1);
+        let shallow = words.all(|(at, word)| *word == [0; 8] || LINK_WORDS.contains(&at));
+        if shallow { Depth::Link } else { Depth::Full }
     }
 }
 
-/// The only flow of a port, when it does not look deeper than at addresses.
+/// The only flow of a port, when it does not look deeper than [`Depth::Link`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sole {
     pub(crate) number: u32,
     pub(crate) mark: u32,
-    /// What the words of destination and source must be, in these bits.
-    dst: (u64, u64),
-    src: (u64, u64),
+    /// What the words must be, in these bits.
+    bits: [u64; 2],
+    want: [u64; 2],
 }
 
 impl Sole {
-    /// 0 when a packet that begins with these bytes hits.
+    /// 0 when a packet with these words hits.
     #[inline(always)]
-    pub(crate) fn difference(&self, head: &[u8; 14]) -> u64 {
-        let &[d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = head;
-        let dst = u64::from_ne_bytes([d0, d1, d2, d3, d4, d5, s0, s1]);
-        let src = u64::from_ne_bytes([s0, s1, s2, s3, s4, s5, t0, t1]);
-        (dst & self.dst.0 ^ self.dst.1) | (src & self.src.0 ^ self.src.1)
+    pub(crate) fn difference(&self, words: [u64; 2]) -> u64 {
+        (words[0] & self.bits[0] ^ self.want[0]) | (words[1] & self.bits[1] ^ self.want[1])
     }
 }
 
@@ -124,7 +104,7 @@ impl PortTable {
             hashed: CompiledMask::of_words(&Mask::ANY, first_word),
             seed,
             first_word,
-            depth: Depth::Port,
+            depth: Depth::Link,
             flows: 0,
             sole: None,
             lookups: 0,
@@ -200,14 +180,9 @@ impl PortTable {
             return;
         };
         let Some(hot) = arena.get(*number as usize).filter(|hot| hot.mark() != 0) else { return };
-        let want = |word: usize| compiled.position(word).map_or(0, |i| hot.word(i));
-        let bits = |word: usize| mask.0.words().get(word).map_or(0, |w| u64::from_ne_bytes(*w));
-        self.sole = Some(Sole {
-            number: *number,
-            mark: hot.mark(),
-            dst: (bits(DST_WORD), want(DST_WORD)),
-            src: (bits(SRC_WORD), want(SRC_WORD)),
-        });
+        let want = LINK_WORDS.map(|word| compiled.position(word).map_or(0, |i| hot.word(i)));
+        let bits = LINK_WORDS.map(|word| mask.0.words().get(word).map_or(0, |w| u64::from_ne_bytes(*w)));
+        self.sole = Some(Sole { number: *number, mark: hot.mark(), bits, want });
     }
 
     /// Whether it is time to rank; counts a lookup.

@@ -2,7 +2,7 @@
 
 mod usual;
 
-pub use usual::extract_usual;
+pub use usual::{LINK_WORDS, extract_usual, link_words};
 
 use crate::key::{FlowKey, VlanTag};
 use crate::port::DpPort;

@@ -35,16 +35,36 @@ pub fn extract_usual(key: &mut FlowKey, head: &[u8], total_len: usize) -> Option
     }
 }
 
+/// The words of addresses, ethertype and fragment bits of an untagged packet that begins with `head`, if it is one of those whose
+/// fragment bits are easily seen to be zero.
+#[inline(always)]
+#[must_use]
+pub fn link_words(head: &[u8]) -> Option<[u64; 2]> {
+    let head: &[u8; 22] = head.first_chunk()?;
+    let eth_type = u16::from_le_bytes([head[12], head[13]]);
+    let whole = match u16::from_be(eth_type) {
+        ethertype::IPV4 => u16::from_be_bytes([head[20], head[21]]) & 0x3fff == 0,
+        ethertype::IPV6 => matches!(head[20], ip_proto::TCP | ip_proto::UDP | ip_proto::ICMPV6),
+        other => other >= ethertype::MIN && !ethertype::is_vlan(other),
+    };
+    let dst = le64(head, 0) & ADDRESS | u64::from(eth_type) << 48;
+    whole
+        .then_some([u64::from_ne_bytes(dst.to_le_bytes()), u64::from_ne_bytes((le64(head, 6) & ADDRESS).to_le_bytes())])
+}
+
+/// Where [`link_words`] belong in a key.
+pub const LINK_WORDS: [usize; 2] = [offset_of!(FlowKey, eth_dst) / 8, offset_of!(FlowKey, eth_src) / 8];
+
 fn tagged(words: &mut Words, head: &[u8], total_len: usize, dst: u64) -> Option<Layout> {
     const ONE: usize = ETHERNET_LEN + VLAN_LEN;
     const TWO: usize = ONE + VLAN_LEN;
     let &[p0, p1, c0, c1, t0, t1] = head.get(ETHERNET_LEN - 2..)?.first_chunk()?;
     if !ethertype::is_vlan(u16::from_be_bytes([t0, t1])) {
-        word!(words, vlans) = [p0, p1, c0 | 0x10, c1, 0, 0, 0, 0];
+        word!(words, vlans) = u64::from(u32::from_le_bytes([p0, p1, c0 | 0x10, c1])).to_le_bytes();
         return network::<ONE>(words, head, total_len, dst, [t0, t1], 1);
     }
     let &[d0, d1, i0, i1] = head.get(ONE..)?.first_chunk()?;
-    word!(words, vlans) = [p0, p1, c0 | 0x10, c1, t0, t1, d0 | 0x10, d1];
+    word!(words, vlans) = u64::from_le_bytes([p0, p1, c0 | 0x10, c1, t0, t1, d0 | 0x10, d1]).to_le_bytes();
     network::<TWO>(words, head, total_len, dst, [i0, i1], 2)
 }
 
@@ -103,7 +123,9 @@ fn ipv6<const AT: usize>(words: &mut Words, head: &[u8], total_len: usize, mut l
     }
     let proto = ip[6];
     let class = ip[0] << 4 | ip[1] >> 4;
-    word!(words, nw_proto) = [proto, class, ip[7], 0, 0, ip[1] & 0xf, ip[2], ip[3]];
+    let label = u64::from(u32::from_le_bytes([0, ip[1] & 0xf, ip[2], ip[3]]));
+    let first = u64::from(proto) | u64::from(class) << 8 | u64::from(ip[7]) << 16;
+    word!(words, nw_proto) = (first | label << 32).to_le_bytes();
     word!(words, ipv4_src) = [0; 8];
     let at = offset_of!(FlowKey, ipv6_src) / 8;
     words[at] = le64(ip, 8).to_le_bytes();
@@ -136,7 +158,9 @@ fn transport(words: &mut Words, l4: &[u8], mut layout: Layout) -> Option<Layout>
         }
         _ => return None,
     }
-    word!(words, tp_src) = [s0, s1, d0, d1, hi, lo, 0, 0];
+    // One store: bytes stored one by one cannot be loaded as a word at once.
+    let ports = u64::from(u32::from_le_bytes([s0, s1, d0, d1]));
+    word!(words, tp_src) = (ports | u64::from(hi) << 32 | u64::from(lo) << 40).to_le_bytes();
     Some(layout)
 }
 
