@@ -81,4 +81,10 @@ pub struct DpCounters {
     /// How many of them a second has.
     #[serde(default)]
     pub cycles_per_second: u64,
+    /// Cycles that PMDs spent on polls that found packets.
+    #[serde(default)]
+    pub busy_cycles: u64,
+    /// Cycles that PMDs spent on polls that found none.
+    #[serde(default)]
+    pub idle_cycles: u64,
 }

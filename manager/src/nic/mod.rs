@@ -89,7 +89,9 @@ fn check_captures(devargs: &str) -> Result<(), DeviceError> {
             DeviceError::new(ErrorKind::Invalid, format!("rx_pcap {path}: {e}"))
                 .remedy("name a capture that shuntd can read")
         };
-        if std::fs::metadata(path).map_err(unreadable)?.len() > CHECKED {
+        let about = std::fs::metadata(path).map_err(unreadable)?;
+        // A pipe can be read once only, and need not end.
+        if !about.is_file() || about.len() > CHECKED {
             continue;
         }
         let bytes = std::fs::read(path).map_err(unreadable)?;

@@ -279,6 +279,7 @@ impl Switch {
         let base = ["rx", "tx", "copies"];
         let ways = ["mark_hit", "mark_unknown", "cache_hit", "megaflow_hit", "subtables_probed", "miss"];
         let others = all.named().filter(|(name, n)| !base.contains(name) && *n > 0);
+        let pmds = self.datapath.pmd_views();
         let (lookups, events): (BTreeMap<_, _>, BTreeMap<_, _>) =
             others.map(|(name, n)| (name.to_owned(), n)).partition(|(name, _)| ways.contains(&name.as_str()));
         DpCounters {
@@ -291,7 +292,9 @@ impl Switch {
             flows: self.datapath.flow_count(),
             cycles: dpdk::cycles(),
             cycles_per_second: dpdk::tsc_hz(self.eal),
-            masks: self.datapath.pmd_views().iter().map(|p| usize::try_from(p.subtables).unwrap_or(usize::MAX)).sum(),
+            busy_cycles: pmds.iter().map(|p| p.cycles.busy).sum(),
+            idle_cycles: pmds.iter().map(|p| p.cycles.idle).sum(),
+            masks: pmds.iter().map(|p| usize::try_from(p.subtables).unwrap_or(usize::MAX)).sum(),
         }
     }
 }
