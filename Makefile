@@ -1,6 +1,7 @@
 # make demo   real captures through a mock SmartNIC, hardware first
 # make test   formatting, lints and all tests
-# make bench  the benchmarks
+# make bench  the benchmarks, about 35 minutes (QUICK=1: at most 8); bench/settings.py names the knobs
+# make gate   instructions a packet against the numbers kept; make gate-record keeps new ones
 # make lint   formatting and lints only
 # make soak   random traffic and changes for SOAK_SECONDS (default 1800), from SOAK_SEED (default: of the clock) on
 # make docs   the API documentation, under target/doc
@@ -13,13 +14,16 @@ DEMO_OUT ?= target/demo
 SHUNT_SOAK_SECONDS ?= 180
 SOAK_SECONDS ?= 1800
 
-.PHONY: demo test bench soak lint docs fuzz build deps deps-test
+.PHONY: demo test bench gate gate-record soak lint docs fuzz build deps deps-test deps-bench
 
 deps:
 	@scripts/deps.sh build
 
 deps-test:
 	@scripts/deps.sh test
+
+deps-bench:
+	@scripts/deps.sh bench
 
 build: deps
 	$(CARGO) build --locked -p manager -p ctl
@@ -40,8 +44,15 @@ soak: deps-test
 	SHUNT_SOAK_SECONDS=$(SOAK_SECONDS) $(if $(SOAK_SEED),SHUNT_SOAK_SEED=$(SOAK_SEED)) \
 		$(CARGO) test --locked -p manager --test soak -- --nocapture lockstep threads
 
-bench: deps
-	bench/all.sh
+bench: deps-bench
+	$(CARGO) build --locked --release -p manager -p ctl
+	bench/compare.py
+
+gate: deps
+	bench/gate.py
+
+gate-record: deps
+	bench/gate.py --record
 
 docs: deps
 	$(CARGO) doc --locked --workspace --no-deps

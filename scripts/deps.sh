@@ -4,14 +4,17 @@
 #
 #   deps.sh build    what compiling needs
 #   deps.sh test     the same, and what the tests compare with
+#   deps.sh bench    what benchmarks run beside us and measure with
 set -euo pipefail
 
 build="build-essential pkg-config libdpdk-dev libclang-dev"
-test="openvswitch-common"
+test="openvswitch-common python3"
+bench="python3 openvswitch-switch-dpdk dpdk-dev valgrind"
 case "${1:-build}" in
     build) packages=$build ;;
     test) packages="$build $test" ;;
-    *) echo "deps.sh: unknown set '$1': use build or test" >&2; exit 2 ;;
+    bench) packages="$build $bench" ;;
+    *) echo "deps.sh: unknown set '$1': use build, test or bench" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null; then
