@@ -187,6 +187,27 @@ fn report_translation(name: &str, text: &[String]) {
     );
 }
 
+/// What `make gate` counts, by callgrind's switch of this name.
+#[inline(never)]
+fn measured(work: &mut dyn FnMut()) {
+    work();
+}
+
+/// Translations of packets of the scenario `pipeline`.
+fn count_instructions(packets: usize) {
+    let (pipeline, bridge) = switch();
+    load(&pipeline, bridge, rules(&pipeline_rules(&mut Rng::new(7))));
+    let mut rng = Rng::new(1);
+    let keys: Vec<_> = (0..packets).map(|_| udp(&mut rng)).collect();
+    let at = Resume::default();
+    measured(&mut || {
+        for key in &keys {
+            black_box(pipeline.translate(&at, black_box(key)));
+        }
+    });
+    println!("translate: {packets} packets");
+}
+
 /// Rules that differ in their destination only.
 fn simple(n: u32) -> Vec<RuleSpec> {
     let text: Vec<_> = (0..n)
@@ -222,9 +243,14 @@ fn report_load(n: u32) {
     );
 }
 
-/// Runs what its arguments name, or everything.
+/// Runs what its arguments name, or everything; `instructions N` is for `make gate` and is not part of that.
 fn main() {
     let named: Vec<_> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    if let [name, packets] = named.as_slice()
+        && name == "instructions"
+    {
+        return count_instructions(packets.parse().unwrap());
+    }
     let wanted = |name: &str| named.is_empty() || named.iter().any(|n| n == name);
     if wanted("pipeline") {
         report_translation("pipeline", &pipeline_rules(&mut Rng::new(7)));
