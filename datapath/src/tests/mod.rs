@@ -7,9 +7,11 @@ mod fence;
 mod flows;
 mod model;
 mod models;
+mod oracle;
 mod ports;
 mod race;
 mod tables;
+mod trouble;
 
 use crate::{Config, Datapath, Pmd, PortOptions, Revalidator};
 use dpdk::{Mbuf, MbufBatch, Mempool, Port, RingConsumer, RingMode, RingProducer, testing};
