@@ -63,21 +63,21 @@ impl FlowCache {
         }
     }
 
-    /// Remember a flow under this hash.
+    /// Remember a flow under this hash. An entry of the same signature stays if `is_live` says that its flow is: it is another
+    /// packet's.
     #[inline]
-    pub(crate) fn insert(&mut self, hash: u64, number: u32) {
+    pub(crate) fn insert(&mut self, hash: u64, number: u32, is_live: impl Fn(u32) -> bool) {
         let signature = Self::signature(hash);
         let at = self.line_of(hash);
         let Some(Line(line)) = self.lines.get_mut(at) else { return };
-        let same = equal_signatures(line, signature);
-        let place = if same != 0 {
-            same.trailing_zeros() as usize
-        } else if let Some(empty) = line.iter().position(|e| *e & NUMBER == 0) {
-            empty
-        } else {
+        let of_no_use = |e: &u32| {
+            let known = *e & NUMBER;
+            known == 0 || *e & !NUMBER == signature && (known == number || !is_live(known))
+        };
+        let place = line.iter().position(of_no_use).unwrap_or_else(|| {
             self.victim = (self.victim + 1) % WAYS;
             self.victim
-        };
+        });
         line[place % WAYS] = signature | number & NUMBER;
     }
 
@@ -142,19 +142,26 @@ mod tests {
         let mut cache = FlowCache::new(16);
         let hash = |i: u64| (i + 1) << 52;
         for i in 0..16 {
-            cache.insert(hash(i), i as u32 + 100);
+            cache.insert(hash(i), i as u32 + 100, |_| true);
         }
         for i in 0..16 {
             assert_eq!(cache.find(hash(i)).collect::<Vec<_>>(), [i as u32 + 100]);
         }
         assert_eq!(cache.find(hash(77)).next(), None);
         for i in 16..64 {
-            cache.insert(hash(i), i as u32 + 100);
+            cache.insert(hash(i), i as u32 + 100, |_| true);
             assert_eq!(cache.find(hash(i)).next(), Some(i as u32 + 100));
         }
         assert_eq!(cache.find(hash(0)).next(), None);
-        cache.insert(hash(63), 7);
-        assert_eq!(cache.find(hash(63)).collect::<Vec<_>>(), [7]);
+        let all = |cache: &FlowCache| cache.find(hash(63)).collect::<Vec<_>>();
+        cache.insert(hash(63), 163, |_| true);
+        assert_eq!(all(&cache), [163], "once");
+        cache.insert(hash(63), 7, |number| number != 163);
+        assert_eq!(all(&cache), [7], "in place of a flow that is gone");
+        cache.insert(hash(63), 8, |_| true);
+        let mut both = all(&cache);
+        both.sort_unstable();
+        assert_eq!(both, [7, 8], "beside another packet's");
         assert_eq!((cache.used(), cache.capacity()), (16, 16));
         assert_eq!(FlowCache::new(0).find(0).next(), None);
     }

@@ -48,7 +48,8 @@ impl Lookup {
         self.counters.subtables_probed.add(probed as u64);
         if let Some(number) = found {
             self.counters.megaflow_hit.add(1);
-            self.cache.insert(hash, number);
+            let table = &self.table;
+            self.cache.insert(hash, number, |other| table.is_live(other));
         }
         found
     }
@@ -102,7 +103,8 @@ impl Lookup {
         if self.table.insert(flow.mark.0, &flow.key, &flow.mask, &entry.program)
             && let Some(table) = self.table.of(key)
         {
-            self.cache.insert(table.hash(key), index_of(flow.mark.0) as u32);
+            let number = index_of(flow.mark.0) as u32;
+            self.cache.insert(table.hash(key), number, |other| self.table.is_live(other));
         }
     }
 }

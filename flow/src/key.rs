@@ -185,11 +185,13 @@ impl FlowKey {
 
     /// The key as words in memory order, for hashing, masking and comparing.
     #[must_use]
+    #[inline(always)]
     pub fn words(&self) -> &[[u8; 8]; KEY_WORDS] {
         zerocopy::transmute_ref!(self)
     }
 
     /// As [`FlowKey::words`], to change.
+    #[inline(always)]
     pub fn words_mut(&mut self) -> &mut [[u8; 8]; KEY_WORDS] {
         zerocopy::transmute_mut!(self)
     }

@@ -69,6 +69,12 @@ impl FlowTable {
         self.arena.get(number as usize)
     }
 
+    /// Whether there is a live flow with this number.
+    #[inline(always)]
+    pub(crate) fn is_live(&self, number: u32) -> bool {
+        self.hot(number).is_some_and(|hot| hot.mark() != 0)
+    }
+
     /// The flow with this mark, if it is alive and for packets as they are received on this port.
     #[inline]
     pub(crate) fn by_mark(&self, mark: u32, port: DpPort) -> Option<u32> {

@@ -64,6 +64,7 @@ pub mod ethertype {
 
     /// Whether a header with this ethertype is a VLAN tag.
     #[must_use]
+    #[inline(always)]
     pub const fn is_vlan(eth_type: u16) -> bool {
         matches!(eth_type, VLAN | QINQ)
     }
