@@ -4,6 +4,7 @@
 //! beside the state (counters by rule id, the meters of the datapath) follows when the batch is committed.
 
 use crate::change::Change;
+use crate::changes::{Told, scope_of};
 use crate::check::check_actions;
 use crate::classifier::Table;
 use crate::error::ChangeError;
@@ -16,7 +17,6 @@ use flow::clock::Time;
 use flow::dp::{BridgeId, Dep, MeterId, RuleId};
 use flow::meter::MeterSpec;
 use flow::rule::{RuleFlags, RuleSpec};
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A rule that is gone, and why; `None`: replaced by one with another id.
@@ -37,7 +37,7 @@ pub(crate) struct Batch {
     pub(crate) gone: Vec<Gone>,
     /// Addresses to be forgotten then.
     pub(crate) forget: Vec<(BridgeId, FdbFilter)>,
-    pub(crate) deps: HashSet<Dep>,
+    pub(crate) deps: Told,
     pub(crate) applied: Applied,
     /// Tables and cookies of learned rules whose last learner went.
     orphans: Vec<(BridgeId, u8, u64)>,
@@ -54,7 +54,7 @@ impl Batch {
             put: Vec::new(),
             gone: Vec::new(),
             forget: Vec::new(),
-            deps: HashSet::new(),
+            deps: Told::default(),
             applied: Applied::default(),
             orphans: Vec::new(),
         }
@@ -200,7 +200,7 @@ impl Batch {
                 self.gone.push((bridge, old, None));
             }
         }
-        self.deps.insert(Dep::Table(bridge, rule.spec.table));
+        self.told(bridge, &rule);
         self.put.push((bridge, rule));
         Ok(())
     }
@@ -218,9 +218,17 @@ impl Batch {
         let Some(gone) = gone else { return Ok(()) };
         owner.unrank(&gone);
         self.unlink(bridge, &gone)?;
-        self.deps.insert(Dep::Table(bridge, number));
+        self.told(bridge, &gone);
         self.gone.push((bridge, gone, Some(why)));
         Ok(())
+    }
+
+    /// A rule came, changed or went: tell of the packets that it can match.
+    fn told(&mut self, bridge: BridgeId, rule: &Rule) {
+        let ports = self.state.bridges.get(&bridge).map(|b| &b.ports);
+        let port = |number| ports.and_then(|all| Some(all.get(&number)?.dp));
+        let scope = || scope_of(&rule.spec.matching.unpack(), port);
+        self.deps.insert_scoped(Dep::Table(bridge, rule.spec.table), scope);
     }
 
     /// Count what a rule uses and what it learns for as long as it is there.

@@ -14,7 +14,7 @@ use crate::translate;
 use arc_swap::{ArcSwap, Guard};
 use flow::FlowKey;
 use flow::clock::{Clock, Time};
-use flow::dp::{BridgeId, Dep, Effect, Hits, Resume, RuleId, Slowpath, Translation};
+use flow::dp::{self, BridgeId, Dep, Effect, Hits, Resume, RuleId, Slowpath, Translation};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -195,7 +195,7 @@ impl Pipeline {
             writer.retired.push_back((now, bridge, rule));
         }
         self.sweep(writer, now);
-        self.changes.add(batch.deps);
+        self.changes.merge(batch.deps);
         for (bridge, filter) in batch.forget {
             self.fdb_flush_where(bridge, filter);
         }
@@ -316,7 +316,7 @@ impl Slowpath for Pipeline {
         }
     }
 
-    fn take_changes(&self, changes: &mut Vec<Dep>) {
+    fn take_changes(&self, changes: &mut Vec<dp::Change>) {
         self.changes.take(changes);
     }
 }

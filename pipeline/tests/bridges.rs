@@ -111,7 +111,7 @@ fn patch_ports_connect_when_both_ends_name_each_other() {
     r.p.remove_port(two, there).unwrap();
     assert_eq!(up(r.br, here), Some((false, None)));
     r.p.take_changes(&mut changes);
-    assert!(changes.contains(&Dep::Ports(r.br)) && changes.contains(&Dep::Ports(two)));
+    assert!(changes.contains(&Dep::Ports(r.br).into()) && changes.contains(&Dep::Ports(two).into()));
     assert_eq!(r.send(1, &packet(A, B, None)), []);
 }
 

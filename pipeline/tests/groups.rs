@@ -148,7 +148,7 @@ fn counters_count_buckets_and_start_anew_with_a_change() {
     changes.clear();
     r.change(GroupChange::Modify { bridge: r.bridge, group: spec, may_create: false }).unwrap();
     r.p.take_changes(&mut changes);
-    assert_eq!(changes, [Dep::Group(r.bridge, 1)]);
+    assert_eq!(changes, [Dep::Group(r.bridge, 1).into()]);
     let changed = r.p.groups(r.bridge).remove(0);
     assert_eq!((changed.packets, changed.created), (0, g.created));
 }

@@ -243,7 +243,7 @@ fn translations_name_the_tables_they_visited_and_changes_are_told_once() {
     b.add(RuleSpec { table: 9, ..rule(1, Match::default(), 1) }).unwrap();
     b.add(RuleSpec { table: 9, ..rule(2, Match::default(), 1) }).unwrap();
     b.pipeline.take_changes(&mut changes);
-    assert_eq!(changes, [last]);
+    assert_eq!(changes, [last.into()]);
     changes.clear();
     b.pipeline.take_changes(&mut changes);
     assert_eq!(changes, []);

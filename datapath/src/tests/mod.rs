@@ -66,6 +66,7 @@ impl Slowpath for FakeSlowpath {
             mask,
             actions: [DpAction::Drop(DropReason::NoMatch)].into_iter().collect(),
             deps: [TABLE].into_iter().collect(),
+            written: None,
             effects: [Effect::TableMiss(BridgeId(1), 0)].into_iter().collect(),
             cacheable,
         };
@@ -87,8 +88,8 @@ impl Slowpath for FakeSlowpath {
         }
     }
 
-    fn take_changes(&self, changes: &mut Vec<Dep>) {
-        changes.append(&mut self.changes.lock());
+    fn take_changes(&self, changes: &mut Vec<Change>) {
+        changes.extend(self.changes.lock().drain(..).map(Change::from));
     }
 }
 

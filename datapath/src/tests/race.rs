@@ -32,6 +32,7 @@ impl Slowpath for Versioned {
             mask,
             actions: [set, then].into_iter().collect(),
             deps: [TABLE].into_iter().collect(),
+            written: None,
             effects: [Effect::Rule(RuleId(1))].into_iter().collect(),
             cacheable: Cacheable::Yes,
         }
@@ -41,8 +42,8 @@ impl Slowpath for Versioned {
         self.replayed.fetch_add(hits.packets, Ordering::SeqCst);
     }
 
-    fn take_changes(&self, changes: &mut Vec<Dep>) {
-        changes.append(&mut self.changes.lock());
+    fn take_changes(&self, changes: &mut Vec<Change>) {
+        changes.extend(self.changes.lock().drain(..).map(Change::from));
     }
 }
 

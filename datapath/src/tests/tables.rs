@@ -75,6 +75,7 @@ proptest! {
                     mask,
                     actions: [out(1)].into_iter().collect(),
                     deps: DepSet::new(),
+                    written: None,
                     effects: Default::default(),
                     cacheable: Cacheable::Yes,
                 };
@@ -111,7 +112,7 @@ proptest! {
             entry.kill();
             table.remove(entry.flow.mark.0);
         }
-        prop_assert_eq!(registry.note_changes(&[TABLE]).1.len(), 0);
+        prop_assert_eq!(registry.note_changes(&[TABLE.into()]).1.len(), 0);
         prop_assert!(table.lookup(&FlowKey::ZERO).0.is_none());
         prop_assert_eq!(registry.live(), 0);
     }
@@ -125,6 +126,7 @@ fn a_translation_of_the_state_before_a_change_is_not_installed() {
         mask: Mask::ANY,
         actions: [out(1)].into_iter().collect(),
         deps: [dep].into_iter().collect(),
+        written: None,
         effects: Default::default(),
         cacheable: Cacheable::Yes,
     };
@@ -139,14 +141,14 @@ fn a_translation_of_the_state_before_a_change_is_not_installed() {
             .map(|g| g.new)
     };
     let other = Dep::Ports(BridgeId(9));
-    assert_eq!(registry.note_changes(&[TABLE]).0, 1);
+    assert_eq!(registry.note_changes(&[TABLE.into()]).0, 1);
     assert_eq!(install(&mut registry, TABLE, 0, 1), Err(crate::flows::Refusal::Stale));
     assert_eq!(install(&mut registry, other, 0, 2), Ok(true));
     assert_eq!(install(&mut registry, TABLE, 1, 1), Ok(true));
     for _ in 0..100 {
-        registry.note_changes(&[other]);
+        registry.note_changes(&[other.into()]);
     }
     // Too long ago to know.
     assert_eq!(install(&mut registry, TABLE, 1, 3), Err(crate::flows::Refusal::Stale));
-    assert_eq!(registry.note_changes(&[TABLE]).1.len(), 1);
+    assert_eq!(registry.note_changes(&[TABLE.into()]).1.len(), 1);
 }

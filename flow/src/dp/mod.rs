@@ -6,6 +6,7 @@
 //! on whichever way packets go.
 
 mod actions;
+mod change;
 mod drops;
 mod hash;
 mod meter;
@@ -13,6 +14,7 @@ mod print;
 mod slowpath;
 
 pub use actions::*;
+pub use change::*;
 pub use drops::*;
 pub use meter::*;
 pub use print::OvsActions;

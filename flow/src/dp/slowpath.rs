@@ -1,6 +1,6 @@
 //! Between datapath and pipeline: translation, what it depended on, what it did, and who was hit.
 
-use super::{Actions, RecircId};
+use super::{Actions, Change, RecircId};
 use crate::clock::Time;
 use crate::key::{FlowKey, Mask};
 use crate::port::DpPort;
@@ -94,6 +94,9 @@ pub struct Translation {
     /// Never empty: a packet that goes nowhere has a `Drop` with its reason.
     pub actions: Actions,
     pub deps: DepSet,
+    /// Bits of the key that the packet no longer had as it came when something of `deps` was asked about it: scopes of
+    /// changes ([`Change::scope`]) are not compared in them. `None`: it had all of them.
+    pub written: Option<Box<Mask>>,
     pub effects: SmallVec<[Effect; 8]>,
     pub cacheable: Cacheable,
 }
@@ -125,9 +128,9 @@ pub trait Slowpath: Send + Sync {
     /// Do what packets of a flow do beside being forwarded: count for rules, learn addresses.
     fn replay(&self, effects: &[Effect], hits: &Hits);
 
-    /// Move what has changed since the last call into `changes`. Flows that depend on any of it must be
-    /// looked at again. Does not block.
-    fn take_changes(&self, changes: &mut Vec<Dep>);
+    /// Move what has changed since the last call into `changes`. Flows that depend on any of it and have a packet in its
+    /// scope must be looked at again. Does not block.
+    fn take_changes(&self, changes: &mut Vec<Change>);
 }
 
 /// A flow's number; never used twice.

@@ -71,6 +71,8 @@ impl<'a> Walk<'a> {
     /// Whether the rule is there, or fewer than the limit of this action's cookie are.
     fn has_room(&mut self, learn: &Learn, rule: &RuleSpec) -> bool {
         self.depend(Dep::Table(self.bridge.id, learn.table));
+        // Any rule of that table counts, whatever it matches.
+        self.written.get_or_insert_default().0.words_mut().fill([0xff; 8]);
         let Some(table) = self.bridge.table(learn.table) else { return true };
         if table.get(&rule.matching, rule.priority).is_some() {
             return true;

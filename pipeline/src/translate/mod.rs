@@ -32,7 +32,7 @@ use crate::rule::Rule;
 use crate::state::{Bridge, State};
 use flow::action::Action;
 use flow::dp::{Actions, Cacheable, Dep, DepSet, DpAction, DropReason, Effect, Resume, Translation};
-use flow::{DpPort, FlowKey, OfPort, Value};
+use flow::{DpPort, FlowKey, Mask, OfPort, Value};
 use freeze::Freezing;
 use packet::Packet;
 use record::Recorder;
@@ -60,11 +60,15 @@ pub(crate) fn translate(env: Env<'_>, state: &State, at: &Resume, key: &FlowKey)
         return walk.finish(key);
     }
     let frozen = env.recircs.get(at.recirc_id);
+    let home = (bridge.id, in_port);
     let at = frozen.as_deref().and_then(|f| Some((f, state.bridges.get(&f.bridge)?)));
     let Some((frozen, bridge)) = at else { return refuse(key, deps, DropReason::StaleRecirc) };
     let mut walk = Walk::new(env, state, bridge, Packet::new(key, frozen.in_port.0), deps);
     // That there still is such a bridge.
     walk.depend(Dep::Ports(frozen.bridge));
+    if home != (frozen.bridge, frozen.in_port) {
+        walk.packet.move_port();
+    }
     walk.resume(frozen);
     walk.finish(key)
 }
@@ -77,6 +81,7 @@ fn refuse(key: &FlowKey, deps: DepSet, reason: DropReason) -> Translation {
         mask: *packet.mask(),
         actions: SmallVec::from_iter([DpAction::Drop(reason)]),
         deps,
+        written: None,
         effects: SmallVec::new(),
         cacheable: if reserved::is_reserved(key.eth_dst) { Cacheable::No } else { Cacheable::Yes },
     }
@@ -94,6 +99,8 @@ struct Walk<'a> {
     /// Whether any copy of the packet goes anywhere.
     forwarded: bool,
     deps: DepSet,
+    /// Bits that a lookup did not find as the packet came with them.
+    written: Option<Box<Mask>>,
     effects: SmallVec<[Effect; 8]>,
     /// Why the first output that did not happen did not.
     reason: Option<DropReason>,
@@ -151,6 +158,7 @@ impl<'a> Walk<'a> {
             useful: 0,
             forwarded: false,
             deps,
+            written: None,
             effects: SmallVec::new(),
             reason: None,
             missed: false,
@@ -231,6 +239,7 @@ impl<'a> Walk<'a> {
             mask: *self.packet.mask(),
             actions: self.actions,
             deps: self.deps,
+            written: self.written,
             effects: self.effects,
             cacheable,
         }

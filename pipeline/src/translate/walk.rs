@@ -83,6 +83,18 @@ impl<'a> Walk<'a> {
         let regs = self.packet.regs;
         let packet = &mut self.packet;
         let fragment = Prereq::Ip.holds(packet.key()) && packet.key().nw_frag & frag::ANY != 0;
+        if original || fragment || in_port.is_some() || packet.is_written() {
+            let written = self.written.get_or_insert_default();
+            packet.add_written(written);
+            written.0.in_port = if in_port.is_some() { u32::MAX } else { written.0.in_port.get() }.into();
+            if original {
+                ORIGINAL.iter().for_each(|(field, _)| written.require(*field));
+            }
+            if fragment {
+                written.require(FieldId::TcpSrc);
+                written.require(FieldId::TcpDst);
+            }
+        }
         let rule = match self.bridge.table(table) {
             Some(t) if original || fragment || in_port.is_some() => {
                 let mut key = *packet.key();

@@ -38,6 +38,12 @@ pub(super) struct Packet<'k> {
     /// are committed.
     touched: SmallVec<[FieldId; 4]>,
     next_tag: u32,
+    /// An action has changed the packet at some time. It may be again what it was.
+    changed: bool,
+    /// It has been on another port than the one that it came in on.
+    moved: bool,
+    /// The OpenFlow number that it came with.
+    home: u16,
 }
 
 /// What actions see of the packet, to go back to.
@@ -67,6 +73,9 @@ impl<'k> Packet<'k> {
             regs: Registers::default(),
             touched: SmallVec::new(),
             next_tag: MAX_TAGS as u32,
+            changed: false,
+            moved: false,
+            home: in_port,
         };
         for field in [FieldId::InPort, FieldId::RecircId, FieldId::EthType] {
             packet.mask.require(field);
@@ -125,6 +134,7 @@ impl<'k> Packet<'k> {
 
     /// Tracking tells nothing about the packet.
     pub(super) fn clear_tracking(&mut self) {
+        self.changed = true;
         for field in CONNECTION {
             field.def().write_key(&mut self.now.key, flow::Value(0));
             field.def().write_key(&mut self.now.own.0, flow::Value(0));
@@ -147,6 +157,7 @@ impl Packet<'_> {
 
     /// Nothing is known of a tunnel: the packet enters another bridge.
     pub(super) fn clear_tunnel(&mut self) {
+        self.changed = true;
         for field in TUNNEL {
             field.def().write_key(&mut self.now.key, flow::Value(0));
             field.def().write_key(&mut self.now.own.0, flow::Value(0));
@@ -155,6 +166,40 @@ impl Packet<'_> {
 
     /// The packet is on another OpenFlow port.
     pub(super) fn set_in_port(&mut self, port: u16) {
+        self.move_port();
         self.now.key.in_port = u32::from(port).into();
+    }
+
+    // ---- What lookups find
+
+    /// OpenFlow numbers of its port are no longer those of the port that it came in on.
+    pub(super) fn move_port(&mut self) {
+        (self.moved, self.changed) = (true, true);
+    }
+
+    /// Whether the packet may not be what it came as.
+    #[inline]
+    pub(super) fn is_written(&self) -> bool {
+        self.changed
+    }
+
+    /// Add the bits in which the packet may not be what it came as.
+    pub(super) fn add_written(&self, to: &mut Mask) {
+        let mut written = Mask::ANY;
+        for (to, own) in written.0.words_mut().iter_mut().zip(self.now.own.0.words()) {
+            *to = (!u64::from_ne_bytes(*own)).to_ne_bytes();
+        }
+        if self.now.decrements != 0 {
+            written.require(FieldId::IpTtl);
+        }
+        if self.moved || self.now.key.in_port.get() != u32::from(self.home) {
+            written.require(FieldId::InPort);
+        }
+        if !self.now.tags.is_as_came() {
+            for tag in &mut written.0.vlans {
+                (tag.tpid, tag.tci) = (u16::MAX.into(), u16::MAX.into());
+            }
+        }
+        to.unite(&written);
     }
 }

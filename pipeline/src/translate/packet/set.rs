@@ -28,6 +28,7 @@ fn rank(field: FieldId) -> u8 {
 impl Packet<'_> {
     /// Change bits of a field, if the packet has it. Whether it has.
     pub(in crate::translate) fn set(&mut self, field: FieldId, value: Value, mask: Value) -> bool {
+        self.changed |= field.def().is_in_key();
         let def = field.def();
         // `nw_tos` is the DSCP where it is in the traffic class: the ECN is not its to change.
         let changeable = if field == FieldId::IpTos { 0xfc } else { def.ones().0 };
@@ -92,6 +93,7 @@ impl Packet<'_> {
 
     /// Decrement the TTL, if there is one.
     pub(in crate::translate) fn dec_ttl(&mut self, actions: &mut Actions) {
+        self.changed = true;
         if !self.is_ip() {
             return;
         }
@@ -122,12 +124,14 @@ impl Packet<'_> {
     }
 
     pub(in crate::translate) fn restore_tags(&mut self, tags: Tags) {
+        self.changed = true;
         self.now.tags = tags;
         self.now.key.vlans = self.now.tags.view();
     }
 
     /// Change bits of the outer tag, which is there.
     pub(in crate::translate) fn write_tag(&mut self, value: u16, mask: u16) {
+        self.changed = true;
         if let Some(tag) = self.now.tags.stack.first_mut() {
             tag.write(value, mask);
         }
@@ -135,6 +139,7 @@ impl Packet<'_> {
     }
 
     pub(in crate::translate) fn pop_tag(&mut self) {
+        self.changed = true;
         if self.has_tag() {
             self.now.tags.pop();
             self.now.key.vlans = self.now.tags.view();
@@ -143,6 +148,7 @@ impl Packet<'_> {
 
     /// Add an outer tag with id and priority 0. `false`: there is no room for one more.
     pub(in crate::translate) fn push_tag(&mut self, tpid: u16) -> bool {
+        self.changed = true;
         // How many tags there are decides: look at the presence of all there may be.
         for source in self.now.tags.popped..MAX_TAGS {
             self.require_tag(source, 0, VlanTag::PRESENT);

@@ -53,6 +53,12 @@ impl Tags {
         Tags { stack: present.map(own).collect(), popped: 0 }
     }
 
+    /// Whether they are the tags that the packet came with.
+    pub(crate) fn is_as_came(&self) -> bool {
+        let own = |t: &Tag| (t.id as usize) < MAX_TAGS && t.own == u16::MAX && t.own_tpid;
+        self.popped == 0 && self.stack.iter().all(own)
+    }
+
     /// What a key of the packet as it is now holds.
     pub(crate) fn view(&self) -> [VlanTag; MAX_TAGS] {
         std::array::from_fn(|i| self.stack.get(i).map(|t| t.tag).unwrap_or_default())

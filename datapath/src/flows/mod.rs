@@ -8,7 +8,7 @@ use super::sync::atomic::{AtomicU64, Ordering};
 use crate::hash::Seed;
 use crate::program::Program;
 use flow::clock::Time;
-use flow::dp::{Dep, DepSet, DpFlow, FlowId, Hits, Mark, Translation};
+use flow::dp::{Change, Dep, DepSet, DpFlow, FlowId, Hits, Mark, Translation};
 use flow::{FlowKey, Mask};
 use hashbrown::{HashMap, HashSet, HashTable};
 use smallvec::SmallVec;
@@ -47,6 +47,7 @@ pub(crate) struct FlowEntry {
     pub(crate) created: Time,
     /// What the latest translation depended on; the registry's index follows it.
     deps: Mutex<DepSet>,
+    written: Mutex<Option<Box<Mask>>>,
     ledgers: Mutex<SmallVec<[Ledger; 1]>>,
     hw_packets: AtomicU64,
     hw_bytes: AtomicU64,
@@ -153,6 +154,11 @@ pub(crate) struct Candidate<'a> {
     pub(crate) arena: &'a Arc<Arena>,
 }
 
+/// Whether a change can concern packets of a flow that depends on it.
+fn is_met(change: &Change, key: &FlowKey, mask: &Mask, written: Option<&Mask>) -> bool {
+    change.scope.as_ref().is_none_or(|scope| scope.meets(key, mask, written))
+}
+
 /// All live flows.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -165,7 +171,7 @@ pub(crate) struct Registry {
     live: usize,
     limit: usize,
     next_id: u64,
-    recent: VecDeque<(u64, Vec<Dep>)>,
+    recent: VecDeque<(u64, Vec<Change>)>,
     epoch: u64,
 }
 
@@ -200,13 +206,16 @@ impl Registry {
     /// Keep a translation, or join the flow that another worker made of the same.
     pub(crate) fn install(&mut self, candidate: Candidate<'_>) -> Result<Granted, Refusal> {
         let translation = candidate.translation;
-        if self.changed_since(candidate.epoch, &translation.deps) {
-            return Err(Refusal::Stale);
-        }
         let mut mask = translation.mask;
         mask.require(flow::FieldId::InPort);
         mask.require(flow::FieldId::RecircId);
         let key = candidate.key.masked(&mask);
+        let concerns = |change: &Change| {
+            translation.deps.contains(&change.dep) && is_met(change, &key, &mask, translation.written.as_deref())
+        };
+        if self.changed_since(candidate.epoch, concerns) {
+            return Err(Refusal::Stale);
+        }
         let hash = self.hash(&key, &mask);
         let same = |i: &u32| self.entry(*i).is_some_and(|e| e.flow.mask == mask && e.flow.key == key);
         if let Some(entry) = self.by_match.find(hash, same).and_then(|i| self.entry(*i)) {
@@ -236,6 +245,7 @@ impl Registry {
             program: candidate.program,
             created: candidate.first.used,
             deps: Mutex::new(translation.deps.clone()),
+            written: Mutex::new(translation.written.clone()),
             ledgers: Mutex::default(),
             hw_packets: AtomicU64::new(0),
             hw_bytes: AtomicU64::new(0),
@@ -317,11 +327,13 @@ impl Registry {
     }
 
     /// A flow was translated again and does the same for other reasons.
-    pub(crate) fn set_deps(&mut self, entry: &FlowEntry, deps: &DepSet) {
+    pub(crate) fn set_deps(&mut self, entry: &FlowEntry, again: &Translation) {
+        let deps = &again.deps;
         if self.find(&entry.flow).is_none() {
             return;
         }
         let index = index_of(entry.flow.mark.0) as u32;
+        entry.written.lock().clone_from(&again.written);
         let old = std::mem::replace(&mut *entry.deps.lock(), deps.clone());
         for dep in old.iter().filter(|dep| !deps.contains(dep)) {
             self.unlink(*dep, index);
@@ -333,22 +345,27 @@ impl Registry {
 
     /// Note that these changed: translations begun before are not installed if they depend on them. Returns the new epoch
     /// and the flows to look at again.
-    pub(crate) fn note_changes(&mut self, changes: &[Dep]) -> (u64, Vec<Arc<FlowEntry>>) {
+    pub(crate) fn note_changes(&mut self, changes: &[Change]) -> (u64, Vec<Arc<FlowEntry>>) {
         self.epoch += 1;
         if self.recent.len() == REMEMBERED_CHANGES {
             self.recent.pop_front();
         }
         self.recent.push_back((self.epoch, changes.to_vec()));
         let mut affected = HashSet::new();
-        for dep in changes {
-            affected.extend(self.by_dep.get(dep).into_iter().flatten().copied());
+        for change in changes {
+            let met = |i: &u32| {
+                let entry = self.entry(*i);
+                entry.is_some_and(|e| is_met(change, &e.flow.key, &e.flow.mask, e.written.lock().as_deref()))
+            };
+            let dependents = self.by_dep.get(&change.dep).into_iter().flatten();
+            affected.extend(dependents.copied().filter(met));
         }
         let mut affected: Vec<u32> = affected.into_iter().collect();
         affected.sort_unstable();
         (self.epoch, affected.into_iter().filter_map(|i| self.entry(i).cloned()).collect())
     }
 
-    fn changed_since(&self, epoch: u64, deps: &DepSet) -> bool {
+    fn changed_since(&self, epoch: u64, concerns: impl Fn(&Change) -> bool) -> bool {
         if epoch == self.epoch {
             return false;
         }
@@ -356,11 +373,7 @@ impl Registry {
             Some((oldest, _)) if *oldest <= epoch + 1 => {}
             _ => return true,
         }
-        self.recent
-            .iter()
-            .rev()
-            .take_while(|(e, _)| *e > epoch)
-            .any(|(_, changed)| changed.iter().any(|dep| deps.contains(dep)))
+        self.recent.iter().rev().take_while(|(e, _)| *e > epoch).any(|(_, changed)| changed.iter().any(&concerns))
     }
 
     /// The live flows with an index in `from..from + n`, and whether there may be more behind.

@@ -7,7 +7,7 @@ use crate::pmd::Mail;
 use crate::shared::Shared;
 use crossbeam::channel;
 use flow::clock::Time;
-use flow::dp::{Cacheable, Dep, DpFlow, FlowId, RecircId, Resume, Translation, WorkerFence};
+use flow::dp::{Cacheable, Change, DpFlow, FlowId, RecircId, Resume, Translation, WorkerFence};
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -35,7 +35,7 @@ struct Grave {
 #[derive(Debug, Default)]
 pub(crate) struct Revalidation {
     graves: HashMap<FlowId, Grave>,
-    changes: Vec<Dep>,
+    changes: Vec<Change>,
     report: RevalidationReport,
 }
 
@@ -87,8 +87,6 @@ impl Revalidation {
             if self.changes.is_empty() {
                 return;
             }
-            self.changes.sort_unstable();
-            self.changes.dedup();
             self.report.changes += self.changes.len() as u64;
             let affected = {
                 let mut registry = shared.registry.lock();
@@ -103,7 +101,7 @@ impl Revalidation {
                 if !still_right(&entry.flow, &again) {
                     wrong.push(entry);
                 } else {
-                    shared.registry.lock().set_deps(&entry, &again.deps);
+                    shared.registry.lock().set_deps(&entry, &again);
                 }
             }
             self.report.removed += self.remove(shared, wrong);
