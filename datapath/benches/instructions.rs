@@ -11,7 +11,7 @@
 use datapath::{Config, Datapath, NoHardware, Pmd, PortOptions};
 use dpdk::{BURST, Mbuf, MbufBatch, Mempool, Port, PortConfig, RingConsumer, RingMode, RingProducer, testing};
 use flow::clock::{Clock, VirtualClock};
-use flow::dp::{BridgeId, Cacheable, Dep, DpAction, Effect, Hits, Resume, RuleId, Slowpath, Translation};
+use flow::dp::{BridgeId, Cacheable, Change, Dep, DpAction, Effect, Hits, Resume, RuleId, Slowpath, Translation};
 use flow::extract::{RxMeta, extract_into};
 use flow::field::FieldId;
 use flow::value::Value;
@@ -51,6 +51,7 @@ impl Slowpath for Fixed {
             mask,
             actions: self.actions.iter().cloned().collect(),
             deps: [Dep::Table(BridgeId(1), 0)].into_iter().collect(),
+            written: None,
             effects: [Effect::Rule(RuleId(1))].into_iter().collect(),
             cacheable: Cacheable::Yes,
         }
@@ -58,7 +59,7 @@ impl Slowpath for Fixed {
 
     fn replay(&self, _: &[Effect], _: &Hits) {}
 
-    fn take_changes(&self, _: &mut Vec<Dep>) {}
+    fn take_changes(&self, _: &mut Vec<Change>) {}
 }
 
 /// An Ethernet, IPv4 and UDP frame of 60 bytes.

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::counters::{Counters, PortWorkerCounters};
-use crate::flows::FlowEntry;
+use crate::flows::Shown;
 use crate::pmd::{Mail, Pmd, PmdShared, PmdView, PortSetup};
 use crate::ports::{MAX_PORT, PortError, PortOptions, PortRecord, PortState, PortView};
 use crate::punt::Punts;
@@ -39,6 +39,15 @@ pub struct FlowView {
     pub used: Time,
     /// How long it exists.
     pub age: Duration,
+}
+
+/// Most flows at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowLimit {
+    /// [`Config::flow_limit`], at most [`crate::MAX_FLOWS`].
+    pub configured: usize,
+    /// Lower than that when a round over all flows took long.
+    pub present: usize,
 }
 
 /// A software datapath: ports, PMDs, flows.
@@ -208,7 +217,7 @@ impl Datapath {
         }
         let device = ports.swap_remove(at).device;
         drop(ports);
-        self.shared.revalidation.lock().remove_where(&self.shared, |flow| flow.in_port() == port);
+        self.shared.revalidation.lock().remove_port(&self.shared, port);
         Ok(device)
     }
 
@@ -259,23 +268,20 @@ impl Datapath {
         if hits.packets == 0 {
             return;
         }
-        let entry = self.shared.registry.lock().find(flow).cloned();
-        if let Some(entry) = entry {
-            entry.add_hardware(hits);
-        }
+        self.shared.registry.lock().add_hardware(flow, hits);
         self.shared.slowpath.replay(&flow.effects, hits);
     }
 
     /// All live flows.
     #[must_use]
     pub fn dump(&self) -> Vec<FlowView> {
-        const CHUNK: usize = 1024;
+        const CHUNK: usize = 256;
         let now = self.shared.clock.now();
         let (mut views, mut from, mut more) = (Vec::new(), 0, true);
         while more {
             let chunk;
-            (chunk, more) = self.shared.registry.lock().chunk(from, CHUNK);
-            views.extend(chunk.iter().map(|entry| view(entry, now)));
+            (chunk, more) = self.shared.registry.lock().show(from, CHUNK);
+            views.extend(chunk.into_iter().map(|flow| view(flow, now)));
             from += CHUNK;
         }
         views
@@ -285,6 +291,13 @@ impl Datapath {
     #[must_use]
     pub fn flow_count(&self) -> usize {
         self.shared.registry.lock().live()
+    }
+
+    /// Most flows that there may be: as configured, and at present, when looking through them takes too long.
+    #[must_use]
+    pub fn flow_limit(&self) -> FlowLimit {
+        let registry = self.shared.registry.lock();
+        FlowLimit { configured: registry.limit().configured(), present: registry.limit().present() }
     }
 
     /// Number of removed flows whose mark is not free yet.
@@ -322,12 +335,8 @@ impl Datapath {
     }
 }
 
-fn view(entry: &FlowEntry, now: Time) -> FlowView {
-    FlowView {
-        flow: Arc::clone(&entry.flow),
-        software: entry.software(),
-        hardware: entry.hardware(),
-        used: entry.last_used(),
-        age: now.since(entry.created),
-    }
+fn view(shown: Shown, now: Time) -> FlowView {
+    let Shown { flow, software, hardware, created } = shown;
+    let used = created.max(software.used).max(hardware.used);
+    FlowView { flow, software, hardware, used, age: now.since(created) }
 }

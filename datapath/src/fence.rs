@@ -68,10 +68,16 @@ impl Quiescence {
     }
 
     pub(crate) fn has_passed(&self, fence: u64) -> bool {
-        self.passed.load(Ordering::Acquire) >= fence
+        self.passed() >= fence
     }
 
-    pub(crate) fn has_drained(&self, fence: u64) -> bool {
-        self.drained.load(Ordering::Acquire) >= fence
+    /// The newest fence that was passed.
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Acquire)
+    }
+
+    /// The newest fence past which the queues have drained.
+    pub(crate) fn drained(&self) -> u64 {
+        self.drained.load(Ordering::Acquire)
     }
 }

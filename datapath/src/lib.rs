@@ -85,7 +85,7 @@ mod tests;
 pub use config::Config;
 pub use counters::{Counters, PortCounters};
 pub use cycles::{CyclesView, Load, STAGES, Stage, StageCycles};
-pub use datapath::{Datapath, FlowView, NoHardware};
+pub use datapath::{Datapath, FlowLimit, FlowView, NoHardware};
 pub use flows::MAX_FLOWS;
 pub use pmd::{Pmd, PmdConfig, PmdError, PmdThread, PmdView};
 pub use ports::{MAX_PORT, PortError, PortOptions, PortState, PortView, attach};

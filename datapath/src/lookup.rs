@@ -3,13 +3,13 @@
 use crate::arena::Arena;
 use crate::cache::FlowCache;
 use crate::counters::WorkerCounters;
-use crate::flows::{Candidate, FlowEntry, Refusal, index_of};
+use crate::flows::{Candidate, Granted, Refusal, flow_mask, index_of};
 use crate::program::{Program, Programs};
 use crate::shared::Shared;
 use crate::table::FlowTable;
-use flow::FlowKey;
 use flow::clock::Time;
 use flow::dp::{Cacheable, Hits, RecircId, Resume};
+use flow::{FlowKey, Mask};
 use std::sync::Arc;
 
 /// The flows that a worker knows, and the way to those that it does not.
@@ -76,16 +76,17 @@ impl Lookup {
         let at = Resume { recirc_id: RecircId(key.recirc_id.get()) };
         let translation = self.shared.slowpath.translate(&at, key);
         self.shared.slowpath.replay(&translation.effects, &first);
-        let program = self.programs.get(&translation.actions);
         if translation.cacheable == Cacheable::Yes {
+            let mask = flow_mask(&translation);
+            let masked = key.masked(&mask);
             let arena = self.table.arena();
-            let candidate =
-                Candidate { key, translation: &translation, program: Arc::clone(&program), epoch, first, arena };
-            match self.shared.install(candidate) {
+            let candidate = Candidate { key: &masked, mask: &mask, translation: &translation, epoch, first, arena };
+            match self.shared.install(&candidate) {
                 Ok(granted) => {
                     let counter = if granted.new { &self.counters.installed } else { &self.counters.adopted };
                     counter.add(1);
-                    self.learn(key, &granted.entry);
+                    self.learn(key, &masked, &mask, &granted);
+                    return granted.program;
                 }
                 Err(Refusal::Limit) => self.counters.refused_limit.add(1),
                 Err(Refusal::Marks) => self.counters.refused_marks.add(1),
@@ -94,16 +95,15 @@ impl Lookup {
         } else {
             self.counters.uncacheable.add(1);
         }
-        program
+        self.programs.get(&translation.actions)
     }
 
     /// Keep a flow that was granted to this worker.
-    fn learn(&mut self, key: &FlowKey, entry: &FlowEntry) {
-        let flow = &entry.flow;
-        if self.table.insert(flow.mark.0, &flow.key, &flow.mask, &entry.program)
+    fn learn(&mut self, key: &FlowKey, masked: &FlowKey, mask: &Mask, granted: &Granted) {
+        if self.table.insert(granted.mark, masked, mask, &granted.program)
             && let Some(table) = self.table.of(key)
         {
-            let number = index_of(flow.mark.0) as u32;
+            let number = index_of(granted.mark) as u32;
             self.cache.insert(table.hash(key), number, |other| self.table.is_live(other));
         }
     }

@@ -41,6 +41,20 @@ impl CompiledMask {
         self.0.iter().map(|word| word.of(key))
     }
 
+    /// The required bits of the word in this place of the list.
+    pub(crate) fn bits(&self, place: usize) -> u64 {
+        self.0.get(place).map_or(0, |word| word.bits)
+    }
+
+    /// Write the words of the list into a key.
+    pub(crate) fn fill(&self, key: &mut FlowKey, words: &[u64]) {
+        for (word, value) in self.0.iter().zip(words) {
+            if let Some(place) = key.words_mut().get_mut(word.at) {
+                *place = value.to_ne_bytes();
+            }
+        }
+    }
+
     /// How many words are required.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

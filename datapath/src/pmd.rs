@@ -33,7 +33,8 @@ pub(crate) struct PortSetup {
 /// What others ask of a worker. Served at the start of a poll.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    FlowRemoved(u32),
+    /// Flows with these marks are gone.
+    FlowsRemoved(Arc<[u32]>),
     AddPort(Box<PortSetup>),
     RemovePort {
         port: DpPort,

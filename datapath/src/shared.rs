@@ -51,7 +51,7 @@ impl Shared {
             pool,
             seed,
             fences: Fences::default(),
-            registry: Mutex::new(Registry::new(seed, config.flow_limit)),
+            registry: Mutex::new(Registry::new(seed, config.flow_limit, config.offload)),
             revalidation: Mutex::default(),
             pmds: RwLock::default(),
             gone: SegQueue::new(),
@@ -72,18 +72,14 @@ impl Shared {
     }
 
     /// Keep a translation.
-    pub(crate) fn install(&self, candidate: Candidate<'_>) -> Result<Granted, Refusal> {
+    pub(crate) fn install(&self, candidate: &Candidate<'_>) -> Result<Granted, Refusal> {
         let mut registry = self.registry.lock();
         let granted = registry.install(candidate)?;
-        if granted.new {
+        if let Some(flow) = &granted.flow {
             // Under the lock, so that nobody can tell of the flow's end before its beginning.
-            self.listener.flow_added(&granted.entry.flow);
+            self.listener.flow_added(flow);
         }
         Ok(granted)
-    }
-
-    pub(crate) fn all_pmds(&self, mut yes: impl FnMut(&PmdShared) -> bool) -> bool {
-        self.pmds.read().iter().all(|pmd| yes(pmd))
     }
 }
 

@@ -3,8 +3,6 @@
 //! These files say `super::sync`, not `crate::sync`, because they are compiled a second time, unchanged, in `tests::models`, where
 //! these names are loom's (docs/adr/0012).
 
-pub(crate) use parking_lot::Mutex;
-
 pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 }

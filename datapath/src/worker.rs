@@ -114,7 +114,7 @@ impl Worker {
         for _ in 0..most {
             let Some(mail) = self.me.mailbox.pop() else { return true };
             match mail {
-                Mail::FlowRemoved(mark) => self.fast.lookup.table.remove(mark),
+                Mail::FlowsRemoved(marks) => marks.iter().for_each(|mark| self.fast.lookup.table.remove(*mark)),
                 Mail::AddPort(port) => self.add_port(*port),
                 Mail::RemovePort { port, left } => {
                     self.sources.retain(|s| s.port != port);

@@ -1,18 +1,37 @@
 //! All flows of the datapath, once each, whichever workers use them: identity, marks, dependencies.
 //!
-//! One lock guards the registry. It is taken on a miss, by revalidation and to show flows, never for a packet that hits.
+//! One lock guards the registry. It is taken on a miss, by revalidation and to show flows, never for a packet that hits. Nobody
+//! holds it for more than some thousand rows, so that a miss does not wait.
+//!
+//! What many flows have in common is kept once: masks, actions with their programs, effects ([`intern`]), and sets of
+//! dependencies ([`classes`]). A flow itself is numbers, its masked words, and a ledger for each worker.
 
+mod classes;
+mod flow;
+mod intern;
+mod limit;
+mod owned;
+mod sieve;
+
+pub(crate) use flow::{Deed, Removed};
+pub(crate) use limit::AdaptiveLimit;
+pub(crate) use sieve::{Filter, Sieve};
+
+use self::flow::{Flow, Offloaded};
 use super::arena::Arena;
-use super::sync::Mutex;
-use super::sync::atomic::{AtomicU64, Ordering};
 use crate::hash::Seed;
+use crate::mask::CompiledMask;
 use crate::program::Program;
-use flow::clock::Time;
-use flow::dp::{Change, Dep, DepSet, DpFlow, FlowId, Hits, Mark, Translation};
-use flow::{FlowKey, Mask};
-use hashbrown::{HashMap, HashSet, HashTable};
+use ::flow::clock::Time;
+use ::flow::dp::{Change, DepSet, DpFlow, Effect, FlowId, Hits, Mark, Scope, Translation};
+use ::flow::{FlowKey, Mask};
+use classes::Classes;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use intern::Interner;
+use owned::{OWN, Owned, is_own};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// Bits of a mark that are the flow's index; those above are the generation.
@@ -32,94 +51,6 @@ pub(crate) fn index_of(mark: u32) -> usize {
     (mark & INDEX_MASK) as usize
 }
 
-/// A worker that uses a flow, and how much of what it counted was replayed already.
-#[derive(Debug)]
-struct Ledger {
-    arena: Arc<Arena>,
-    replayed: Hits,
-}
-
-/// A flow with what may change about it.
-#[derive(Debug)]
-pub(crate) struct FlowEntry {
-    pub(crate) flow: Arc<DpFlow>,
-    pub(crate) program: Arc<Program>,
-    pub(crate) created: Time,
-    /// What the latest translation depended on; the registry's index follows it.
-    deps: Mutex<DepSet>,
-    written: Mutex<Option<Box<Mask>>>,
-    ledgers: Mutex<SmallVec<[Ledger; 1]>>,
-    hw_packets: AtomicU64,
-    hw_bytes: AtomicU64,
-    hw_used: AtomicU64,
-}
-
-impl FlowEntry {
-    /// Let a worker use the flow. `first` is the packet that brought it, whose effects were replayed already.
-    fn begin_on(&self, arena: &Arc<Arena>, first: &Hits) {
-        let mut ledgers = self.ledgers.lock();
-        match ledgers.iter_mut().find(|ledger| Arc::ptr_eq(&ledger.arena, arena)) {
-            Some(ledger) => {
-                arena.add(self.flow.mark.0, first);
-                ledger.replayed.add(first);
-            }
-            None => {
-                arena.begin(self.flow.mark.0, first);
-                ledgers.push(Ledger { arena: Arc::clone(arena), replayed: *first });
-            }
-        }
-    }
-
-    /// Hits on workers that nobody has replayed yet; they count as replayed from now on.
-    pub(crate) fn take_unreplayed(&self) -> Hits {
-        let mut sum = Hits::default();
-        for ledger in self.ledgers.lock().iter_mut() {
-            let now = ledger.arena.hits(self.flow.mark.0);
-            let delta = Hits {
-                packets: now.packets.wrapping_sub(ledger.replayed.packets),
-                bytes: now.bytes.wrapping_sub(ledger.replayed.bytes),
-                used: now.used,
-            };
-            ledger.replayed = now;
-            sum.add(&delta);
-        }
-        sum
-    }
-
-    /// Hits on workers.
-    pub(crate) fn software(&self) -> Hits {
-        let mut sum = Hits::default();
-        for ledger in self.ledgers.lock().iter() {
-            sum.add(&ledger.arena.hits(self.flow.mark.0));
-        }
-        sum
-    }
-
-    /// Hits that hardware reported.
-    pub(crate) fn hardware(&self) -> Hits {
-        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        Hits { packets: get(&self.hw_packets), bytes: get(&self.hw_bytes), used: Time(get(&self.hw_used)) }
-    }
-
-    pub(crate) fn add_hardware(&self, hits: &Hits) {
-        self.hw_packets.fetch_add(hits.packets, Ordering::Relaxed);
-        self.hw_bytes.fetch_add(hits.bytes, Ordering::Relaxed);
-        self.hw_used.fetch_max(hits.used.0, Ordering::Relaxed);
-    }
-
-    /// When a packet last used the flow, wherever.
-    pub(crate) fn last_used(&self) -> Time {
-        self.created.max(self.software().used).max(self.hardware().used)
-    }
-
-    /// From now on no worker that looks uses the flow.
-    pub(crate) fn kill(&self) {
-        for ledger in self.ledgers.lock().iter() {
-            ledger.arena.end(self.flow.mark.0);
-        }
-    }
-}
-
 /// Why a flow was not installed. The packet is forwarded all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -131,21 +62,20 @@ pub(crate) enum Refusal {
 /// A flow that a worker may use.
 #[derive(Debug)]
 pub(crate) struct Granted {
-    pub(crate) entry: Arc<FlowEntry>,
+    pub(crate) mark: u32,
+    pub(crate) program: Arc<Program>,
     pub(crate) new: bool,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    generation: u32,
-    entry: Option<Arc<FlowEntry>>,
+    /// For hardware, when it is new and somebody wants to hear of it.
+    pub(crate) flow: Option<Arc<DpFlow>>,
 }
 
 /// A miss's outcome, to be kept.
 pub(crate) struct Candidate<'a> {
+    /// Masked by `mask`.
     pub(crate) key: &'a FlowKey,
+    /// That of the translation, with what every flow matches: see [`flow_mask`].
+    pub(crate) mask: &'a Mask,
     pub(crate) translation: &'a Translation,
-    pub(crate) program: Arc<Program>,
     /// The change epoch before the translation began.
     pub(crate) epoch: u64,
     /// The packet that missed.
@@ -154,218 +84,402 @@ pub(crate) struct Candidate<'a> {
     pub(crate) arena: &'a Arc<Arena>,
 }
 
-/// Whether a change can concern packets of a flow that depends on it.
-fn is_met(change: &Change, key: &FlowKey, mask: &Mask, written: Option<&Mask>) -> bool {
-    change.scope.as_ref().is_none_or(|scope| scope.meets(key, mask, written))
+/// The mask of a flow: input port and recirculation are always exact.
+pub(crate) fn flow_mask(translation: &Translation) -> Mask {
+    let mut mask = translation.mask;
+    mask.require(::flow::FieldId::InPort);
+    mask.require(::flow::FieldId::RecircId);
+    mask
+}
+
+/// A flow to be looked at again.
+#[derive(Debug)]
+pub(crate) struct Suspect {
+    pub(crate) index: u32,
+    pub(crate) key: FlowKey,
+    pub(crate) mask: Mask,
+    pub(crate) deed: Arc<Deed>,
+    pub(crate) effects: Arc<[Effect]>,
+}
+
+/// A live flow, to be shown.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) flow: Arc<DpFlow>,
+    pub(crate) software: Hits,
+    pub(crate) hardware: Hits,
+    pub(crate) created: Time,
+}
+
+/// Hits that are to be replayed, by what they do.
+#[derive(Debug, Default)]
+pub(crate) struct Harvest {
+    pub(crate) hits: hashbrown::HashMap<u32, (Arc<[Effect]>, Hits)>,
+    /// Flows that nobody used for too long.
+    pub(crate) idle: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct MaskEntry {
+    mask: Mask,
+    compiled: CompiledMask,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    flow: Option<Flow>,
 }
 
 /// All live flows.
 #[derive(Debug)]
 pub(crate) struct Registry {
     seed: Seed,
+    hasher: DefaultHashBuilder,
     slots: Vec<Slot>,
     /// Indexes to use again, the one that rested longest first.
     free: VecDeque<u32>,
     by_match: HashTable<u32>,
-    by_dep: HashMap<Dep, HashSet<u32>>,
+    masks: Interner<MaskEntry>,
+    deeds: Interner<Deed>,
+    effects: Interner<[Effect]>,
+    classes: Classes,
+    owned: Owned,
     live: usize,
-    limit: usize,
+    limit: AdaptiveLimit,
+    /// A flow was refused for the limit since the last round.
+    was_full: bool,
+    offload: bool,
     next_id: u64,
     recent: VecDeque<(u64, Vec<Change>)>,
     epoch: u64,
 }
 
+/// The hash of a flow's match. Its mask's number is enough of the mask.
+fn match_hash(seed: Seed, mask: u32, words: &[u64]) -> u64 {
+    seed.mix(seed.words(words.iter().copied()), u64::from(mask), 0)
+}
+
 impl Registry {
-    pub(crate) fn new(seed: Seed, limit: usize) -> Registry {
+    /// `offload`: somebody wants to hear of flows.
+    pub(crate) fn new(seed: Seed, limit: usize, offload: bool) -> Registry {
+        let limit = limit.min(MAX_FLOWS);
+        // Room for all from the start, which costs memory only where it is used: nothing is copied under the lock later.
+        let room = (limit + limit / 4).min(MAX_FLOWS) + 1;
+        let mut slots = Vec::with_capacity(room);
+        slots.push(Slot::default());
         Registry {
             seed,
-            slots: vec![Slot::default()],
+            hasher: DefaultHashBuilder::default(),
+            slots,
             free: VecDeque::new(),
-            by_match: HashTable::new(),
-            by_dep: HashMap::new(),
+            by_match: HashTable::with_capacity(limit),
+            masks: Interner::default(),
+            deeds: Interner::default(),
+            effects: Interner::default(),
+            classes: Classes::default(),
+            owned: Owned::default(),
             live: 0,
-            limit: limit.min(MAX_FLOWS),
+            limit: AdaptiveLimit::new(limit),
+            was_full: false,
+            offload,
             next_id: 1,
             recent: VecDeque::new(),
             epoch: 0,
         }
     }
 
-    fn hash(&self, masked: &FlowKey, mask: &Mask) -> u64 {
-        self.seed.mix(self.seed.key(masked), self.seed.key(&mask.0), 0)
-    }
-
     pub(crate) fn live(&self) -> usize {
         self.live
     }
 
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
+    pub(crate) fn limit(&self) -> &AdaptiveLimit {
+        &self.limit
+    }
+
+    pub(crate) fn limit_mut(&mut self) -> &mut AdaptiveLimit {
+        &mut self.limit
+    }
+
+    /// Whether there are as many flows as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.live >= self.limit.present()
+    }
+
+    /// Whether there were since this was last asked.
+    pub(crate) fn take_full(&mut self) -> bool {
+        std::mem::take(&mut self.was_full) || self.is_full()
+    }
+
+    fn flow(&self, index: u32) -> Option<&Flow> {
+        self.slots.get(index as usize)?.flow.as_ref()
+    }
+
+    fn flow_mut(&mut self, index: u32) -> Option<&mut Flow> {
+        self.slots.get_mut(index as usize)?.flow.as_mut()
+    }
+
+    fn mark(&self, index: u32) -> u32 {
+        self.slots.get(index as usize).map_or(0, |slot| slot.generation << INDEX_BITS | index)
+    }
+
+    fn words_of(&self, flow: &Flow) -> &[u64] {
+        self.classes.get(flow.class).map(|class| class.row(flow.row)).unwrap_or_default()
+    }
+
+    fn take_mask(&mut self, mask: &Mask) -> u32 {
+        let make = || Arc::new(MaskEntry { mask: *mask, compiled: CompiledMask::new(mask) });
+        self.masks.take(self.seed.key(&mask.0), |entry| entry.mask == *mask, make)
     }
 
     /// Keep a translation, or join the flow that another worker made of the same.
-    pub(crate) fn install(&mut self, candidate: Candidate<'_>) -> Result<Granted, Refusal> {
-        let translation = candidate.translation;
-        let mut mask = translation.mask;
-        mask.require(flow::FieldId::InPort);
-        mask.require(flow::FieldId::RecircId);
-        let key = candidate.key.masked(&mask);
-        let concerns = |change: &Change| {
-            translation.deps.contains(&change.dep) && is_met(change, &key, &mask, translation.written.as_deref())
-        };
-        if self.changed_since(candidate.epoch, concerns) {
+    pub(crate) fn install(&mut self, candidate: &Candidate<'_>) -> Result<Granted, Refusal> {
+        let Candidate { key, mask, translation, epoch, first, arena } = candidate;
+        if self.changed_since(*epoch, candidate) {
             return Err(Refusal::Stale);
         }
-        let hash = self.hash(&key, &mask);
-        let same = |i: &u32| self.entry(*i).is_some_and(|e| e.flow.mask == mask && e.flow.key == key);
-        if let Some(entry) = self.by_match.find(hash, same).and_then(|i| self.entry(*i)) {
-            // Another answer for the same match: one of the two is about to be revalidated.
-            if entry.flow.actions != translation.actions || entry.flow.effects != translation.effects {
-                return Err(Refusal::Stale);
-            }
-            entry.begin_on(candidate.arena, &candidate.first);
-            return Ok(Granted { entry: Arc::clone(entry), new: false });
+        let mask_id = self.take_mask(mask);
+        let granted = self.install_under(mask_id, key, translation, first, arena);
+        match &granted {
+            // The class keeps the mask; one that was there has one user for it.
+            Ok((granted, _)) if !granted.new => self.masks.release(mask_id),
+            Err(_) => self.masks.release(mask_id),
+            Ok(_) => {}
         }
-        if self.live >= self.limit {
+        let (mut granted, index) = granted?;
+        if granted.new && self.offload {
+            granted.flow = self.offer(index);
+        }
+        Ok(granted)
+    }
+
+    fn install_under(
+        &mut self,
+        mask: u32,
+        key: &FlowKey,
+        translation: &Translation,
+        first: &Hits,
+        arena: &Arc<Arena>,
+    ) -> Result<(Granted, u32), Refusal> {
+        let Some(entry) = self.masks.get(mask).map(Arc::clone) else { return Err(Refusal::Marks) };
+        let words: SmallVec<[u64; 16]> = entry.compiled.words(key).collect();
+        let hash = match_hash(self.seed, mask, &words);
+        let same = |i: &u32| {
+            let class = self.flow(*i).and_then(|f| Some((self.classes.get(f.class)?, f.row)));
+            class.is_some_and(|(class, row)| class.mask == mask && class.row(row) == &words[..])
+        };
+        if let Some(index) = self.by_match.find(hash, same).copied() {
+            return self.join(index, translation, first, arena).map(|granted| (granted, index));
+        }
+        if self.is_full() {
+            self.was_full = true;
             return Err(Refusal::Limit);
         }
         let index = self.free_index().ok_or(Refusal::Marks)?;
-        let slot = &mut self.slots[index as usize];
-        let flow = Arc::new(DpFlow {
+        let mark = self.mark(index);
+        let (class, row, own) = self.place(index, mask, &words, translation);
+        let deed = self.take_deed(translation);
+        let effects = self.take_effects(translation);
+        let mut flow = Flow {
             id: FlowId(self.next_id),
-            key,
-            mask,
-            actions: translation.actions.clone(),
-            deps: translation.deps.clone(),
-            effects: translation.effects.clone(),
-            mark: Mark(slot.generation << INDEX_BITS | index),
-        });
-        let entry = Arc::new(FlowEntry {
-            flow,
-            program: candidate.program,
-            created: candidate.first.used,
-            deps: Mutex::new(translation.deps.clone()),
-            written: Mutex::new(translation.written.clone()),
-            ledgers: Mutex::default(),
-            hw_packets: AtomicU64::new(0),
-            hw_bytes: AtomicU64::new(0),
-            hw_used: AtomicU64::new(0),
-        });
-        entry.begin_on(candidate.arena, &candidate.first);
-        slot.entry = Some(Arc::clone(&entry));
+            created: first.used,
+            class,
+            row,
+            own,
+            deed,
+            effects,
+            ledgers: Default::default(),
+            offloaded: None,
+        };
+        flow.ledgers.begin(mark, arena, first);
+        self.slots[index as usize].flow = Some(flow);
         self.next_id += 1;
         self.live += 1;
-        let (slots, seed) = (&self.slots, self.seed);
+        let (slots, classes, seed) = (&self.slots, &self.classes, self.seed);
         self.by_match.insert_unique(hash, index, |i| {
-            let entry = slots[*i as usize].entry.as_ref();
-            entry.map_or(0, |e| seed.mix(seed.key(&e.flow.key), seed.key(&e.flow.mask.0), 0))
+            let flow = slots.get(*i as usize).and_then(|slot| slot.flow.as_ref());
+            let class = flow.and_then(|f| Some((classes.get(f.class)?, f.row)));
+            class.map_or(0, |(class, row)| match_hash(seed, class.mask, class.row(row)))
         });
-        for dep in &translation.deps {
-            self.by_dep.entry(*dep).or_default().insert(index);
+        let program = self.deeds.get(deed).map(|d| Arc::clone(&d.program)).ok_or(Refusal::Marks)?;
+        Ok((Granted { mark, program, new: true, flow: None }, index))
+    }
+
+    /// Let another worker use a flow that is there.
+    fn join(
+        &mut self,
+        index: u32,
+        translation: &Translation,
+        first: &Hits,
+        arena: &Arc<Arena>,
+    ) -> Result<Granted, Refusal> {
+        let mark = self.mark(index);
+        let flow = self.slots.get_mut(index as usize).and_then(|slot| slot.flow.as_mut()).ok_or(Refusal::Stale)?;
+        let (deed, effects) = (self.deeds.get(flow.deed), self.effects.get(flow.effects));
+        // Another answer for the same match: one of the two is about to be revalidated.
+        let deed = deed.filter(|d| *d.actions == *translation.actions).ok_or(Refusal::Stale)?;
+        effects.filter(|e| ***e == *translation.effects).ok_or(Refusal::Stale)?;
+        flow.ledgers.begin(mark, arena, first);
+        Ok(Granted { mark, program: Arc::clone(&deed.program), new: false, flow: None })
+    }
+
+    /// Put a flow where its dependencies say. The class takes the mask over when it is new; else the mask has one user less.
+    fn place(&mut self, index: u32, mask: u32, words: &[u64], translation: &Translation) -> (u32, u32, owned::OwnDeps) {
+        let deps = &translation.deps;
+        let apart = deps.iter().filter(|dep| is_own(dep)).count() <= OWN;
+        let shared = deps.iter().filter(|dep| !apart || !is_own(dep));
+        let class = self.classes.find(mask, shared, translation.written.as_deref(), words.len());
+        let row = self.classes.push(class, index, words);
+        if row != 0 {
+            self.masks.release(mask);
         }
-        Ok(Granted { entry, new: true })
+        let own = self.owned.add(index, deps.iter().filter(|dep| apart && is_own(dep)));
+        (class, row, own)
+    }
+
+    /// Take a flow out of where [`Registry::place`] put it.
+    fn displace(&mut self, index: u32, class: u32, row: u32, own: owned::OwnDeps) {
+        let (moved, mask) = self.classes.remove(class, row);
+        if let Some(moved) = moved.and_then(|moved| self.flow_mut(moved)) {
+            moved.row = row;
+        }
+        if let Some(mask) = mask {
+            self.masks.release(mask);
+        }
+        let slots = &self.slots;
+        let still = |flow: u32, dep: u32| {
+            let there = slots.get(flow as usize).and_then(|slot| slot.flow.as_ref());
+            flow != index && there.is_some_and(|f| f.own.contains(&dep))
+        };
+        self.owned.remove(own, still);
+    }
+
+    fn take_deed(&mut self, translation: &Translation) -> u32 {
+        let actions = &translation.actions[..];
+        self.deeds.take(
+            self.hasher.hash_one(actions),
+            |deed| *deed.actions == *actions,
+            || Arc::new(Deed { actions: actions.into(), program: Arc::new(Program::new(actions)) }),
+        )
+    }
+
+    fn take_effects(&mut self, translation: &Translation) -> u32 {
+        let effects = &translation.effects[..];
+        self.effects.take(self.hasher.hash_one(effects), |known| known == effects, || effects.into())
+    }
+
+    /// Make what hardware is told of a new flow.
+    fn offer(&mut self, index: u32) -> Option<Arc<DpFlow>> {
+        let flow = self.flow(index)?;
+        let made = Arc::new(self.describe(index, flow)?);
+        let offloaded = Offloaded { flow: Arc::clone(&made), hits: Hits::default() };
+        self.flow_mut(index)?.offloaded = Some(Box::new(offloaded));
+        Some(made)
+    }
+
+    /// A flow with all that it shares with others.
+    fn describe(&self, index: u32, flow: &Flow) -> Option<DpFlow> {
+        let class = self.classes.get(flow.class)?;
+        let mut deps: DepSet = class.deps.iter().copied().collect();
+        deps.extend(flow.own.iter().filter_map(|id| self.owned.dep(*id)));
+        let (key, mask) = self.key_of(flow)?;
+        Some(DpFlow {
+            id: flow.id,
+            key,
+            mask,
+            actions: self.deeds.get(flow.deed)?.actions.iter().cloned().collect(),
+            deps,
+            effects: self.effects.get(flow.effects)?.iter().cloned().collect(),
+            mark: Mark(self.mark(index)),
+        })
+    }
+
+    fn key_of(&self, flow: &Flow) -> Option<(FlowKey, Mask)> {
+        let class = self.classes.get(flow.class)?;
+        let entry = self.masks.get(class.mask)?;
+        let mut key = FlowKey::ZERO;
+        entry.compiled.fill(&mut key, class.row(flow.row));
+        Some((key, entry.mask))
     }
 
     fn free_index(&mut self) -> Option<u32> {
         // Fresh indexes first: those that were used rest as long as there is room.
-        if self.slots.len() <= self.limit {
-            let index = u32::try_from(self.slots.len()).ok()?;
-            self.slots.push(Slot::default());
-            return Some(index);
+        if self.slots.len() <= self.limit.configured() {
+            return self.fresh_index();
         }
-        if let Some(index) = self.free.pop_front() {
-            return Some(index);
-        }
+        self.free.pop_front().or_else(|| self.fresh_index())
+    }
+
+    fn fresh_index(&mut self) -> Option<u32> {
         let index = u32::try_from(self.slots.len()).ok().filter(|i| *i <= INDEX_MASK)?;
         self.slots.push(Slot::default());
         Some(index)
     }
 
-    fn entry(&self, index: u32) -> Option<&Arc<FlowEntry>> {
-        self.slots.get(index as usize)?.entry.as_ref()
-    }
-
-    /// The live flow, if this is still it.
-    pub(crate) fn find(&self, flow: &DpFlow) -> Option<&Arc<FlowEntry>> {
-        self.slots.get(index_of(flow.mark.0))?.entry.as_ref().filter(|e| e.flow.id == flow.id)
-    }
-
-    /// Take a flow out. Its mark stays taken until [`Registry::release`]. `false` when it was out already.
-    pub(crate) fn remove(&mut self, entry: &FlowEntry) -> bool {
-        if self.find(&entry.flow).is_none() {
-            return false;
-        }
-        let index = index_of(entry.flow.mark.0);
-        self.slots[index].entry = None;
-        self.live -= 1;
-        let hash = self.hash(&entry.flow.key, &entry.flow.mask);
-        if let Ok(found) = self.by_match.find_entry(hash, |i| *i as usize == index) {
+    /// Take a flow out. Its mark stays taken until [`Registry::release`]. `None` when it was out already.
+    pub(crate) fn remove(&mut self, index: u32) -> Option<Removed> {
+        let hash =
+            match_hash(self.seed, self.classes.get(self.flow(index)?.class)?.mask, self.words_of(self.flow(index)?));
+        if let Ok(found) = self.by_match.find_entry(hash, |i| *i == index) {
             found.remove();
         }
-        for dep in entry.deps.lock().iter() {
-            self.unlink(*dep, index as u32);
-        }
-        true
-    }
-
-    fn unlink(&mut self, dep: Dep, index: u32) {
-        if let Some(flows) = self.by_dep.get_mut(&dep) {
-            flows.remove(&index);
-            if flows.is_empty() {
-                self.by_dep.remove(&dep);
-            }
-        }
+        let mark = self.mark(index);
+        let Flow { id, class, row, own, deed, effects, ledgers, offloaded, .. } =
+            self.slots.get_mut(index as usize)?.flow.take()?;
+        self.live -= 1;
+        self.displace(index, class, row, own);
+        self.deeds.release(deed);
+        let kept = self.effects.get(effects).map(Arc::clone).unwrap_or_default();
+        self.effects.release(effects);
+        ledgers.end(mark);
+        Some(Removed { id, mark, effects: kept, ledgers, flow: offloaded.map(|o| o.flow) })
     }
 
     /// The mark of a removed flow may be used again, under the next generation.
-    pub(crate) fn release(&mut self, mark: Mark) {
-        let index = index_of(mark.0);
+    pub(crate) fn release(&mut self, mark: u32) {
+        let index = index_of(mark);
         if let Some(slot) = self.slots.get_mut(index) {
             slot.generation = (slot.generation + 1) % GENERATIONS;
             self.free.push_back(index as u32);
         }
     }
 
-    /// A flow was translated again and does the same for other reasons.
-    pub(crate) fn set_deps(&mut self, entry: &FlowEntry, again: &Translation) {
-        let deps = &again.deps;
-        if self.find(&entry.flow).is_none() {
+    /// A flow was translated again and does the same, maybe for other reasons.
+    pub(crate) fn set_deps(&mut self, index: u32, again: &Translation) {
+        let Some(flow) = self.flow(index) else { return };
+        let Some(class) = self.classes.get(flow.class) else { return };
+        let shared = again.deps.iter().filter(|dep| !is_own(dep));
+        let own = again.deps.iter().filter(|dep| is_own(dep)).copied();
+        let had = flow.own.iter().filter_map(|id| self.owned.dep(*id));
+        if class.written == again.written && class.deps.iter().eq(shared) && own.eq(had) {
             return;
         }
-        let index = index_of(entry.flow.mark.0) as u32;
-        entry.written.lock().clone_from(&again.written);
-        let old = std::mem::replace(&mut *entry.deps.lock(), deps.clone());
-        for dep in old.iter().filter(|dep| !deps.contains(dep)) {
-            self.unlink(*dep, index);
+        let (mask, old) = (class.mask, (flow.class, flow.row, flow.own));
+        let words: SmallVec<[u64; 16]> = SmallVec::from_slice(class.row(flow.row));
+        // One more user while it moves.
+        if let Some(entry) = self.masks.get(mask).map(Arc::clone) {
+            self.take_mask(&entry.mask);
         }
-        for dep in deps {
-            self.by_dep.entry(*dep).or_default().insert(index);
+        self.displace(index, old.0, old.1, old.2);
+        let (class, row, own) = self.place(index, mask, &words, again);
+        if let Some(flow) = self.flow_mut(index) {
+            (flow.class, flow.row, flow.own) = (class, row, own);
         }
     }
 
-    /// Note that these changed: translations begun before are not installed if they depend on them. Returns the new epoch
-    /// and the flows to look at again.
-    pub(crate) fn note_changes(&mut self, changes: &[Change]) -> (u64, Vec<Arc<FlowEntry>>) {
+    // ---- Changes
+
+    /// Note that these changed: translations begun before are not installed if they are concerned. Returns the new epoch.
+    pub(crate) fn note_changes(&mut self, changes: &[Change]) -> u64 {
         self.epoch += 1;
         if self.recent.len() == REMEMBERED_CHANGES {
             self.recent.pop_front();
         }
         self.recent.push_back((self.epoch, changes.to_vec()));
-        let mut affected = HashSet::new();
-        for change in changes {
-            let met = |i: &u32| {
-                let entry = self.entry(*i);
-                entry.is_some_and(|e| is_met(change, &e.flow.key, &e.flow.mask, e.written.lock().as_deref()))
-            };
-            let dependents = self.by_dep.get(&change.dep).into_iter().flatten();
-            affected.extend(dependents.copied().filter(met));
-        }
-        let mut affected: Vec<u32> = affected.into_iter().collect();
-        affected.sort_unstable();
-        (self.epoch, affected.into_iter().filter_map(|i| self.entry(i).cloned()).collect())
+        self.epoch
     }
 
-    fn changed_since(&self, epoch: u64, concerns: impl Fn(&Change) -> bool) -> bool {
+    fn changed_since(&self, epoch: u64, candidate: &Candidate<'_>) -> bool {
         if epoch == self.epoch {
             return false;
         }
@@ -373,13 +487,125 @@ impl Registry {
             Some((oldest, _)) if *oldest <= epoch + 1 => {}
             _ => return true,
         }
-        self.recent.iter().rev().take_while(|(e, _)| *e > epoch).any(|(_, changed)| changed.iter().any(&concerns))
+        let Candidate { key, mask, translation, .. } = candidate;
+        let written = translation.written.as_deref();
+        let concerns = |change: &Change| {
+            translation.deps.contains(&change.dep)
+                && change.scope.as_ref().is_none_or(|scope| scope.meets(key, mask, written))
+        };
+        let since = self.recent.iter().rev().take_while(|(e, _)| *e > epoch);
+        since.flat_map(|(_, changes)| changes).any(concerns)
+    }
+
+    /// The classes that changes concern, each once, and the flows with own dependencies that they concern.
+    pub(crate) fn concerned(&self, sieve: &Sieve<'_>) -> (Vec<u32>, Vec<u32>) {
+        let (mut classes, mut flows) = (Vec::new(), Vec::new());
+        for dep in sieve.deps() {
+            classes.extend_from_slice(self.classes.dependents(dep));
+            if let Some((id, some)) = self.owned.dependents(dep) {
+                flows.extend(some.iter().copied().filter(|i| self.flow(*i).is_some_and(|f| f.own.contains(&id))));
+            }
+        }
+        classes.sort_unstable();
+        classes.dedup();
+        (classes, flows)
+    }
+
+    /// How flows of a class are told apart, and how many there are.
+    pub(crate) fn filter(&self, class: u32, sieve: &Sieve<'_>) -> Option<(Filter, usize)> {
+        let class = self.classes.get(class)?;
+        let mask = &self.masks.get(class.mask)?.compiled;
+        Some((sieve.filter(&class.deps, mask, class.written.as_deref()), class.len()))
+    }
+
+    /// The flows in rows `from..to` of a class that a filter lets through.
+    pub(crate) fn pick(&self, class: u32, from: usize, to: usize, filter: &Filter, into: &mut Vec<u32>) {
+        if let Some(class) = self.classes.get(class) {
+            class.pick(from, to, filter, into);
+        }
+    }
+
+    /// The classes there are.
+    pub(crate) fn all_classes(&self) -> Vec<u32> {
+        self.classes.all().collect()
+    }
+
+    /// As [`Registry::filter`], for the flows that packets of this scope meet.
+    pub(crate) fn filter_one(&self, class: u32, scope: &Scope) -> Option<(Filter, usize)> {
+        let class = self.classes.get(class)?;
+        Some((Filter::one(scope, &self.masks.get(class.mask)?.compiled), class.len()))
+    }
+
+    /// What is needed to look at a flow again.
+    pub(crate) fn suspect(&self, index: u32) -> Option<Suspect> {
+        let flow = self.flow(index)?;
+        let (key, mask) = self.key_of(flow)?;
+        let (deed, effects) = (Arc::clone(self.deeds.get(flow.deed)?), Arc::clone(self.effects.get(flow.effects)?));
+        Some(Suspect { index, key, mask, deed, effects })
+    }
+
+    // ---- Hits
+
+    /// Gather what was not replayed of the flows with an index in `from..from + n`, and those that were not used for longer
+    /// than `idle`. Whether there may be more flows behind.
+    pub(crate) fn harvest(
+        &mut self,
+        from: usize,
+        n: usize,
+        now: Time,
+        idle: std::time::Duration,
+        into: &mut Harvest,
+    ) -> bool {
+        let end = (from + n).min(self.slots.len());
+        for index in from..end {
+            let Some(slot) = self.slots.get_mut(index) else { break };
+            let mark = slot.generation << INDEX_BITS | index as u32;
+            let Some(flow) = &mut slot.flow else { continue };
+            let hits = flow.ledgers.take_unreplayed(mark);
+            if hits.packets > 0
+                && let Some(effects) = self.effects.get(flow.effects)
+            {
+                let sum = into.hits.entry(flow.effects).or_insert_with(|| (Arc::clone(effects), Hits::default()));
+                sum.1.add(&hits);
+            }
+            let hardware = flow.offloaded.as_ref().map_or(Time::default(), |o| o.hits.used);
+            if now.since(flow.created.max(hits.used).max(hardware)) > idle {
+                into.idle.push(index as u32);
+            }
+        }
+        end < self.slots.len()
+    }
+
+    /// Hits that hardware reported; nothing when the flow is gone.
+    pub(crate) fn add_hardware(&mut self, flow: &DpFlow, hits: &Hits) {
+        let index = index_of(flow.mark.0) as u32;
+        let there = self.flow_mut(index).filter(|f| f.id == flow.id);
+        if let Some(offloaded) = there.and_then(|f| f.offloaded.as_mut()) {
+            offloaded.hits.add(hits);
+        }
     }
 
     /// The live flows with an index in `from..from + n`, and whether there may be more behind.
-    pub(crate) fn chunk(&self, from: usize, n: usize) -> (Vec<Arc<FlowEntry>>, bool) {
+    pub(crate) fn show(&self, from: usize, n: usize) -> (Vec<Shown>, bool) {
         let end = (from + n).min(self.slots.len());
-        let slots = self.slots.get(from..end).unwrap_or_default();
-        (slots.iter().filter_map(|s| s.entry.clone()).collect(), end < self.slots.len())
+        let show = |index: usize| {
+            let index = index as u32;
+            let flow = self.flow(index)?;
+            let known = flow.offloaded.as_ref();
+            let shown = match known {
+                Some(o) => Arc::clone(&o.flow),
+                None => Arc::new(self.describe(index, flow)?),
+            };
+            let software = flow.ledgers.hits(self.mark(index));
+            let hardware = known.map_or(Hits::default(), |o| o.hits);
+            Some(Shown { flow: shown, software, hardware, created: flow.created })
+        };
+        ((from..end).filter_map(show).collect(), end < self.slots.len())
+    }
+
+    /// Numbers of distinct masks, lists of actions, lists of effects, and classes.
+    #[cfg(test)]
+    pub(crate) fn shared_parts(&self) -> [usize; 4] {
+        [self.masks.len(), self.deeds.len(), self.effects.len(), self.classes.all().count()]
     }
 }

@@ -1,14 +1,18 @@
 //! Keeping flows right: changes, hits, idle flows, and the long way of a mark back to the free list.
 //!
-//! One revalidation runs at a time, on whichever thread asks: its own, a barrier's, or a test's.
+//! One revalidation runs at a time, on whichever thread asks: its own, a barrier's, or a test's. It holds the registry's lock for
+//! a chunk at a time, so that workers that miss do not wait.
 
-use crate::flows::FlowEntry;
+mod graves;
+
+use crate::flows::{Filter, Harvest, Removed, Sieve, Suspect};
 use crate::pmd::Mail;
 use crate::shared::Shared;
 use crossbeam::channel;
 use flow::clock::Time;
-use flow::dp::{Cacheable, Change, DpFlow, FlowId, RecircId, Resume, Translation, WorkerFence};
-use hashbrown::HashMap;
+use flow::dp::{Cacheable, Change, RecircId, Resume, Scope, Translation, WorkerFence};
+use flow::{DpPort, FieldId, FlowKey, Mask};
+use graves::Graves;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,26 +20,18 @@ use std::time::{Duration, Instant};
 /// Flows handled under one hold of the registry's lock: workers that miss wait that long at most.
 const CHUNK: usize = 256;
 
+/// Rows of a class that a change is compared with under one hold: a few words of each are read.
+const ROWS: usize = 4096;
+
 /// Rounds in which one run follows changes that its own replays made.
 const ROUNDS: usize = 8;
-
-/// A removed flow whose mark is not free yet.
-#[derive(Debug)]
-struct Grave {
-    entry: Arc<FlowEntry>,
-    /// Workers that passed this no longer use the flow.
-    fence: u64,
-    /// The last hits were replayed.
-    settled: bool,
-    /// Queues that drained past this hold no packet with the mark. Known when hardware has let go of it.
-    drain: Option<u64>,
-}
 
 /// What revalidation remembers between runs.
 #[derive(Debug, Default)]
 pub(crate) struct Revalidation {
-    graves: HashMap<FlowId, Grave>,
+    graves: Graves,
     changes: Vec<Change>,
+    harvest: Harvest,
     report: RevalidationReport,
 }
 
@@ -79,152 +75,180 @@ impl Revalidation {
         self.report
     }
 
-    /// Look again at all flows that depend on what changed.
+    /// Look again at all flows that changes concern.
     fn follow_changes(&mut self, shared: &Shared) {
         for _ in 0..ROUNDS {
-            self.changes.clear();
-            shared.slowpath.take_changes(&mut self.changes);
+            let mut changes = std::mem::take(&mut self.changes);
+            changes.clear();
+            shared.slowpath.take_changes(&mut changes);
+            if !changes.is_empty() {
+                self.follow(shared, &changes);
+            }
+            self.changes = changes;
             if self.changes.is_empty() {
                 return;
             }
-            self.report.changes += self.changes.len() as u64;
-            let affected = {
-                let mut registry = shared.registry.lock();
-                let (epoch, affected) = registry.note_changes(&self.changes);
-                shared.set_epoch(epoch);
-                affected
+        }
+    }
+
+    fn follow(&mut self, shared: &Shared, changes: &[Change]) {
+        self.report.changes += changes.len() as u64;
+        let sieve = Sieve::new(changes);
+        let (classes, mut suspects) = {
+            let mut registry = shared.registry.lock();
+            shared.set_epoch(registry.note_changes(changes));
+            registry.concerned(&sieve)
+        };
+        for class in classes {
+            let filter = shared.registry.lock().filter(class, &sieve);
+            pick(shared, class, filter, &mut suspects);
+        }
+        suspects.sort_unstable();
+        suspects.dedup();
+        for chunk in suspects.chunks(CHUNK) {
+            let flows: Vec<Suspect> = {
+                let registry = shared.registry.lock();
+                chunk.iter().filter_map(|index| registry.suspect(*index)).collect()
             };
+            self.report.checked += flows.len() as u64;
             let mut wrong = Vec::new();
-            for entry in affected {
-                self.report.checked += 1;
-                let again = translate_again(shared, &entry.flow);
-                if !still_right(&entry.flow, &again) {
-                    wrong.push(entry);
+            let mut right = Vec::new();
+            for flow in flows {
+                let again = translate_again(shared, &flow);
+                if still_right(&flow, &again) {
+                    right.push((flow.index, again));
                 } else {
-                    shared.registry.lock().set_deps(&entry, &again);
+                    wrong.push(flow.index);
                 }
             }
-            self.report.removed += self.remove(shared, wrong);
+            if !right.is_empty() {
+                let mut registry = shared.registry.lock();
+                right.iter().for_each(|(index, again)| registry.set_deps(*index, again));
+            }
+            self.report.removed += self.remove(shared, &wrong);
         }
     }
 
     /// Replay what all flows were hit with, and remove those that are idle.
     fn sweep(&mut self, shared: &Shared, now: Time) {
-        let mut from = 1;
-        loop {
-            let (flows, more, full) = {
-                let registry = shared.registry.lock();
-                let (flows, more) = registry.chunk(from, CHUNK);
-                (flows, more, registry.live() >= registry.limit())
-            };
-            let idle = if full { shared.config.idle_at_limit } else { shared.config.idle };
-            let mut unused = Vec::new();
-            for entry in flows {
-                self.replay(shared, &entry);
-                if now.since(entry.last_used()) > idle {
-                    unused.push(entry);
-                }
+        let start = Instant::now();
+        let (full, flows) = {
+            let mut registry = shared.registry.lock();
+            (registry.take_full(), registry.live())
+        };
+        let idle = if full { shared.config.idle_at_limit } else { shared.config.idle };
+        let (mut from, mut more) = (1, true);
+        while more {
+            let mut harvest = std::mem::take(&mut self.harvest);
+            more = shared.registry.lock().harvest(from, CHUNK, now, idle, &mut harvest);
+            for (_, (effects, hits)) in harvest.hits.drain() {
+                self.report.replayed += hits.packets;
+                shared.slowpath.replay(&effects, &hits);
             }
-            self.report.expired += self.remove(shared, unused);
+            self.report.expired += self.remove(shared, &harvest.idle);
+            harvest.idle.clear();
+            self.harvest = harvest;
             from += CHUNK;
-            if !more {
-                return;
-            }
         }
+        shared.registry.lock().limit_mut().note_round(start.elapsed(), flows);
     }
 
-    /// Remove the flows that `which` chooses.
-    pub(crate) fn remove_where(&mut self, shared: &Shared, which: impl Fn(&DpFlow) -> bool) -> u64 {
-        let (mut from, mut removed) = (1, 0);
-        loop {
-            let (mut flows, more) = shared.registry.lock().chunk(from, CHUNK);
-            flows.retain(|entry| which(&entry.flow));
-            removed += self.remove(shared, flows);
-            from += CHUNK;
-            if !more {
-                return removed;
-            }
+    /// Remove the flows of a port.
+    pub(crate) fn remove_port(&mut self, shared: &Shared, port: DpPort) -> u64 {
+        let (mut key, mut mask) = (FlowKey::ZERO, Mask::ANY);
+        key.in_port = port.0.into();
+        mask.require(FieldId::InPort);
+        let Some(scope) = Scope::new(&key, &mask) else { return 0 };
+        let classes = shared.registry.lock().all_classes();
+        let mut flows = Vec::new();
+        for class in classes {
+            let filter = shared.registry.lock().filter_one(class, &scope);
+            pick(shared, class, filter, &mut flows);
         }
+        self.remove(shared, &flows)
     }
 
-    fn remove(&mut self, shared: &Shared, flows: Vec<Arc<FlowEntry>>) -> u64 {
+    fn remove(&mut self, shared: &Shared, flows: &[u32]) -> u64 {
         let mut removed = 0;
-        for mut chunk in flows.chunks(CHUNK).map(<[_]>::to_vec) {
-            {
+        for chunk in flows.chunks(CHUNK) {
+            let gone: Vec<Removed> = {
                 let mut registry = shared.registry.lock();
-                chunk.retain(|entry| registry.remove(entry));
-            }
-            for entry in &chunk {
-                entry.kill();
-                for pmd in shared.pmds.read().iter() {
-                    pmd.mailbox.push(Mail::FlowRemoved(entry.flow.mark.0));
-                }
+                chunk.iter().filter_map(|index| registry.remove(*index)).collect()
+            };
+            let marks: Arc<[u32]> = gone.iter().map(|flow| flow.mark).collect();
+            for pmd in shared.pmds.read().iter() {
+                pmd.mailbox.push(Mail::FlowsRemoved(Arc::clone(&marks)));
             }
             let fence = shared.fences.raise();
-            for entry in chunk {
-                removed += 1;
-                self.replay(shared, &entry);
-                let drain = (!shared.config.offload).then_some(fence);
-                let (id, flow) = (entry.flow.id, Arc::clone(&entry.flow));
-                self.graves.insert(id, Grave { entry, fence, settled: false, drain });
-                shared.listener.flow_removed(&flow);
+            removed += gone.len() as u64;
+            for mut flow in gone {
+                let hits = flow.ledgers.take_unreplayed(flow.mark);
+                if hits.packets > 0 {
+                    self.report.replayed += hits.packets;
+                    shared.slowpath.replay(&flow.effects, &hits);
+                }
+                let told = flow.flow.clone();
+                self.graves.add(flow, fence, shared.config.offload);
+                if let Some(flow) = told {
+                    shared.listener.flow_removed(&flow);
+                }
             }
         }
         removed
-    }
-
-    fn replay(&mut self, shared: &Shared, entry: &FlowEntry) {
-        let hits = entry.take_unreplayed();
-        if hits.packets > 0 {
-            self.report.replayed += hits.packets;
-            shared.slowpath.replay(&entry.flow.effects, &hits);
-        }
     }
 
     /// Settle the last hits of removed flows, and free marks that nothing carries any more.
     fn bury(&mut self, shared: &Shared) {
         let mut drain = None;
         while let Some(id) = shared.gone.pop() {
-            if let Some(grave) = self.graves.get_mut(&id)
-                && grave.drain.is_none()
-            {
-                grave.drain = Some(*drain.get_or_insert_with(|| shared.fences.raise()));
+            self.graves.let_go(id, *drain.get_or_insert_with(|| shared.fences.raise()));
+        }
+        let passed = shared.pmds.read().iter().map(|pmd| pmd.quiescence.passed()).min().unwrap_or(u64::MAX);
+        while let Some((effects, hits)) = self.graves.settle(passed) {
+            if hits.packets > 0 {
+                self.report.replayed += hits.packets;
+                shared.slowpath.replay(&effects, &hits);
             }
         }
-        let mut settle = Vec::new();
-        for grave in self.graves.values_mut() {
-            if !grave.settled && shared.all_pmds(|pmd| pmd.quiescence.has_passed(grave.fence)) {
-                grave.settled = true;
-                settle.push(Arc::clone(&grave.entry));
+        let drained = || shared.pmds.read().iter().map(|pmd| pmd.quiescence.drained()).min().unwrap_or(u64::MAX);
+        let past = if shared.config.offload { drained() } else { passed };
+        loop {
+            let marks = self.graves.free(past, CHUNK);
+            if marks.is_empty() {
+                return;
             }
-        }
-        for entry in settle {
-            self.replay(shared, &entry);
-        }
-        let free = |grave: &Grave| {
-            grave.settled && grave.drain.is_some_and(|d| shared.all_pmds(|pmd| pmd.quiescence.has_drained(d)))
-        };
-        let freed: Vec<_> = self.graves.extract_if(|_, grave| free(grave)).collect();
-        self.report.released += freed.len() as u64;
-        for chunk in freed.chunks(CHUNK) {
+            self.report.released += marks.len() as u64;
             let mut registry = shared.registry.lock();
-            for (_, grave) in chunk {
-                registry.release(grave.entry.flow.mark);
-            }
+            marks.into_iter().for_each(|mark| registry.release(mark));
         }
     }
 }
 
-fn translate_again(shared: &Shared, flow: &DpFlow) -> Translation {
+/// Add the flows of a class that a filter lets through. From the last row to the first: a flow that is taken out meanwhile has its
+/// place taken by one that was looked at.
+fn pick(shared: &Shared, class: u32, filter: Option<(Filter, usize)>, into: &mut Vec<u32>) {
+    let Some((filter, rows)) = filter else { return };
+    if matches!(&filter, Filter::Some(tests) if tests.is_empty()) {
+        return;
+    }
+    let mut to = rows;
+    while to > 0 {
+        let from = to.saturating_sub(ROWS);
+        shared.registry.lock().pick(class, from, to, &filter, into);
+        to = from;
+    }
+}
+
+fn translate_again(shared: &Shared, flow: &Suspect) -> Translation {
     let at = Resume { recirc_id: RecircId(flow.key.recirc_id.get()) };
     shared.slowpath.translate(&at, &flow.key)
 }
 
 /// Whether a flow may stay: same deeds, and its mask has all bits that the new translation looked at.
-fn still_right(flow: &DpFlow, again: &Translation) -> bool {
+fn still_right(flow: &Suspect, again: &Translation) -> bool {
     again.cacheable == Cacheable::Yes
-        && again.actions == flow.actions
-        && again.effects == flow.effects
+        && *again.actions == *flow.deed.actions
+        && *again.effects == *flow.effects
         && again.mask.is_within(&flow.mask)
 }
 
@@ -257,6 +281,13 @@ impl Revalidator {
         state.report.since(&before)
     }
 
+    /// Follow changes, and free marks of flows that went.
+    fn tick(&self) {
+        let mut state = self.shared.revalidation.lock();
+        state.follow_changes(&self.shared);
+        state.bury(&self.shared);
+    }
+
     /// Follow all changes made so far and wait until no worker uses a flow from before. Packets received after
     /// [`WorkerFence::Fenced`] never meet a stale flow.
     pub fn barrier(&self, timeout: Duration) -> WorkerFence {
@@ -273,7 +304,8 @@ impl Revalidator {
         }
     }
 
-    /// Run on a thread of its own, at the intervals of the configuration, until the handle is dropped.
+    /// Run on a thread of its own, at the intervals of the configuration, until the handle is dropped. While the flow limit is
+    /// reached, idle flows are removed as often as they can have become idle.
     ///
     /// # Errors
     /// The thread cannot be made.
@@ -285,11 +317,13 @@ impl Revalidator {
             let mut swept = this.shared.clock.now();
             while let Err(channel::RecvTimeoutError::Timeout) = stopped.recv_timeout(config.change_interval) {
                 let now = this.shared.clock.now();
-                if now.since(swept) >= config.sweep_interval {
+                let full = this.shared.registry.lock().is_full();
+                let interval = if full { config.idle_at_limit / 4 } else { config.sweep_interval };
+                if now.since(swept) >= interval.min(config.sweep_interval) {
                     swept = now;
                     this.run(now);
                 } else {
-                    this.run_changes();
+                    this.tick();
                 }
             }
         })?;

@@ -251,7 +251,7 @@ fn recirculation_is_bounded_in_depth_and_in_all() {
 /// Hardware marks only packets as they are received: the mark of a later pass's flow is a hint that failed.
 #[test]
 fn the_mark_of_a_later_pass_is_not_believed() {
-    let mut rig = Rig::new(3, Config::default());
+    let mut rig = Rig::new(3, Config { offload: true, ..Config::default() });
     rig.slowpath.set_rules(vec![pass(0, vec![recirc(1)]), pass(1, vec![out(2)])]);
     rig.inject(1, &frame(1, 2, 3, 0));
     rig.poll();

@@ -13,7 +13,7 @@ const RULE: Effect = Effect::Rule(RuleId(1));
 
 #[test]
 fn statistics_are_what_was_sent_and_every_packet_is_replayed_once() {
-    let mut rig = rig(Config::default());
+    let mut rig = rig(Config { offload: true, ..Config::default() });
     let bytes = frame(1, 2, 3, 10);
     for _ in 0..100 {
         rig.inject(1, &bytes);
@@ -48,7 +48,7 @@ fn statistics_are_what_was_sent_and_every_packet_is_replayed_once() {
 
 #[test]
 fn a_flow_idles_out_unless_software_or_hardware_uses_it() {
-    let mut rig = rig(Config::default());
+    let mut rig = rig(Config { offload: true, ..Config::default() });
     rig.inject(1, &frame(1, 2, 3, 0));
     rig.poll();
     rig.clock.advance(Duration::from_secs(9));
@@ -194,7 +194,7 @@ fn a_second_pmd_joins_a_flow_and_a_fence_waits_for_nobody_idle() {
         Arc::clone(&heard) as _,
         Arc::clone(&clock) as _,
         Arc::clone(&pool),
-        Config::default(),
+        Config { offload: true, ..Config::default() },
     );
     let pmds = [dp.add_pmd().unwrap(), dp.add_pmd().unwrap()];
     let eal = testing::eal();

@@ -37,7 +37,7 @@ fn what_a_port_cannot_take_is_dropped_under_its_reason() {
 
 #[test]
 fn a_port_is_removed_when_its_queues_are_back_and_its_flows_go_with_it() {
-    let mut rig = Rig::new(2, Config::default());
+    let mut rig = Rig::new(2, Config { offload: true, ..Config::default() });
     rig.slowpath.set_rules(FakeSlowpath::all(vec![out(2)]));
     rig.inject(1, &frame(1, 2, 3, 10));
     rig.poll();

@@ -123,7 +123,8 @@ fn after_the_fence_no_packet_meets_a_stale_flow() {
     let counters = rig.dp.counters();
     assert!(counters.is_balanced());
     assert!(changes > 20 && counters.installed > 100 && counters.cache_hit > 0, "{changes} {counters:?}");
-    assert_eq!(rig.heard.added.lock().len(), rig.heard.removed.lock().len() + rig.dp.flow_count());
+    let totals = rig.dp.revalidation_totals();
+    assert_eq!(counters.installed, totals.removed + totals.expired + rig.dp.flow_count() as u64);
     // All marks come back.
     for _ in 0..3 {
         rig.poll();

@@ -4,7 +4,6 @@ use super::*;
 use crate::arena::Arena;
 use crate::flows::{Candidate, Registry, index_of};
 use crate::hash::Seed;
-use crate::program::Program;
 use crate::table::FlowTable;
 use proptest::prelude::*;
 
@@ -52,67 +51,74 @@ proptest! {
         probes in prop::collection::vec(arb_key(), 1..40),
     ) {
         let seed = Seed::random();
-        let mut registry = Registry::new(seed, 1000);
+        let mut registry = Registry::new(seed, 1000, false);
         let arena = Arc::new(Arena::new());
         let mut table = FlowTable::new(seed, Arc::clone(&arena));
         let mut live = Vec::new();
         for (key, mask, what) in steps {
             if what == 0 && !live.is_empty() {
                 // Removed everywhere.
-                let entry: Arc<crate::flows::FlowEntry> = live.swap_remove(0);
-                prop_assert!(registry.remove(&entry));
-                prop_assert!(!registry.remove(&entry));
-                entry.kill();
-                table.remove(entry.flow.mark.0);
-                registry.release(entry.flow.mark);
+                let mark: u32 = live.swap_remove(0);
+                let index = index_of(mark) as u32;
+                prop_assert!(registry.remove(index).is_some());
+                prop_assert!(registry.remove(index).is_none());
+                table.remove(mark);
+                registry.release(mark);
             } else if what == 1 && !live.is_empty() {
                 // Removed, but the worker has not heard of it.
-                let entry = live.swap_remove(0);
-                registry.remove(&entry);
-                entry.kill();
+                registry.remove(index_of(live.swap_remove(0)) as u32);
             } else {
                 let translation = Translation {
                     mask,
                     actions: [out(1)].into_iter().collect(),
-                    deps: DepSet::new(),
+                    // Some of a table, some of addresses of their own.
+                    deps: [TABLE, Dep::Fdb(BridgeId(1), 0, key.eth_dst)].into_iter().take(1 + usize::from(what & 1)).collect(),
                     written: None,
                     effects: Default::default(),
                     cacheable: Cacheable::Yes,
                 };
-                let program = Arc::new(Program::new(&translation.actions));
                 let first = Hits::default();
+                let mask = crate::flows::flow_mask(&translation);
+                let key = key.masked(&mask);
                 let candidate =
-                    Candidate { key: &key, translation: &translation, program, epoch: 0, first, arena: &arena };
-                let granted = registry.install(candidate).unwrap();
+                    Candidate { key: &key, mask: &mask, translation: &translation, epoch: 0, first, arena: &arena };
+                let granted = registry.install(&candidate).unwrap();
                 if granted.new {
-                    let flow = &granted.entry.flow;
-                    prop_assert!(table.insert(flow.mark.0, &flow.key, &flow.mask, &granted.entry.program));
-                    live.push(granted.entry);
+                    prop_assert!(table.insert(granted.mark, &key, &mask, &granted.program));
+                    live.push(granted.mark);
                 }
             }
         }
+        let mut all = Vec::new();
+        for class in registry.all_classes() {
+            registry.pick(class, 0, usize::MAX, &crate::flows::Filter::All, &mut all);
+        }
+        all.sort_unstable();
+        let mut want: Vec<u32> = live.iter().map(|mark| index_of(*mark) as u32).collect();
+        want.sort_unstable();
+        prop_assert_eq!(all, want, "each flow has one row");
+        let flows: Vec<_> = registry.show(0, 2000).0.into_iter().map(|shown| shown.flow).collect();
         prop_assert_eq!(registry.live(), live.len());
         for key in probes {
             let scan: Vec<u32> =
-                live.iter().filter(|e| e.flow.mask.matches(&key, &e.flow.key)).map(|e| index_of(e.flow.mark.0) as u32).collect();
+                flows.iter().filter(|f| f.mask.matches(&key, &f.key)).map(|f| index_of(f.mark.0) as u32).collect();
             match table.lookup(&key).0 {
                 Some(number) => prop_assert!(scan.contains(&number)),
                 None => prop_assert!(scan.is_empty(), "{:?}", scan),
             }
         }
-        for entry in &live {
-            let (mark, port) = (entry.flow.mark.0, entry.flow.in_port());
+        for flow in &flows {
+            let (mark, port) = (flow.mark.0, flow.in_port());
             prop_assert_eq!(table.by_mark(mark, port), Some(index_of(mark) as u32));
             prop_assert!(table.by_mark(mark ^ 1 << 18, port).is_none());
             prop_assert!(table.by_mark(mark, DpPort(port.0 + 1)).is_none());
         }
         // Taking all out leaves nothing behind.
-        for entry in live {
-            registry.remove(&entry);
-            entry.kill();
-            table.remove(entry.flow.mark.0);
+        for mark in live {
+            registry.remove(index_of(mark) as u32);
+            table.remove(mark);
         }
-        prop_assert_eq!(registry.note_changes(&[TABLE.into()]).1.len(), 0);
+        prop_assert_eq!(registry.shared_parts(), [0; 4]);
         prop_assert!(table.lookup(&FlowKey::ZERO).0.is_none());
         prop_assert_eq!(registry.live(), 0);
     }
@@ -120,7 +126,7 @@ proptest! {
 
 #[test]
 fn a_translation_of_the_state_before_a_change_is_not_installed() {
-    let mut registry = Registry::new(Seed::random(), 10);
+    let mut registry = Registry::new(Seed::random(), 10, false);
     let key = FlowKey::ZERO;
     let translation = |dep: Dep| Translation {
         mask: Mask::ANY,
@@ -134,14 +140,14 @@ fn a_translation_of_the_state_before_a_change_is_not_installed() {
         let mut key = key;
         key.in_port = port.into();
         let translation = translation(dep);
-        let program = Arc::new(Program::new(&translation.actions));
+        let mask = crate::flows::flow_mask(&translation);
         let (first, arena) = (Hits::default(), Arc::new(Arena::new()));
         registry
-            .install(Candidate { key: &key, translation: &translation, program, epoch, first, arena: &arena })
+            .install(&Candidate { key: &key, mask: &mask, translation: &translation, epoch, first, arena: &arena })
             .map(|g| g.new)
     };
     let other = Dep::Ports(BridgeId(9));
-    assert_eq!(registry.note_changes(&[TABLE.into()]).0, 1);
+    assert_eq!(registry.note_changes(&[TABLE.into()]), 1);
     assert_eq!(install(&mut registry, TABLE, 0, 1), Err(crate::flows::Refusal::Stale));
     assert_eq!(install(&mut registry, other, 0, 2), Ok(true));
     assert_eq!(install(&mut registry, TABLE, 1, 1), Ok(true));
@@ -150,5 +156,7 @@ fn a_translation_of_the_state_before_a_change_is_not_installed() {
     }
     // Too long ago to know.
     assert_eq!(install(&mut registry, TABLE, 1, 3), Err(crate::flows::Refusal::Stale));
-    assert_eq!(registry.note_changes(&[TABLE.into()]).1.len(), 1);
+    let changes = [TABLE.into()];
+    let sieve = crate::flows::Sieve::new(&changes);
+    assert_eq!(registry.concerned(&sieve).0.len(), 1, "one class");
 }

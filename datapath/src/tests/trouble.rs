@@ -30,7 +30,7 @@ impl Slowpath for Gated {
     fn replay(&self, effects: &[Effect], hits: &Hits) {
         self.inner.replay(effects, hits);
     }
-    fn take_changes(&self, changes: &mut Vec<Dep>) {
+    fn take_changes(&self, changes: &mut Vec<Change>) {
         self.inner.take_changes(changes);
     }
 }

@@ -3,13 +3,12 @@
 use super::arena::Arena;
 use super::explore;
 use super::fence::{Fences, Quiescence};
-use super::flows::{Candidate, Registry};
+use super::flows::{Candidate, Registry, Sieve, flow_mask};
 use super::sync::Mutex;
 use super::sync::atomic::{AtomicU64, Ordering};
 use crate::hash::Seed;
-use crate::program::Program;
 use flow::clock::Time;
-use flow::dp::{BridgeId, Cacheable, Dep, DpAction, Hits, Translation};
+use flow::dp::{BridgeId, Cacheable, Change, Dep, DpAction, Hits, Translation};
 use flow::{DpPort, FlowKey, Mask};
 use loom::sync::Arc;
 use loom::thread;
@@ -47,7 +46,7 @@ impl Switch {
         Switch {
             port: AtomicU64::new(0),
             told: Mutex::default(),
-            registry: Mutex::new(Registry::new(Seed::random(), 8)),
+            registry: Mutex::new(Registry::new(Seed::random(), 8, false)),
             epoch: AtomicU64::new(0),
             fences: Fences::default(),
             quiescence: Quiescence::default(),
@@ -62,6 +61,7 @@ impl Switch {
             mask: Mask::ANY,
             actions: [DpAction::Output(port)].into_iter().collect(),
             deps: [TABLE].into_iter().collect(),
+            written: None,
             effects: Default::default(),
             cacheable: Cacheable::Yes,
         }
@@ -76,15 +76,15 @@ impl Switch {
         }
         let candidate = Candidate {
             key: &FlowKey::ZERO,
+            mask: &flow_mask(&translation),
             translation: &translation,
-            program: std::sync::Arc::new(Program::new(&translation.actions)),
             epoch,
             first: Hits { packets: 1, bytes: 60, used: Time(1) },
             arena: &self.arena,
         };
-        let granted = self.registry.lock().install(candidate);
+        let granted = self.registry.lock().install(&candidate);
         let DpAction::Output(port) = translation.actions[0] else { panic!("nothing else is made") };
-        (granted.ok().map(|granted| granted.entry.flow.mark.0), u64::from(port.0))
+        (granted.ok().map(|granted| granted.mark), u64::from(port.0))
     }
 
     /// The change of the state and its way to its acknowledgement.
@@ -106,21 +106,27 @@ impl Switch {
     }
 
     fn revalidate(&self, mistake: Mistake) {
-        let changes = std::mem::take(&mut *self.told.lock());
-        let affected = if mistake == Mistake::UnnotedChange {
-            let (flows, _) = self.registry.lock().chunk(1, 8);
-            flows
+        let changes: Vec<Change> = self.told.lock().drain(..).map(Change::from).collect();
+        let mut affected = Vec::new();
+        if mistake == Mistake::UnnotedChange {
+            affected.push(1);
         } else {
+            let sieve = Sieve::new(&changes);
             let mut registry = self.registry.lock();
-            let (epoch, affected) = registry.note_changes(&changes);
-            self.epoch.store(epoch, Ordering::SeqCst);
-            affected
-        };
-        for entry in affected {
-            if self.translate().actions != entry.flow.actions {
-                let removed = self.registry.lock().remove(&entry);
-                if removed && mistake != Mistake::NotKilled {
-                    entry.kill();
+            self.epoch.store(registry.note_changes(&changes), Ordering::SeqCst);
+            for class in registry.concerned(&sieve).0 {
+                if let Some((filter, rows)) = registry.filter(class, &sieve) {
+                    registry.pick(class, 0, rows, &filter, &mut affected);
+                }
+            }
+        }
+        for index in affected {
+            let Some(suspect) = self.registry.lock().suspect(index) else { continue };
+            if *self.translate().actions != *suspect.deed.actions {
+                let removed = self.registry.lock().remove(index);
+                if let Some(removed) = removed.filter(|_| mistake == Mistake::NotKilled) {
+                    // As if it had not been.
+                    self.arena.begin(removed.mark, &Hits::default());
                 }
             }
         }
@@ -158,8 +164,8 @@ fn a_change_is_acknowledged(mistake: Mistake) {
         worker.join().unwrap();
         // What is left in the registry is right.
         if mistake == Mistake::None {
-            for entry in switch.registry.lock().chunk(1, 8).0 {
-                assert_eq!(entry.flow.actions, switch.translate().actions);
+            for shown in switch.registry.lock().show(1, 8).0 {
+                assert_eq!(shown.flow.actions, switch.translate().actions);
             }
         }
     });

@@ -18,7 +18,7 @@ mod arena;
 mod counters;
 #[path = "../../fence.rs"]
 mod fence;
-#[path = "../../flows.rs"]
+#[path = "../../flows/mod.rs"]
 #[expect(dead_code, reason = "models use part of it")]
 mod flows;
 

@@ -1,0 +1,102 @@
+//! One flow as the registry keeps it: numbers of what it shares with others, and who used it how much.
+
+use super::super::arena::Arena;
+use super::owned::OwnDeps;
+use crate::program::Program;
+use flow::clock::Time;
+use flow::dp::{DpAction, DpFlow, Effect, FlowId, Hits};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Actions and what they are as steps.
+#[derive(Debug)]
+pub(crate) struct Deed {
+    pub(crate) actions: Box<[DpAction]>,
+    pub(crate) program: Arc<Program>,
+}
+
+/// A worker that uses a flow, and how much of what it counted was replayed already.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    arena: Arc<Arena>,
+    packets: u64,
+    bytes: u64,
+}
+
+/// The workers that use a flow.
+#[derive(Debug, Default)]
+pub(crate) struct Ledgers(SmallVec<[Ledger; 1]>);
+
+impl Ledgers {
+    /// Let a worker use the flow. `first` is the packet that brought it, whose effects were replayed already.
+    pub(crate) fn begin(&mut self, mark: u32, arena: &Arc<Arena>, first: &Hits) {
+        match self.0.iter_mut().find(|ledger| Arc::ptr_eq(&ledger.arena, arena)) {
+            Some(ledger) => {
+                arena.add(mark, first);
+                ledger.packets += first.packets;
+                ledger.bytes += first.bytes;
+            }
+            None => {
+                arena.begin(mark, first);
+                self.0.push(Ledger { arena: Arc::clone(arena), packets: first.packets, bytes: first.bytes });
+            }
+        }
+    }
+
+    /// Hits that nobody has replayed yet; they count as replayed from now on. `used`: when the flow was last hit.
+    pub(crate) fn take_unreplayed(&mut self, mark: u32) -> Hits {
+        let mut sum = Hits::default();
+        for ledger in &mut self.0 {
+            let now = ledger.arena.hits(mark);
+            sum.packets += now.packets.wrapping_sub(ledger.packets);
+            sum.bytes += now.bytes.wrapping_sub(ledger.bytes);
+            sum.used = sum.used.max(now.used);
+            (ledger.packets, ledger.bytes) = (now.packets, now.bytes);
+        }
+        sum
+    }
+
+    /// All hits.
+    pub(crate) fn hits(&self, mark: u32) -> Hits {
+        let mut sum = Hits::default();
+        self.0.iter().for_each(|ledger| sum.add(&ledger.arena.hits(mark)));
+        sum
+    }
+
+    /// From now on no worker that looks uses the flow.
+    pub(crate) fn end(&self, mark: u32) {
+        self.0.iter().for_each(|ledger| ledger.arena.end(mark));
+    }
+}
+
+/// What only flows that hardware may have need.
+#[derive(Debug)]
+pub(crate) struct Offloaded {
+    pub(crate) flow: Arc<DpFlow>,
+    pub(crate) hits: Hits,
+}
+
+/// A live flow.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) id: FlowId,
+    pub(crate) created: Time,
+    /// Its class and the place in it: mask, key and dependencies.
+    pub(crate) class: u32,
+    pub(crate) row: u32,
+    pub(crate) own: OwnDeps,
+    pub(crate) deed: u32,
+    pub(crate) effects: u32,
+    pub(crate) ledgers: Ledgers,
+    pub(crate) offloaded: Option<Box<Offloaded>>,
+}
+
+/// A flow that was taken out: what is left to do for it.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    pub(crate) id: FlowId,
+    pub(crate) mark: u32,
+    pub(crate) effects: Arc<[Effect]>,
+    pub(crate) ledgers: Ledgers,
+    pub(crate) flow: Option<Arc<DpFlow>>,
+}
