@@ -35,23 +35,20 @@ class Samples:
 
     def __init__(self, chosen):
         OUT.mkdir(parents=True, exist_ok=True)
-        self.path, self.kept, self.all = OUT / "samples.jsonl", {}, []
+        self.path, self.kept, self.all = OUT / "samples.jsonl", set(), []
         self.mark = {"seed": chosen.seed, "seconds": chosen.seconds}
         if chosen.resume and self.path.exists():
             lines = [json.loads(line) for line in self.path.read_text().splitlines()]
             self.all = [s for s in lines if "error" not in s and self.mark.items() <= s.items()]
-            self.kept = {self.key(s): s for s in self.all}
+            self.kept = {tuple(s["key"]) for s in self.all}
         self.path.write_text("".join(json.dumps(s) + "\n" for s in self.all))
-
-    @staticmethod
-    def key(sample):
-        return tuple(sample.get(name) for name in ("part", "scenario", "flows", "configuration", "round"))
 
     def take(self, measure, **labels):
         """Measure, unless it was measured before. A failure is a sample too."""
-        labels |= self.mark
-        if self.key(labels) in self.kept:
+        key = [labels.get(name) for name in ("part", "scenario", "flows", "configuration", "round")]
+        if tuple(key) in self.kept:
             return
+        labels |= self.mark | {"key": key}
         try:
             results = measure()
             results = [results] if isinstance(results, dict) else results
@@ -79,13 +76,13 @@ def configurations():
 
 def estimate(chosen, several, with_testpmd):
     """Seconds, roughly, from what parts take on an idle machine."""
-    one = lambda flows: 5.0 + chosen.seconds + (4 if flows >= 50_000 else 0)
+    one = lambda flows: 3.0 + settings.LEAST + chosen.seconds + (4 if flows >= 50_000 else 0)
     total = sum(one(f) for f in chosen.flows) * len(chosen.scenarios) * several * chosen.rounds
     total += one(chosen.shape_flows) * len(chosen.shapes) * several * chosen.rounds
     total += len(chosen.flows) * chosen.rounds * (chosen.seconds + 4) * with_testpmd
     peers = 1 + (several > 1)
-    parts = {"newflows": 20 + peers * (chosen.sustained + min(chosen.sustained, 10) + 14), "churn": 2 * (14 + 4 * chosen.seconds),
-             "pmds": chosen.rounds * 2 * (5 + chosen.seconds), "memory": 25, "slowpath": 120}
+    parts = {"newflows": 10 + peers * (chosen.sustained + 7) + (not settings.QUICK) * (10 + peers * (min(chosen.sustained, 10) + 7)), "churn": 2 * (14 + 4 * chosen.seconds),
+             "pmds": chosen.rounds * 2 * (5 + chosen.seconds), "memory": 25, "slowpath": 120, "verify": 45}
     return total + sum(parts.get(extra, 0) for extra in chosen.extras)
 
 
@@ -113,6 +110,16 @@ def slow_path():
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
+def verify(flows):
+    """The lines of verify.py: a difference is a failed goal."""
+    done = subprocess.run([sys.executable, host.HERE / "verify.py", "--flows", str(flows)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        raise host.BenchError(done.stderr)
+    keep = ("verify", "flows", "received", "sent")
+    return [{"bench": "frames", **{k: line[k] for k in keep}, "goal": "equal to Open vSwitch's", "pass": line["equal"]} for line in lines]
+
+
 def extras(chosen, samples):
     known = {
         "newflows": [("exact", lambda: newflows.run(["exact"], chosen.sustained)), ("routed", lambda: newflows.run(["routed"], chosen.sustained))],
@@ -120,7 +127,10 @@ def extras(chosen, samples):
         "pmds": [(str(turn), lambda: pmds.run(chosen.seconds)) for turn in range(chosen.rounds)],
         "memory": [("", memory.run)],
         "slowpath": [("", slow_path)],
+        "verify": [("", lambda: verify(2000))],
     }
+    if settings.QUICK:
+        known["newflows"] = known["newflows"][:1]
     for extra in chosen.extras:
         if extra not in known:
             raise SystemExit(f"BENCH_EXTRAS: {extra} is unknown; choose of {', '.join(known)}")

@@ -66,7 +66,7 @@ def measure(switch, kind, fifo, rules, seconds):
     first, last = readings[0], readings[-1]
     rate = lambda column: round((last[column] - first[column]) / (last[0] - first[0]))
     limit = max(r[5] for r in readings)
-    result = {"bench": "new_flows", "traffic": kind, "switch": switch.name, "seconds": round(last[0] - first[0], 1), "mpps": round(rate(1) / 1e6, 3),
+    result = {"bench": "new_flows", "traffic": kind, "switch": switch.name, "measured_s": round(last[0] - first[0], 1), "mpps": round(rate(1) / 1e6, 3),
               "translations_per_s": rate(2), "installs_per_s": rate(3), "installs_per_s_lowest_5s": sustained(readings, 3),
               "flows_most": max(r[4] for r in readings), "flow_limit": limit, "limit_respected": all(r[4] <= r[5] for r in readings)}
     if kind == "exact" and switch.name == "shunt":

@@ -117,7 +117,7 @@ def table(cells):
     return text
 
 
-LABELS = ("part", "round", "goal", "pass", "error", "seed", "configuration")
+LABELS = ("part", "scenario", "round", "goal", "pass", "error", "seed", "seconds", "configuration", "key")
 
 
 def markdown(result):

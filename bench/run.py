@@ -14,10 +14,11 @@ import time
 
 import host
 from ovs import Ovs, testpmd
+from settings import LEAST
 from shunt import Shunt
 
 
-def settle(switch, least=2.0, most=12.0):
+def settle(switch, least=LEAST, most=12.0):
     """Wait until (nearly) no packet is new to the switch."""
     start, last = time.monotonic(), switch.misses()
     while time.monotonic() - start < most:

@@ -4,10 +4,10 @@
     BENCH_FLOWS      1000 8000 100000
     BENCH_SHAPES     ipv6 vlan prefixes ports masks30 masks300     quick: masks30 masks300
     BENCH_SHAPE_FLOWS 8000
-    BENCH_EXTRAS     newflows churn pmds memory slowpath           quick: without slowpath
+    BENCH_EXTRAS     newflows churn pmds memory verify slowpath    quick: newflows churn pmds
     BENCH_ROUNDS     3                                             quick: 1
-    BENCH_SECONDS    3, of each measurement                        quick: 2
-    BENCH_SUSTAINED  30, of new flows                              quick: 5
+    BENCH_SECONDS    3, of each measurement                        quick: 1
+    BENCH_SUSTAINED  30, of new flows                              quick: 4
     BENCH_SEED       7
     BENCH_RESUME     1: keep what target/bench/samples.jsonl has of an earlier run with the same seed and seconds
 
@@ -17,6 +17,8 @@ import os
 from dataclasses import dataclass
 
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
+# Seconds that a switch runs at least before it is measured.
+LEAST = 1.0 if QUICK else 2.0
 
 
 def words(name, default, quick=None):
@@ -49,10 +51,10 @@ def read():
         flows=tuple(int(n) for n in words("FLOWS", "1000 8000 100000")),
         shapes=tuple(words("SHAPES", "ipv6 vlan prefixes ports masks30 masks300", "masks30 masks300")),
         shape_flows=number("SHAPE_FLOWS", 8000),
-        extras=tuple(words("EXTRAS", "newflows churn pmds memory slowpath", "newflows churn pmds memory")),
+        extras=tuple(words("EXTRAS", "newflows churn pmds memory verify slowpath", "newflows churn pmds memory verify")),
         rounds=number("ROUNDS", 3, 1),
-        seconds=number("SECONDS", 3, 2),
-        sustained=number("SUSTAINED", 30, 5),
+        seconds=number("SECONDS", 3, 1),
+        sustained=number("SUSTAINED", 30, 4),
         seed=number("SEED", 7),
         resume=number("RESUME", 0) != 0,
     )
