@@ -29,8 +29,9 @@
 //! # Changes
 //! The slow path publishes its new state first and then tells of the change. For a fence after which no packet meets a stale
 //! flow, three things are needed:
-//! - Flows that exist: revalidation takes the changes, finds flows by dependency, translates them again, and sets the dead flag
-//!   of those that differ. Every lookup checks the flag; marks and cache entries need no clean-up.
+//! - Flows that exist: revalidation takes the changes, finds flows by dependency and by the packets that a change can concern
+//!   (docs/adr/0009), translates them again, and takes the mark out of the records of those that differ. Every lookup checks it;
+//!   cache entries need no clean-up.
 //! - Flows that are being made: a miss notes the change *epoch*, then translates, then installs under the registry's lock.
 //!   Revalidation raises the epoch under the same lock when it takes up changes, and remembers them. An install whose
 //!   dependencies are among the changes since its epoch is refused (the packet itself goes out by the old state: it came before
@@ -45,7 +46,8 @@
 //!   settled once more when its workers have passed the fence.
 //! - Live flows that match the same packet do the same with it: masks cover all that a translation looked at.
 //! - A mark (generation and index) is used again only after its flow was removed, hardware reported
-//!   [`Datapath::hardware_gone`], and every receive queue was found drained since; then under the next generation. A mark of no
+//!   [`Datapath::hardware_gone`], and every receive queue was found drained since; then under the next generation. Without
+//!   hardware no packet has a mark, and it is enough that every worker has passed the removal. A mark of no
 //!   live flow of the port is a hint that failed: the packet is looked up by its bytes.
 //! - The bytes of two outputs are shared only if nothing changes them after ([`dpdk::Mbuf`] gives out no shared bytes for
 //!   writing, so a mistake would lose a change, not corrupt a packet).
