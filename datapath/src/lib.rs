@@ -4,11 +4,13 @@
 //! [`FlowListener`](flow::dp::FlowListener) hears of flows, to put them into hardware.
 //!
 //! # The way of a packet
-//! A burst of up to 32 is received. A packet with a hardware *mark* has its flow at once. Others are parsed, looked up in the
-//! exact-match cache, then in the megaflow table (tuple space: a hash table for each mask on that input port). A miss is
-//! translated inline, its effects are replayed for this packet before the next packet is looked at (so what it taught is
-//! known), and the flow is installed. Packets of a burst that hit the same flow run its actions together. They wait for that
-//! until the burst ends or a packet misses; so packets of a flow leave in the order in which they came.
+//! A burst of up to 32 is received and goes through stages. A packet with a hardware *mark* has its flow at once. Of others the key
+//! is extracted, no deeper than flows of the port look, and hashed; the *signature cache* proposes a flow, whose record
+//! verifies it. What the cache does not know is searched in the megaflow table (tuple space: a hash table for each mask on that
+//! input port). A miss is translated inline, its effects are replayed for this packet before the next packet is looked up
+//! (so what it taught is known), and the flow is installed. Packets of a burst that hit the same flow run its actions together,
+//! when the burst ends or a packet misses; a whole packet for one port is sent at once. Packets of a flow leave in the
+//! order in which they came.
 //!
 //! A packet may be looked up again (`Recirc`): at once, by a key of its bytes as they are by then and of what is known beside
 //! them, as the actions left it (`Set` of a metadata field, `Hash`). Each pass is a flow of its own with its own hits. A packet
@@ -22,9 +24,10 @@
 //!
 //! # One registry, a table for each worker
 //! Each flow exists once, in a registry behind a lock that only misses and revalidation take; so it has one mark and one
-//! hardware rule, however many workers use it. Each worker has its own table and cache of the flows that it met: no sharing,
-//! no atomics, and safe code. A worker that meets another's flow misses once and joins it. What workers and registry share is a
-//! *shard* for each pair of flow and worker: the counters, with one writer, and the `dead` flag.
+//! hardware rule, however many workers use it. Each worker has its own table and cache of the flows that it met: no sharing
+//! between workers, no read-modify-write, and safe code. A worker that meets another's flow misses once and joins it. What a
+//! worker shares with revalidation is the flow's *record* in its arena: the hits, with one writer, and the mark, which is
+//! taken away when the flow is removed.
 //!
 //! # Changes
 //! The slow path publishes its new state first and then tells of the change. For a fence after which no packet meets a stale
