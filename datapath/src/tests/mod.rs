@@ -3,10 +3,12 @@
 mod actions;
 mod arena;
 mod caches;
+mod cost;
 mod fence;
 mod flows;
 mod model;
 mod models;
+mod odd;
 mod oracle;
 mod ports;
 mod race;
