@@ -284,11 +284,14 @@ fn note(step: &Step, packet: &Mbuf, metadata: &mut FlowKey) {
 /// Why the packet is to be dropped.
 #[inline(always)]
 fn change(packet: &mut Mbuf, rewrite: &Rewrite, pool: &Mempool) -> Result<(), DropReason> {
-    match packet.whole_mut().map_or(Quick::Other, |frame| rewrite.quick(frame)) {
-        Quick::Done => Ok(()),
-        Quick::Expired => Err(DropReason::TtlExpired),
-        Quick::Other => change_any(packet, rewrite, pool),
+    if let Some(frame) = packet.whole_mut() {
+        match rewrite.quick(frame) {
+            Quick::Done => return Ok(()),
+            Quick::Expired => return Err(DropReason::TtlExpired),
+            Quick::Other => {}
+        }
     }
+    change_any(packet, rewrite, pool)
 }
 
 #[inline(never)]

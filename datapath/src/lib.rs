@@ -8,9 +8,9 @@
 //! is extracted, no deeper than flows of the port look, and hashed; the *signature cache* proposes a flow, whose record
 //! verifies it. What the cache does not know is searched in the megaflow table (tuple space: a hash table for each mask on that
 //! input port). A miss is translated inline, its effects are replayed for this packet before the next packet is looked up
-//! (so what it taught is known), and the flow is installed. Packets of a burst that hit the same flow run its actions together,
-//! when the burst ends or a packet misses; a whole packet for one port is sent at once. Packets of a flow leave in the
-//! order in which they came.
+//! (so what it taught is known), and the flow is installed. Flows that only change bytes and send to one port are executed
+//! packet by packet; packets of other flows are collected by flow and wait until the burst ends or a packet misses. Either
+//! way, packets of a flow leave in the order in which they came.
 //!
 //! A packet may be looked up again (`Recirc`): at once, by a key of its bytes as they are by then and of what is known beside
 //! them, as the actions left it (`Set` of a metadata field, `Hash`). Each pass is a flow of its own with its own hits. A packet

@@ -7,8 +7,8 @@
 //!    hash of what they look at. The line of the cache is asked for.
 //! 2. *Cache*: the flow that was remembered under the hash. Its record is asked for.
 //! 3. *Cache*, again: that flow is verified.
-//! 4. *Actions*, in the packets' order: an output of a whole packet is done at once; packets of other flows are collected by
-//!    flow and executed when the burst ends or a packet misses. Packets that the cache did not know are searched for in the
+//! 4. *Actions*, in the packets' order: flows that only change bytes and send to one port are executed at once; packets of
+//!    other flows are collected by flow and executed when the burst ends or a packet misses. Packets that the cache did not know are searched for in the
 //!    tuple space, and if they are not there, translated by the slow path.
 //!
 //! A port with one flow that looks no deeper than at addresses and ethertype needs none of this: the whole burst is compared with it.

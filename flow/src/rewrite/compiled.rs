@@ -123,22 +123,39 @@ impl Rewrite {
     /// Execute a list of changes of Ethernet addresses and at most one `DecTtl` on a packet whose bytes are all in `frame`.
     #[inline(always)]
     pub fn quick(&self, frame: &mut [u8]) -> Quick {
+        let len = frame.len();
+        match frame.first_chunk_mut::<UNTAGGED_V4>() {
+            Some(head) if self.is_quick && is_untagged_v4(head, len) => {
+                if self.dec_ttl {
+                    let (ttl, sum) = (head[TTL_AT], [head[TTL_AT + 2], head[TTL_AT + 3]]);
+                    if ttl <= 1 {
+                        return Quick::Expired;
+                    }
+                    head[TTL_AT] = ttl - 1;
+                    [head[TTL_AT + 2], head[TTL_AT + 3]] = one_less(sum);
+                }
+                self.addresses.apply(head);
+                Quick::Done
+            }
+            _ => self.quick_other(frame),
+        }
+    }
+
+    /// The same for headers in other common places.
+    #[inline(never)]
+    fn quick_other(&self, frame: &mut [u8]) -> Quick {
         if !self.is_quick {
             return Quick::Other;
         }
         if self.dec_ttl {
             match plain_ip(frame) {
                 Some(PlainIp::V4 { at }) => {
-                    let Some([ttl, _, sum @ ..]) = frame.get_mut(at + 8..at + 12) else { return Quick::Other };
+                    let Some([ttl, _, sum0, sum1]) = frame.get_mut(at + 8..at + 12) else { return Quick::Other };
                     if *ttl <= 1 {
                         return Quick::Expired;
                     }
                     *ttl -= 1;
-                    // The word that holds it is less by 0x100: RFC 1624, equation 3.
-                    if let [hi, lo] = sum {
-                        let new = u32::from(!u16::from_be_bytes([*hi, *lo])) + 0xfeff;
-                        [*hi, *lo] = (!((new & 0xffff) + (new >> 16)) as u16).to_be_bytes();
-                    }
+                    [*sum0, *sum1] = one_less([*sum0, *sum1]);
                 }
                 Some(PlainIp::V6 { at }) => {
                     let Some(limit) = frame.get_mut(at + 7) else { return Quick::Other };
@@ -207,6 +224,30 @@ impl Step {
     fn moves_headers(&self) -> bool {
         matches!(self, Step::PushVlan(_) | Step::PopVlan)
     }
+}
+
+/// Length of an Ethernet and an IPv4 header without tags and options.
+const UNTAGGED_V4: usize = ETHERNET_LEN + 20;
+/// Where the TTL is in these.
+const TTL_AT: usize = ETHERNET_LEN + 8;
+
+/// Whether a packet of `len` bytes, all of them there, begins with a valid IPv4 header without options behind no tag.
+#[inline(always)]
+fn is_untagged_v4(head: &[u8; UNTAGGED_V4], len: usize) -> bool {
+    let length = usize::from(u16::from_be_bytes([head[16], head[17]]));
+    u32::from_be_bytes([head[12], head[13], head[14], 0]) & 0xffff_0f00 == 0x0800_0500
+        && length >= 20
+        && length <= len - ETHERNET_LEN
+}
+
+/// The header checksum after the TTL became less by one (RFC 1624, equation 3). The sum is the same whichever byte of a word
+/// is the first (RFC 1071, section 2), so bytes are not swapped.
+#[inline(always)]
+fn one_less(checksum: [u8; 2]) -> [u8; 2] {
+    // The one's complement of the word of TTL and protocol, and that word less by 0x100.
+    let change = u32::from(u16::from_ne_bytes([0xfe, 0xff]));
+    let sum = u32::from(!u16::from_ne_bytes(checksum)) + change;
+    (!((sum & 0xffff) + (sum >> 16)) as u16).to_ne_bytes()
 }
 
 /// A valid IP header in its common form: behind one tag at most, without options or extension headers.
