@@ -8,7 +8,7 @@
 set -euo pipefail
 
 build="build-essential pkg-config libdpdk-dev libclang-dev"
-test="openvswitch-common python3"
+test="openvswitch-common python3 iproute2 iperf3 iputils-ping"
 bench="python3 openvswitch-switch-dpdk dpdk-dev valgrind"
 case "${1:-build}" in
     build) packages=$build ;;

@@ -1,6 +1,7 @@
 //! Bridges, ports, learned addresses.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a bridge does with packets while no controller speaks to it (ovs-vsctl(8), set-fail-mode).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +68,7 @@ pub struct BridgeView {
     pub mirrors: usize,
     /// Packets for controllers, by controller id; those that never got one are left out.
     #[serde(default)]
-    pub punted: std::collections::BTreeMap<u16, u64>,
+    pub punted: BTreeMap<u16, u64>,
 }
 
 /// Where a port's packets come from.
@@ -116,7 +117,7 @@ pub struct Port {
     /// DPDK device arguments of a `dpdk` port; the representor (`uplink`, `pf0vf3`) of a `representor` port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub devargs: Option<String>,
-    /// OpenFlow port number, 1 to 65279; the lowest free one when absent.
+    /// OpenFlow port number, 1 to 65279, or of an `internal` port 65534 (LOCAL); the lowest free one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ofport: Option<u16>,
     /// Access VLAN, 1 to 4094. Without it the port is a trunk.
@@ -137,6 +138,13 @@ pub struct Port {
     /// Administratively down: nothing goes out here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub down: bool,
+    /// Largest L3 packet in bytes; as the device says when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+    /// What only ports of this type know, by name, as with OVS's `options` of an interface: `ifname` and `mac` of `tap`,
+    /// `internal` and `af-packet` ports.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
 }
 
 impl Port {
@@ -154,6 +162,8 @@ impl Port {
             peer: None,
             no_flood: false,
             down: false,
+            mtu: None,
+            options: BTreeMap::new(),
         }
     }
 }
@@ -202,6 +212,9 @@ pub struct PortSet {
     /// Of a `patch` port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
+    /// Largest L3 packet in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
 }
 
 /// A port as it is.
@@ -219,6 +232,9 @@ pub struct PortView {
     pub tx_packets: u64,
     pub tx_bytes: u64,
     pub tx_dropped: u64,
+    /// What the device behind the port counted, by name; empty when it counts nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub device_counters: BTreeMap<String, u64>,
 }
 
 /// One learned address.

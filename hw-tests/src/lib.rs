@@ -62,14 +62,26 @@ pub fn run(name: &str, args: &[&str]) -> Result<Outcome, RigError> {
 pub struct Rig {
     dir: tempfile::TempDir,
     daemon: Option<Child>,
-    mock: String,
+    /// `None`: no NIC at all.
+    mock: Option<String>,
+    /// Network namespace that the daemon runs in; `None`: ours.
+    netns: Option<String>,
 }
 
 impl Rig {
     /// Start `shuntd --mock MOCK` and wait until it answers.
     pub fn start(mock: &str) -> Result<Rig, RigError> {
+        Rig::make(Some(mock.to_owned()), None)
+    }
+
+    /// Start `shuntd` without a NIC in a network namespace (`ip netns add` has made it) and wait until it answers.
+    pub fn in_netns(netns: &str) -> Result<Rig, RigError> {
+        Rig::make(None, Some(netns.to_owned()))
+    }
+
+    fn make(mock: Option<String>, netns: Option<String>) -> Result<Rig, RigError> {
         let dir = tempfile::tempdir().or_else(|e| fail("temporary folder", e))?;
-        let mut rig = Rig { dir, daemon: None, mock: mock.to_owned() };
+        let mut rig = Rig { dir, daemon: None, mock, netns };
         rig.restart()?;
         Ok(rig)
     }
@@ -106,8 +118,21 @@ impl Rig {
         self.kill();
         let log_path = self.dir.path().join("log");
         let log = std::fs::File::create(&log_path).or_else(|e| fail("log", e))?;
-        let child = Command::new(program("shuntd")?)
-            .args(["--mock", &self.mock, "--socket"])
+        let shuntd = program("shuntd")?;
+        let mut command = match &self.netns {
+            None => Command::new(shuntd),
+            // It becomes the daemon: the process stays the same.
+            Some(netns) => {
+                let mut ip = Command::new("ip");
+                ip.args(["netns", "exec", netns]).arg(shuntd);
+                ip
+            }
+        };
+        if let Some(mock) = &self.mock {
+            command.args(["--mock", mock]);
+        }
+        let child = command
+            .arg("--socket")
             .arg(self.socket())
             .arg("--state")
             .arg(self.dir.path().join("state.redb"))

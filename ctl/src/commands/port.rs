@@ -1,10 +1,12 @@
 //! `shuntctl port`.
 
 use crate::client::{Client, path};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::{self, Output, table};
 use api::{Ack, Port, PortSet, PortType, PortView, VlanMode, paths};
 use clap::{Subcommand, ValueEnum};
+use flow::OfPort;
+use std::collections::BTreeMap;
 
 /// Port types by their name on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -52,8 +54,8 @@ pub enum Verb {
         /// DPDK device arguments, or of a representor what it stands for: uplink, pf0vf3
         #[arg(long)]
         devargs: Option<String>,
-        /// OpenFlow port number [default: the lowest free one]
-        #[arg(long, value_name = "NUMBER")]
+        /// OpenFlow port number, or of an internal port local [default: the lowest free one]
+        #[arg(long, value_name = "NUMBER", value_parser = ofport)]
         ofport: Option<u16>,
         /// Access or native VLAN [default: the port is a trunk]
         #[arg(long, value_name = "VLAN")]
@@ -67,9 +69,15 @@ pub enum Verb {
         /// Of a patch port: name of the patch port at the other end
         #[arg(long, value_name = "PORT")]
         peer: Option<String>,
+        /// Largest L3 packet in bytes [default: as the device says]
+        #[arg(long, value_name = "BYTES")]
+        mtu: Option<u16>,
+        /// What only ports of this type know, such as ifname=veth0 of an af-packet port; may be repeated
+        #[arg(long = "option", value_name = "NAME=VALUE", value_parser = option)]
+        options: Vec<(String, String)>,
     },
     /// Change a port
-    #[command(group = clap::ArgGroup::new("change").args(["tag", "trunks", "vlan_mode", "flood", "up", "down", "peer"]).multiple(true).required(true))]
+    #[command(group = clap::ArgGroup::new("change").args(["tag", "trunks", "vlan_mode", "flood", "up", "down", "peer", "mtu"]).multiple(true).required(true))]
     Set {
         /// Bridge of the port
         bridge: String,
@@ -96,6 +104,9 @@ pub enum Verb {
         /// Of a patch port: name of the patch port at the other end
         #[arg(long, value_name = "PORT")]
         peer: Option<String>,
+        /// Largest L3 packet in bytes
+        #[arg(long, value_name = "BYTES")]
+        mtu: Option<u16>,
     },
     /// Remove a port from a bridge
     Del {
@@ -106,6 +117,11 @@ pub enum Verb {
     },
     /// List ports
     List,
+    /// Show what was counted on a port, by name
+    Stats {
+        /// Name of the port
+        name: String,
+    },
 }
 
 /// VLAN modes by their name on the command line.
@@ -155,20 +171,35 @@ fn trunks(text: &str) -> std::result::Result<Trunks, String> {
     list.map(Trunks)
 }
 
+fn ofport(text: &str) -> std::result::Result<u16, String> {
+    if text.eq_ignore_ascii_case("local") {
+        return Ok(OfPort::LOCAL.0);
+    }
+    text.parse().map_err(|_| "a port number is 1 to 65279, or local".to_owned())
+}
+
+fn option(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("an option is a name, = and a value, such as ifname=veth0".to_owned()),
+    }
+}
+
 pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
     match verb {
-        Verb::Add { bridge, name, kind, devargs, ofport, tag, trunks, vlan_mode, peer } => {
+        Verb::Add { bridge, name, kind, devargs, ofport, tag, trunks, vlan_mode, peer, mtu, options } => {
             let guess = || match peer {
                 Some(_) => PortType::Patch,
                 None => kind_of(devargs.as_deref().unwrap_or_default()),
             };
             let kind = kind.map_or_else(guess, PortType::from);
             let vlan_mode = vlan_mode.map(VlanMode::from);
-            let port = Port { devargs, ofport, tag, trunks, vlan_mode, peer, ..Port::new(name, kind) };
+            let options = options.into_iter().collect();
+            let port = Port { devargs, ofport, tag, trunks, vlan_mode, peer, mtu, options, ..Port::new(name, kind) };
             let ack: Ack = client.post(&path(paths::BRIDGE_PORTS, &[&bridge]), &port)?;
             out.print(&ack, output::ack)
         }
-        Verb::Set { bridge, name, tag, trunks, vlan_mode, flood, up, down, peer } => {
+        Verb::Set { bridge, name, tag, trunks, vlan_mode, flood, up, down, peer, mtu } => {
             let set = PortSet {
                 tag,
                 trunks: trunks.map(|t| t.0),
@@ -176,6 +207,7 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
                 flood: flood.map(|f| f == Switch::On),
                 up: if up || down { Some(up) } else { None },
                 peer,
+                mtu,
             };
             let ack: Ack = client.patch(&path(paths::BRIDGE_PORT, &[&bridge, &name]), &set)?;
             out.print(&ack, output::ack)
@@ -188,6 +220,41 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
             let ports: Vec<PortView> = client.get(paths::PORTS)?;
             out.print(&ports, |p| list(p))
         }
+        Verb::Stats { name } => {
+            let ports: Vec<PortView> = client.get(paths::PORTS)?;
+            let Some(port) = ports.into_iter().find(|p| p.port.name == name) else {
+                return Err(Error::Input(format!(
+                    "port {name}: there is none of this name; list them with: shuntctl port list"
+                )));
+            };
+            let counters = counters(&port);
+            out.print(&counters, |c| table(["counter", "value"], c.iter().map(|(k, v)| [k.clone(), v.to_string()])))
+        }
+    }
+}
+
+/// All counters of a port by name.
+fn counters(port: &PortView) -> BTreeMap<String, u64> {
+    let mut all = port.device_counters.clone();
+    let own = [
+        ("rx_packets", port.rx_packets),
+        ("rx_bytes", port.rx_bytes),
+        ("tx_packets", port.tx_packets),
+        ("tx_bytes", port.tx_bytes),
+        ("tx_dropped", port.tx_dropped),
+    ];
+    all.extend(own.map(|(name, n)| (name.to_owned(), n)));
+    all
+}
+
+/// What is behind a port, in a word or two.
+fn device(port: &Port) -> String {
+    match (&port.peer, &port.devargs, port.options.get("ifname")) {
+        (Some(peer), ..) => format!("peer {peer}"),
+        (None, Some(devargs), _) => devargs.clone(),
+        (None, None, Some(ifname)) => ifname.clone(),
+        _ if matches!(port.kind, PortType::Tap | PortType::Internal | PortType::AfPacket) => port.name.clone(),
+        _ => "-".to_owned(),
     }
 }
 
@@ -220,12 +287,9 @@ pub fn list(ports: &[PortView]) -> String {
             [
                 p.bridge.clone(),
                 p.port.name.clone(),
-                p.port.ofport.map(|n| n.to_string()).unwrap_or_default(),
+                p.port.ofport.map(|n| OfPort(n).to_string()).unwrap_or_default(),
                 p.port.kind.to_string(),
-                match (&p.port.peer, &p.port.devargs) {
-                    (Some(peer), _) => format!("peer {peer}"),
-                    (None, devargs) => devargs.clone().unwrap_or_else(|| "-".to_owned()),
-                },
+                device(&p.port),
                 vlan,
                 p.state.clone(),
                 p.rx_packets.to_string(),

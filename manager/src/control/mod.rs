@@ -9,6 +9,7 @@ mod eswitch;
 mod fdb;
 mod flows;
 mod groups;
+mod kernel_ports;
 mod meters;
 mod metrics;
 mod mirrors;
@@ -26,6 +27,7 @@ pub use errors::{about, invalid};
 use crate::nic::Nic;
 use crate::state::{Change, Desired, Store, StoreError};
 use crate::switch::Switch;
+use ::kernel_ports::{KernelPort, KernelPorts};
 use api::{Ack, Error, ErrorKind};
 use flow::DpPort;
 use flow::dp::BridgeId;
@@ -38,6 +40,7 @@ use std::time::Instant;
 pub struct Control {
     switch: Arc<Switch>,
     store: Store,
+    kernel: KernelPorts,
     inner: Mutex<Inner>,
     started: Instant,
 }
@@ -50,6 +53,8 @@ struct Inner {
     bridges: BTreeMap<String, BridgeId>,
     /// Ports by name, as they are: one that could not be attached has the reason instead of a number.
     ports: BTreeMap<String, Attached>,
+    /// The devices of those that face the kernel.
+    kernel: BTreeMap<String, KernelPort>,
     offload: bool,
     /// Ports that are removed but for a worker that has not given them back.
     draining: Vec<DpPort>,
@@ -74,11 +79,13 @@ impl Control {
             nic,
             bridges: BTreeMap::new(),
             ports: BTreeMap::new(),
+            kernel: BTreeMap::new(),
             offload: true,
             draining: Vec::new(),
             removals: flows::Removals::default(),
         };
-        Control { switch, store, inner: Mutex::new(inner), started: Instant::now() }
+        let kernel = KernelPorts::new(switch.eal(), switch.pool().clone());
+        Control { switch, store, kernel, inner: Mutex::new(inner), started: Instant::now() }
     }
 
     /// Take and count packets for controllers.

@@ -2,6 +2,7 @@
 
 use super::bridges::check_name;
 use super::errors::invalid;
+use super::kernel_ports;
 use ::pipeline::VlanSet;
 use api::{Error, ErrorKind, Port, PortType, VlanMode};
 use flow::OfPort;
@@ -9,7 +10,16 @@ use flow::OfPort;
 /// Whether such a port can be.
 pub(super) fn check(object: &str, port: &Port) -> Result<(), Error> {
     check_name(object, &port.name)?;
+    if let Some(kind) = kernel_ports::kind(port.kind) {
+        kernel_ports::check(object, port, kind)?;
+    } else if let Some(option) = port.options.keys().next() {
+        return Err(invalid(object, format!("a {} port has no option {option}", port.kind)).remedy("leave it away"));
+    } else if port.mtu.is_some() {
+        let message = format!("the MTU of a {} port cannot be set", port.kind);
+        return Err(Error::new(ErrorKind::Unsupported, object, message).remedy("leave --mtu away"));
+    }
     match port.kind {
+        PortType::Tap | PortType::Internal | PortType::AfPacket => {}
         PortType::Dpdk | PortType::Representor => {
             if port.devargs.as_deref().unwrap_or_default().trim().is_empty() {
                 let example = if port.kind == PortType::Dpdk { "net_tap0" } else { "pf0vf0" };
@@ -28,11 +38,13 @@ pub(super) fn check(object: &str, port: &Port) -> Result<(), Error> {
                 object,
                 format!("ports of type {other} cannot be made yet"),
             )
-            .remedy("use type dpdk, representor or patch"));
+            .remedy("use type dpdk, representor, tap, internal, af-packet or patch"));
         }
     }
-    if let Some(number) = port.ofport.filter(|n| !OfPort(*n).is_real()) {
-        return Err(invalid(object, format!("port number {number} is out of range")).remedy("use 1 to 65279, or none"));
+    let local = |n: u16| port.kind == PortType::Internal && OfPort(n) == OfPort::LOCAL;
+    if let Some(number) = port.ofport.filter(|n| !OfPort(*n).is_real() && !local(*n)) {
+        return Err(invalid(object, format!("port number {number} is out of range"))
+            .remedy("use 1 to 65279, for an internal port local too, or none"));
     }
     vlan_mode(object, port).map(|_| ())
 }

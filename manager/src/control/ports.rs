@@ -1,11 +1,13 @@
 //! Ports of bridges.
 
 use super::errors::{no_port, pipeline};
+use super::kernel_ports;
 use super::port_checks::{check, check_port_name, vlan_mode};
 use super::{Attached, Control, Inner};
 use crate::nic;
 use crate::state::Change;
-use ::pipeline::{PortSpec, PortUpdate};
+use ::kernel_ports::{Absent, MAX_MTU};
+use ::pipeline::{PortKind, PortSpec, PortUpdate};
 use api::{Ack, Error, ErrorKind, Port, PortSet, PortType, PortView};
 use flow::{DpPort, OfPort};
 
@@ -23,7 +25,7 @@ impl Control {
                 state: match &a.state {
                     Ok(_) if a.port.down => "down".to_owned(),
                     Ok(_) if a.port.kind == PortType::Patch => inner.patch_state(&a.port),
-                    Ok(_) => "up".to_owned(),
+                    Ok(_) => inner.kernel_state(&a.port.name).unwrap_or_else(|| "up".to_owned()),
                     Err(why) => why.clone(),
                 },
                 rx_packets: counted.rx_packets,
@@ -31,6 +33,7 @@ impl Control {
                 tx_packets: counted.tx_packets,
                 tx_bytes: counted.tx_bytes,
                 tx_dropped: counted.tx_dropped,
+                device_counters: inner.device_counters(&a.port.name),
             }
         };
         let mut views: Vec<_> = inner.ports.values().map(view).collect();
@@ -48,7 +51,7 @@ impl Control {
         inner.check_free(&object, bridge, &port)?;
         // Ports whose device is gone keep their numbers: rules name them.
         port.ofport = port.ofport.or_else(|| inner.free_ofport(bridge));
-        let number = self.attach(&mut inner, bridge, &port)?;
+        let number = self.attach(&mut inner, bridge, &port, Absent::Refuse)?;
         port.ofport = Some(number.0);
         if let Some(attached) = inner.ports.get_mut(&port.name) {
             attached.port.ofport = port.ofport;
@@ -102,11 +105,15 @@ impl Control {
         if replug {
             port.peer = set.peer.clone();
         }
+        port.mtu = set.mtu.or(port.mtu);
         check(&object, &port)?;
+        if let Some(mtu) = set.mtu {
+            inner.set_kernel_mtu(name, mtu)?;
+        }
         if let (Ok(_), Some(number)) = (state, port.ofport) {
             if replug {
                 self.detach(&mut inner, name);
-                self.attach(&mut inner, bridge, &port)?;
+                self.attach(&mut inner, bridge, &port, Absent::Refuse)?;
             } else {
                 let update = PortUpdate {
                     vlan: Some(vlan_mode(&object, &port)?),
@@ -127,13 +134,20 @@ impl Control {
     }
 
     /// Bring a port into the switch: device, datapath, bridge; what was done is undone when the rest fails.
-    pub(super) fn attach(&self, inner: &mut Inner, bridge: &str, port: &Port) -> Result<OfPort, Error> {
+    /// `absent` says what becomes of a port whose network device is not there.
+    pub(super) fn attach(&self, inner: &mut Inner, bridge: &str, port: &Port, absent: Absent) -> Result<OfPort, Error> {
         let object = format!("port {}", port.name);
         let id = inner.bridge(bridge)?;
-        let device = match port.kind {
-            PortType::Patch => None,
-            PortType::Representor => Some(inner.nic.representor(port.devargs.as_deref().unwrap_or_default())),
-            _ => {
+        let mut kernel = None;
+        let device = match (port.kind, kernel_ports::kind(port.kind)) {
+            (PortType::Patch, _) => None,
+            (PortType::Representor, _) => Some(inner.nic.representor(port.devargs.as_deref().unwrap_or_default())),
+            (_, Some(kind)) => {
+                let (device, port) = self.kernel_device(port, kind, absent)?;
+                kernel = Some(port);
+                Some(Ok(device))
+            }
+            (_, None) => {
                 let devargs = port.devargs.as_deref().unwrap_or_default();
                 Some(nic::attach(self.switch.eal(), self.switch.pool(), devargs))
             }
@@ -143,7 +157,11 @@ impl Control {
             None => PortSpec::patch(&port.name, port.peer.clone().unwrap_or_default()),
             Some(device) => {
                 let dp = inner.free_number();
-                let added = self.switch.add_port(dp, &port.name, device);
+                let added = match &kernel {
+                    // Their own thread drops what is too long, by the device's MTU as it is at that time.
+                    Some(_) => self.switch.add_port_with_mtu(dp, &port.name, device, Some(MAX_MTU)),
+                    None => self.switch.add_port(dp, &port.name, device),
+                };
                 added.map_err(|e| Error::new(ErrorKind::Failed, object.clone(), e))?;
                 PortSpec::new(&port.name, dp)
             }
@@ -151,6 +169,9 @@ impl Control {
         spec.number = port.ofport.map(OfPort);
         spec.flood = !port.no_flood;
         spec.up = !port.down;
+        if port.kind == PortType::Internal {
+            spec.kind = PortKind::Internal;
+        }
         let dp = spec.dp;
         let added = vlan_mode(&object, port).and_then(|mode| {
             spec.vlan = mode;
@@ -163,6 +184,7 @@ impl Control {
                 let dp = there.map_or(dp, |p| p.dp);
                 let attached = Attached { bridge: bridge.to_owned(), port: port.clone(), state: Ok(dp) };
                 inner.ports.insert(port.name.clone(), attached);
+                inner.kernel.extend(kernel.map(|device| (port.name.clone(), device)));
                 Ok(number)
             }
             Err(e) => {
@@ -186,6 +208,7 @@ impl Control {
         if attached.port.kind != PortType::Patch && !self.switch.remove_port(dp) {
             inner.draining.push(dp);
         }
+        inner.kernel.remove(name);
     }
 
     /// End the removal of ports whose worker was late.
@@ -225,14 +248,16 @@ impl Inner {
             return Err(Error::new(ErrorKind::Conflict, object, format!("bridge {} has it already", there.bridge))
                 .remedy("choose another name, or remove that one first"));
         }
+        let netdev = kernel_ports::ifname(port);
         let same_device = |p: &&Attached| {
-            port.kind != PortType::Patch
-                && p.port.kind == port.kind
-                && p.port.devargs == port.devargs
-                && p.state.is_ok()
+            let same = match netdev {
+                Some(ifname) => kernel_ports::ifname(&p.port) == Some(ifname),
+                None => port.kind != PortType::Patch && p.port.kind == port.kind && p.port.devargs == port.devargs,
+            };
+            same && p.state.is_ok()
         };
         if let Some(other) = self.ports.values().find(same_device) {
-            let device = port.devargs.as_deref().unwrap_or_default();
+            let device = netdev.or(port.devargs.as_deref()).unwrap_or_default();
             return Err(Error::new(
                 ErrorKind::Conflict,
                 object,

@@ -4,6 +4,7 @@ use super::errors::invalid;
 use super::flows::put;
 use super::{Attached, Control, Inner};
 use crate::state::{Change, Desired, ObjectKey};
+use ::kernel_ports::Absent;
 use ::pipeline::{GroupChange, MeterChange, RuleChange, Select};
 use api::{Error, FdbAdd, Mirror, TableSet};
 use flow::OfPort;
@@ -42,7 +43,7 @@ impl Control {
         // Those with the lowest numbers first, as they were added.
         ports.sort_by_key(|(_, port)| port.ofport);
         for (bridge, port) in ports {
-            if let Err(e) = self.attach(inner, bridge, port) {
+            if let Err(e) = self.attach(inner, bridge, port, Absent::Wait) {
                 tracing::error!("{e}");
                 let absent = Attached { bridge: bridge.clone(), port: port.clone(), state: Err(e.message) };
                 inner.ports.insert(port.name.clone(), absent);

@@ -163,7 +163,18 @@ impl Switch {
 
     /// Poll a port's packets from now on.
     pub fn add_port(&self, port: DpPort, name: &str, device: Port) -> Result<(), SwitchError> {
-        let options = PortOptions { name: name.to_owned(), mtu: self.mtu, down: false };
+        self.add_port_with_mtu(port, name, device, self.mtu)
+    }
+
+    /// The same, with an MTU in bytes; `None`: as the device says.
+    pub fn add_port_with_mtu(
+        &self,
+        port: DpPort,
+        name: &str,
+        device: Port,
+        mtu: Option<u16>,
+    ) -> Result<(), SwitchError> {
+        let options = PortOptions { name: name.to_owned(), mtu, down: false };
         Ok(self.datapath.add_port(port, device, options)?)
     }
 
