@@ -134,7 +134,8 @@ fn wait(what: &str, so: impl Fn() -> bool) {
 fn iperf(client: &Netns, server: &Netns, options: &str, to: &str) -> f64 {
     let _server = server.start("iperf3 -s -1");
     std::thread::sleep(Duration::from_millis(200));
-    let out = client.ok(&format!("iperf3 -c {to} -t 1 -O 0 -J --connect-timeout 3000 {options}").trim_end().to_owned());
+    let command = format!("iperf3 -c {to} -t 1 -J --connect-timeout 3000 {options}");
+    let out = client.ok(command.trim_end());
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     let end = &json["end"];
     let sum = if end["sum_received"].is_object() { &end["sum_received"] } else { &end["sum"] };
