@@ -6,6 +6,7 @@
 use api::PortView;
 use hw_tests::Rig;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A network namespace; gone when dropped, with all devices in it.
@@ -13,10 +14,18 @@ use std::time::{Duration, Instant};
 struct Netns(String);
 
 impl Netns {
-    fn new(name: &str) -> Option<Netns> {
-        let name = format!("shunt-{}-{name}", std::process::id());
-        let made = Command::new("ip").args(["netns", "add", &name]).output().ok()?;
-        made.status.success().then_some(Netns(name))
+    /// `None`: this user may not make namespaces. The tests of this file run at the same time in one process, so each namespace
+    /// has a number of its own.
+    fn new(role: &str) -> Option<Netns> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("shunt-{}-{}-{role}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let made = Command::new("ip").args(["netns", "add", &name]).output().unwrap();
+        let said = String::from_utf8_lossy(&made.stderr);
+        if made.status.success() {
+            return Some(Netns(name));
+        }
+        assert!(said.contains("not permitted") || said.contains("denied"), "ip netns add {name}: {said}");
+        None
     }
 
     /// Run a command inside.
@@ -84,7 +93,7 @@ fn lab() -> Option<(Rig, Netns, [Netns; 3])> {
     if !std::path::Path::new("/dev/net/tun").exists() {
         return skip("there is no /dev/net/tun");
     }
-    for tool in ["iperf3", "ping", "nstat", "ip"] {
+    for tool in ["iperf3", "ping", "nstat", "ss", "ip"] {
         let there =
             std::env::var("PATH").unwrap_or_default().split(':').any(|d| std::path::Path::new(d).join(tool).exists());
         if !there {
@@ -125,7 +134,7 @@ fn counted(rig: &Rig, name: &str, counter: &str) -> u64 {
 fn wait(what: &str, so: impl Fn() -> bool) {
     let start = Instant::now();
     while !so() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what}: not within 10 seconds");
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}: not within 20 seconds");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -133,7 +142,7 @@ fn wait(what: &str, so: impl Fn() -> bool) {
 /// Megabits a second that the receiver got.
 fn iperf(client: &Netns, server: &Netns, options: &str, to: &str) -> f64 {
     let _server = server.start("iperf3 -s -1");
-    std::thread::sleep(Duration::from_millis(200));
+    wait("iperf3 listens", || server.ok("ss -Hltn").contains(":5201"));
     let command = format!("iperf3 -c {to} -t 1 -J --connect-timeout 3000 {options}");
     let out = client.ok(command.trim_end());
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
