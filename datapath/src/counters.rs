@@ -72,6 +72,15 @@ macro_rules! worker_counters {
                 }
             }
 
+            /// What was counted since `before`.
+            #[must_use]
+            pub fn since(&self, before: &Counters) -> Counters {
+                Counters {
+                    $($name: self.$name.wrapping_sub(before.$name),)*
+                    drops: std::array::from_fn(|i| self.drops[i].wrapping_sub(before.drops[i])),
+                }
+            }
+
             /// The counters other than drops, by name.
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()

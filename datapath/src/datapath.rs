@@ -1,19 +1,23 @@
 //! The datapath as control sees it.
 
 use crate::config::Config;
-use crate::counters::{Counters, PortWorkerCounters};
+use crate::counters::{Counters, PortCounters};
 use crate::flows::Shown;
-use crate::pmd::{Mail, Pmd, PmdShared, PmdView, PortSetup};
-use crate::ports::{MAX_PORT, PortError, PortOptions, PortRecord, PortState, PortView};
+use crate::placement::{PmdSpot, give_port};
+use crate::pmd::{Mail, Pmd};
+use crate::ports::{MAX_PORT, PortError, PortOptions, PortRecord, PortState, PortView, RxqRecord};
 use crate::punt::Punts;
 use crate::revalidate::{RevalidationReport, Revalidator};
+use crate::rxq::shared::{NOBODY, RxqShared};
+use crate::rxq::source::RxSource;
+use crate::rxq::{Affinity, AutoBalance, Plan, Policy};
 use crate::shared::Shared;
-use crate::worker::Worker;
 use dpdk::{Mempool, Port};
 use flow::DpPort;
 use flow::clock::{Clock, Time};
 use flow::dp::{DpFlow, FlowListener, Hits, Meters, Slowpath, WorkerFence};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
@@ -53,9 +57,20 @@ pub struct FlowLimit {
 /// A software datapath: ports, PMDs, flows.
 #[derive(Debug)]
 pub struct Datapath {
-    shared: Arc<Shared>,
-    pmds: Mutex<Vec<Pmd>>,
-    ports: Mutex<Vec<PortRecord>>,
+    pub(crate) shared: Arc<Shared>,
+    /// Locked in this order: ports, PMDs, placing.
+    pub(crate) ports: Mutex<Vec<PortRecord>>,
+    pub(crate) pmds: Mutex<Vec<Pmd>>,
+    pub(crate) placing: Mutex<Placing>,
+}
+
+/// How receive queues are placed.
+#[derive(Debug, Default)]
+pub(crate) struct Placing {
+    pub(crate) policy: Policy,
+    /// The plan in force.
+    pub(crate) plan: Plan,
+    pub(crate) balance: AutoBalance,
 }
 
 impl Datapath {
@@ -69,7 +84,7 @@ impl Datapath {
         config: Config,
     ) -> Datapath {
         let shared = Arc::new(Shared::new(slowpath, listener, None, clock, pool, config));
-        Datapath { shared, pmds: Mutex::default(), ports: Mutex::default() }
+        Datapath { shared, pmds: Mutex::default(), ports: Mutex::default(), placing: Mutex::default() }
     }
 
     /// As [`Datapath::new`], with meters. Without, packets that reach a meter are dropped as `unsupported_action`.
@@ -83,27 +98,15 @@ impl Datapath {
         config: Config,
     ) -> Datapath {
         let shared = Arc::new(Shared::new(slowpath, listener, Some(meters), clock, pool, config));
-        Datapath { shared, pmds: Mutex::default(), ports: Mutex::default() }
+        Datapath { shared, pmds: Mutex::default(), ports: Mutex::default(), placing: Mutex::default() }
     }
 
-    /// Add a PMD. All PMDs are added before the first port, since each needs a transmit queue of every port.
+    /// As [`Datapath::add_pmd_at`], on any CPU.
     ///
     /// # Errors
-    /// [`PortError::TxQueues`] when there are ports that have no queue for it.
+    /// As there.
     pub fn add_pmd(&self) -> Result<Pmd, PortError> {
-        let ports = self.ports.lock();
-        let mut pmds = self.pmds.lock();
-        if let Some(port) = ports.first() {
-            let (have, need) = (port.tx_queues.min(pmds.len()), pmds.len() + 1);
-            return Err(PortError::TxQueues { name: port.name.clone(), have, need });
-        }
-        let number = u32::try_from(pmds.len()).unwrap_or(u32::MAX);
-        let me = Arc::new(PmdShared::new(number, self.shared.config.punt_queue));
-        let worker = Worker::new(Arc::clone(&self.shared), Arc::clone(&me));
-        let pmd = Pmd::new(Arc::clone(&self.shared), Arc::clone(&me), worker);
-        self.shared.pmds.write().push(me);
-        pmds.push(pmd.clone());
-        Ok(pmd)
+        self.add_pmd_at(PmdSpot::default())
     }
 
     /// The PMDs.
@@ -112,7 +115,7 @@ impl Datapath {
         self.pmds.lock().clone()
     }
 
-    /// Handle packets of a started port. Receive queue `i` goes to PMD `i` modulo their number, transmit queue `i` to PMD `i`.
+    /// Handle packets of a started port. All receive queues are assigned to PMDs anew.
     ///
     /// # Errors
     /// [`PortError`] names the port and the remedy; the device is dropped then.
@@ -134,37 +137,36 @@ impl Datapath {
             None => device.mtu()?,
         };
         let (rx, tx) = device.take_queues()?;
-        if tx.len() < pmds.len() {
-            return Err(PortError::TxQueues { name, have: tx.len(), need: pmds.len() });
+        if tx.is_empty() {
+            return Err(PortError::TxQueues { name });
         }
         let mut record = PortRecord {
             port,
             name,
-            device,
             mtu,
             up: !down,
-            rx_queues: rx.len(),
+            numa: device.numa_node().unwrap_or(0),
+            device,
+            affinity: Affinity::default(),
+            rx: Vec::new(),
             tx_queues: tx.len(),
-            counters: Vec::new(),
+            spare_tx: tx.into_iter().rev().collect(),
+            tx_by: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            retired: PortCounters::default(),
             left: None,
         };
-        let mut tx = tx.into_iter();
-        let mut setups: Vec<PortSetup> = Vec::new();
-        for _ in pmds.iter() {
-            let counters = Arc::<PortWorkerCounters>::default();
-            record.counters.push(Arc::clone(&counters));
-            let (up, max_frame) = (record.up, record.max_frame());
-            setups.push(PortSetup { port, rx: Vec::new(), tx: tx.next(), up, max_frame, counters });
+        for queue in rx {
+            let rxq = Arc::new(RxqShared::new(port, queue.index()));
+            self.shared.rxqs.write().push(Arc::clone(&rxq));
+            self.shared.parked.lock().push(RxSource::new(queue, Arc::clone(&rxq)));
+            record.rx.push(RxqRecord { shared: rxq, target: NOBODY, want: NOBODY });
         }
-        for (i, queue) in rx.into_iter().enumerate() {
-            let at = i % setups.len();
-            setups[at].rx.push(queue);
-        }
-        for (pmd, setup) in pmds.iter().zip(setups) {
-            pmd.shared_part().mailbox.push(Mail::AddPort(Box::new(setup)));
-            pmd.serve_if_idle();
+        for pmd in pmds.iter() {
+            give_port(&mut record, pmd, &pmds);
         }
         ports.push(record);
+        self.place(&mut ports, &pmds, None);
         Ok(())
     }
 
@@ -195,6 +197,8 @@ impl Datapath {
             let pmds = self.pmds.lock();
             let left = Arc::new(AtomicUsize::new(pmds.len()));
             record.left = Some(Arc::clone(&left));
+            record.spare_tx.clear();
+            self.shared.parked.lock().retain(|source| source.port() != port);
             for pmd in pmds.iter() {
                 pmd.shared_part().mailbox.push(Mail::RemovePort { port, left: Arc::clone(&left) });
                 pmd.serve_if_idle();
@@ -215,7 +219,12 @@ impl Datapath {
             PortState::Draining { pmds } => return Err(PortError::Draining { port, pmds }),
             PortState::Active => return Err(PortError::Draining { port, pmds: self.pmds.lock().len() }),
         }
-        let device = ports.swap_remove(at).device;
+        let record = ports.swap_remove(at);
+        self.shared.rxqs.write().retain(|rxq| rxq.port != port);
+        let PortRecord { device, tx_by, .. } = record;
+        // Shared transmit queues go back with their last user.
+        drop(tx_by);
+        self.place(&mut ports, &self.pmds.lock(), None);
         drop(ports);
         self.shared.revalidation.lock().remove_port(&self.shared, port);
         Ok(device)
@@ -309,17 +318,11 @@ impl Datapath {
     /// What all PMDs counted.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let mut sum = Counters::default();
+        let mut sum = self.shared.retired.lock().clone();
         for pmd in self.shared.pmds.read().iter() {
             sum.add(&pmd.counters.read());
         }
         sum
-    }
-
-    /// Each PMD with its counters and caches.
-    #[must_use]
-    pub fn pmd_views(&self) -> Vec<PmdView> {
-        self.shared.pmds.read().iter().map(|pmd| pmd.view()).collect()
     }
 
     /// The ports.

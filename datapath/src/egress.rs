@@ -6,7 +6,8 @@
 use crate::checksum;
 use crate::counters::{PortWorkerCounters, WorkerCounters};
 use crate::packet::ETHERNET;
-use dpdk::{BURST, Mbuf, MbufBatch, Mempool, TxOffloads, TxQueue};
+use crate::tx::TxHandle;
+use dpdk::{BURST, Mbuf, MbufBatch, Mempool, TxOffloads};
 use flow::DpPort;
 use flow::dp::DropReason;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub(crate) struct TxPort {
     /// Whether the list of ports to flush holds it.
     is_waiting: bool,
     batch: MbufBatch,
-    queue: TxQueue,
+    queue: TxHandle,
     up: bool,
     counters: Arc<PortWorkerCounters>,
 }
@@ -36,7 +37,7 @@ pub(crate) fn max_frame(mtu: u16) -> usize {
 
 impl TxPort {
     /// `max_frame`: longest frame in bytes, without FCS.
-    pub(crate) fn new(queue: TxQueue, up: bool, max_frame: usize, counters: Arc<PortWorkerCounters>) -> TxPort {
+    pub(crate) fn new(queue: TxHandle, up: bool, max_frame: usize, counters: Arc<PortWorkerCounters>) -> TxPort {
         let batch = MbufBatch::new();
         let mut tx = TxPort { limit: 0, bytes: 0, is_waiting: false, batch, queue, up, counters };
         tx.set(up, max_frame);
@@ -45,6 +46,19 @@ impl TxPort {
 
     pub(crate) fn set(&mut self, up: bool, max_frame: usize) {
         (self.up, self.limit) = (up, if up { max_frame } else { 0 });
+    }
+
+    /// The way to its device.
+    pub(crate) fn queue_mut(&mut self) -> &mut TxHandle {
+        &mut self.queue
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<PortWorkerCounters> {
+        &self.counters
+    }
+
+    pub(crate) fn into_queue(self) -> TxHandle {
+        self.queue
     }
 
     /// Put packets that need no further look into the buffer, which is sent when it holds a burst.
@@ -94,11 +108,17 @@ impl Egress {
     }
 
     /// Send what waits and give the queue back.
-    pub(crate) fn remove(&mut self, port: DpPort) {
-        if let Some(mut tx) = self.ports.get_mut(port.0 as usize).and_then(Option::take) {
-            tx.flush(&self.counters);
-        }
+    pub(crate) fn remove(&mut self, port: DpPort) -> Option<TxPort> {
         self.waiting.retain(|p| *p != port.0);
+        let mut tx = self.ports.get_mut(port.0 as usize).and_then(Option::take)?;
+        tx.flush(&self.counters);
+        Some(tx)
+    }
+
+    /// Take all ports out, as [`Egress::remove`].
+    pub(crate) fn remove_all(&mut self) -> Vec<(DpPort, TxPort)> {
+        let ports = 0..u32::try_from(self.ports.len()).unwrap_or(u32::MAX);
+        ports.filter_map(|port| Some((DpPort(port), self.remove(DpPort(port))?))).collect()
     }
 
     pub(crate) fn port_mut(&mut self, port: DpPort) -> Option<&mut TxPort> {
@@ -171,7 +191,7 @@ impl Egress {
 
 /// Send a batch; what the queue does not take is dropped.
 fn transmit(
-    queue: &mut TxQueue,
+    queue: &mut TxHandle,
     batch: &mut MbufBatch,
     bytes: u64,
     counters: &WorkerCounters,

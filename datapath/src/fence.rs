@@ -60,7 +60,7 @@ impl Quiescence {
         }
     }
 
-    /// All that was in the receive queues when this fence was raised has been polled, and all mail before it was read.
+    /// All mail that was there when this fence was raised has been read.
     pub(crate) fn drain(&self, fence: u64) {
         if self.drained.load(Ordering::Relaxed) != fence {
             self.drained.store(fence, Ordering::Release);
@@ -76,7 +76,7 @@ impl Quiescence {
         self.passed.load(Ordering::Acquire)
     }
 
-    /// The newest fence past which the queues have drained.
+    /// The newest fence before which all mail has been read.
     pub(crate) fn drained(&self) -> u64 {
         self.drained.load(Ordering::Acquire)
     }

@@ -18,7 +18,14 @@
 //!
 //! # Threads
 //! - A [`Pmd`] owns its queues, caches and table: one thread polls it at a time, the caller's ([`Pmd::poll_once`]) or a pinned
-//!   one of its own ([`Pmd::spawn`]). Per-packet code takes no lock and allocates nothing; a miss does both.
+//!   one of its own ([`Pmd::spawn`]). Per-packet code takes no lock and allocates nothing; a miss does both, and so does sending
+//!   through a transmit queue that PMDs share because the device has fewer queues than there are PMDs.
+//! - PMDs come and go ([`Datapath::add_pmd_at`], [`Datapath::remove_pmd`]) while packets flow. A receive queue has one owner at
+//!   any time: a PMD, a mail on its way to one, or the place of those that nobody polls. A PMD hands a queue on between two
+//!   polls, when all packets that it received from it were sent or dropped, so their order stays. Which PMD polls which queue
+//!   is decided as Open vSwitch does ([`plan`]).
+//! - On a thread of its own, a PMD translates for misses within a budget, so that new flows on one queue leave most of its time
+//!   to the known flows of others (docs/adr/0013).
 //! - The [`Revalidator`] follows changes, replays hits and removes flows: inline, or on a thread.
 //! - Control (ports, dumps, barriers) calls from any thread; workers get mail, which they read at the start of a poll.
 //!
@@ -49,7 +56,7 @@
 //!   settled once more when its workers have passed the fence.
 //! - Live flows that match the same packet do the same with it: masks cover all that a translation looked at.
 //! - A mark (generation and index) is used again only after its flow was removed, hardware reported
-//!   [`Datapath::hardware_gone`], and every receive queue was found drained since; then under the next generation. Without
+//!   [`Datapath::hardware_gone`], and every receive queue, polled or on its way, was found drained since; then under the next generation. Without
 //!   hardware no packet has a mark, and it is enough that every worker has passed the removal. A mark of no
 //!   live flow of the port is a hint that failed: the packet is looked up by its bytes.
 //! - The bytes of two outputs are shared only if nothing changes them after ([`dpdk::Mbuf`] gives out no shared bytes for
@@ -58,6 +65,7 @@
 #![cfg_attr(test, allow(clippy::duplicate_mod, reason = "models compile some files a second time, with loom"))]
 
 mod arena;
+mod budget;
 mod cache;
 mod checksum;
 mod config;
@@ -73,15 +81,18 @@ mod hash;
 mod lookup;
 mod mask;
 mod packet;
+mod placement;
 mod pmd;
 mod ports;
 mod program;
 mod punt;
 mod random;
 mod revalidate;
+mod rxq;
 mod shared;
 mod sync;
 mod table;
+mod tx;
 mod worker;
 
 #[cfg(test)]
@@ -92,7 +103,12 @@ pub use counters::{Counters, PortCounters};
 pub use cycles::{CyclesView, Load, STAGES, Stage, StageCycles};
 pub use datapath::{Datapath, FlowLimit, FlowView, NoHardware};
 pub use flows::MAX_FLOWS;
+pub use placement::{PmdSpot, RxqView};
 pub use pmd::{Pmd, PmdConfig, PmdError, PmdThread, PmdView};
 pub use ports::{MAX_PORT, PortError, PortOptions, PortState, PortView, attach};
 pub use punt::{PuntedPacket, Punts};
 pub use revalidate::{RevalidationReport, Revalidator, RevalidatorThread};
+pub use rxq::{
+    Affinity, AffinityError, Assign, AutoBalance, AutoLoadBalance, Dropped, Placement, Plan, PmdPlace, Policy, RxqUse,
+    Verdict, plan, variance,
+};

@@ -8,7 +8,7 @@ use crate::program::{Program, Programs};
 use crate::shared::Shared;
 use crate::table::FlowTable;
 use flow::clock::Time;
-use flow::dp::{Cacheable, Hits, RecircId, Resume};
+use flow::dp::{Cacheable, DpAction, DropReason, Hits, RecircId, Resume};
 use flow::{FlowKey, Mask};
 use std::sync::Arc;
 
@@ -18,6 +18,9 @@ pub(crate) struct Lookup {
     pub(crate) table: FlowTable,
     pub(crate) cache: FlowCache,
     programs: Programs,
+    /// Misses that may still be translated; those beyond are dropped as `miss_budget`.
+    pub(crate) misses_left: u32,
+    over_budget: Arc<Program>,
     shared: Arc<Shared>,
     counters: Arc<WorkerCounters>,
 }
@@ -26,7 +29,8 @@ impl Lookup {
     pub(crate) fn new(shared: Arc<Shared>, counters: Arc<WorkerCounters>) -> Lookup {
         let table = FlowTable::new(shared.seed, Arc::new(Arena::new()));
         let cache = FlowCache::new(shared.config.cache_entries);
-        Lookup { table, cache, programs: Programs::default(), shared, counters }
+        let over_budget = Arc::new(Program::new(&[DpAction::Drop(DropReason::MissBudget)]));
+        Lookup { table, cache, programs: Programs::default(), misses_left: u32::MAX, over_budget, shared, counters }
     }
 
     /// The number of the flow that a packet with this key hits.
@@ -69,6 +73,10 @@ impl Lookup {
     /// Translate for a packet that hits no flow, and install what is learned from that. The packet counts for the flow.
     #[cold]
     pub(crate) fn miss(&mut self, key: &FlowKey, bytes: usize, now: Time) -> Arc<Program> {
+        if self.misses_left == 0 {
+            return Arc::clone(&self.over_budget);
+        }
+        self.misses_left -= 1;
         self.counters.miss.add(1);
         let first = Hits { packets: 1, bytes: bytes as u64, used: now };
         // Before translating: what changes from here on is found out at the install.

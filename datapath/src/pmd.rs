@@ -4,13 +4,16 @@ use crate::cache::FlowCache;
 use crate::counters::{Counter, Counters, PortWorkerCounters, WorkerCounters};
 use crate::cycles::{CyclesView, PmdCycles};
 use crate::fence::Quiescence;
+use crate::placement::PmdSpot;
 use crate::punt::Punt;
+use crate::rxq::source::RxSource;
 use crate::shared::Shared;
 use crate::table::FlowTable;
+use crate::tx::{SharedTx, TxHandle};
 use crate::worker::Worker;
 use crossbeam::channel;
 use crossbeam::queue::{ArrayQueue, SegQueue};
-use dpdk::{Eal, RxQueue, ThreadError, TxQueue};
+use dpdk::{Eal, ThreadError, TxQueue};
 use flow::DpPort;
 use flow::clock::Time;
 use parking_lot::Mutex;
@@ -19,15 +22,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A port's queues for one worker.
+/// A port for one worker. Its receive queues come by [`Mail::TakeRx`].
 #[derive(Debug)]
 pub(crate) struct PortSetup {
     pub(crate) port: DpPort,
-    pub(crate) rx: Vec<RxQueue>,
-    pub(crate) tx: Option<TxQueue>,
+    pub(crate) tx: TxHandle,
     pub(crate) up: bool,
     pub(crate) max_frame: usize,
     pub(crate) counters: Arc<PortWorkerCounters>,
+}
+
+/// What a worker gives back at its end.
+#[derive(Debug, Default)]
+pub(crate) struct Retirement {
+    pub(crate) tx: SegQueue<(DpPort, TxHandle)>,
+    pub(crate) done: AtomicBool,
 }
 
 /// What others ask of a worker. Served at the start of a poll.
@@ -36,6 +45,24 @@ pub(crate) enum Mail {
     /// Flows with these marks are gone.
     FlowsRemoved(Arc<[u32]>),
     AddPort(Box<PortSetup>),
+    /// Poll this queue.
+    TakeRx(Box<RxSource>),
+    /// Poll this queue no longer, and hand it on; without anybody to give it to, it is parked.
+    GiveRx {
+        port: DpPort,
+        queue: u16,
+        to: Option<Arc<PmdShared>>,
+    },
+    /// Put the transmit queue where others can use it too.
+    ShareTx {
+        port: DpPort,
+        shared: Arc<SharedTx>,
+    },
+    /// Use this transmit queue instead of a shared one.
+    OwnTx {
+        port: DpPort,
+        queue: TxQueue,
+    },
     RemovePort {
         port: DpPort,
         /// Workers that still hold queues.
@@ -46,12 +73,16 @@ pub(crate) enum Mail {
         up: bool,
         max_frame: usize,
     },
+    /// Give back all transmit queues.
+    Retire(Arc<Retirement>),
 }
 
 /// The side of a worker that others see.
 #[derive(Debug)]
 pub(crate) struct PmdShared {
     pub(crate) id: u32,
+    /// The CPU it is meant to run on, and the NUMA node of that.
+    pub(crate) spot: PmdSpot,
     pub(crate) mailbox: SegQueue<Mail>,
     pub(crate) quiescence: Quiescence,
     pub(crate) counters: Arc<WorkerCounters>,
@@ -63,12 +94,15 @@ pub(crate) struct PmdShared {
     cache_used: Counter,
     cache_capacity: Counter,
     notes: AtomicUsize,
+    /// What was counted when statistics were cleared last.
+    cleared: Mutex<(Counters, CyclesView)>,
 }
 
 impl PmdShared {
-    pub(crate) fn new(id: u32, punt_queue: usize) -> PmdShared {
+    pub(crate) fn new(id: u32, spot: PmdSpot, punt_queue: usize) -> PmdShared {
         PmdShared {
             id,
+            spot,
             mailbox: SegQueue::new(),
             quiescence: Quiescence::default(),
             counters: Arc::default(),
@@ -79,6 +113,7 @@ impl PmdShared {
             cache_used: Counter::default(),
             cache_capacity: Counter::default(),
             notes: AtomicUsize::new(0),
+            cleared: Mutex::default(),
         }
     }
 
@@ -92,11 +127,19 @@ impl PmdShared {
         }
     }
 
+    /// Statistics begin anew.
+    pub(crate) fn clear(&self) {
+        *self.cleared.lock() = (self.counters.read(), self.cycles.read());
+    }
+
     pub(crate) fn view(&self) -> PmdView {
+        let cleared = self.cleared.lock();
         PmdView {
             pmd: self.id,
-            counters: self.counters.read(),
-            cycles: self.cycles.read(),
+            spot: self.spot,
+            isolated: false,
+            counters: self.counters.read().since(&cleared.0),
+            cycles: self.cycles.read().since(&cleared.1),
             flows: self.flows.get(),
             subtables: self.subtables.get(),
             cache_used: self.cache_used.get(),
@@ -109,13 +152,18 @@ impl PmdShared {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PmdView {
     pub pmd: u32,
+    pub spot: PmdSpot,
+    /// It polls queues only that are pinned to its CPU.
+    pub isolated: bool,
+    /// Since statistics were cleared.
     pub counters: Counters,
+    /// Since statistics were cleared; loads are of the last minute.
     pub cycles: CyclesView,
     /// Flows in its table.
     pub flows: u64,
     /// Masks in its table, counted for each input port.
     pub subtables: u64,
-    /// Entries of its signature cache in use.
+    /// Entries of its cache in use.
     pub cache_used: u64,
     pub cache_capacity: u64,
 }
@@ -139,8 +187,14 @@ impl Pmd {
         self.me.id
     }
 
+    /// Where it is meant to run.
+    #[must_use]
+    pub fn spot(&self) -> PmdSpot {
+        self.me.spot
+    }
+
     /// Poll every queue once on the caller's thread; returns the number of packets received. All of them were sent or dropped
-    /// when it returns.
+    /// when it returns. Misses have no budget then.
     pub fn poll_once(&self, now: Time) -> usize {
         let mut worker = self.worker.lock();
         self.me.quiescence.online(&self.shared.fences);
@@ -192,6 +246,7 @@ impl Pmd {
     fn run(&self, stop: &AtomicBool, rest: Option<Duration>) {
         const IDLE_POLLS: u32 = 1024;
         let mut worker = self.worker.lock();
+        worker.limited = true;
         self.me.quiescence.online(&self.shared.fences);
         worker.resume();
         let mut idle = 0;
@@ -211,7 +266,14 @@ impl Pmd {
                 std::hint::spin_loop();
             }
         }
+        worker.limited = false;
         self.me.quiescence.offline();
+    }
+
+    /// Limit misses as a thread does. It depends on real time, so who polls step by step goes without.
+    #[cfg(test)]
+    pub(crate) fn limit_misses(&self) {
+        self.worker.lock().limited = true;
     }
 }
 

@@ -5,8 +5,12 @@
 
 use crate::counters::{PortCounters, PortWorkerCounters};
 use crate::egress::max_frame;
-use dpdk::{Eal, Mempool, Port, RxMetadata};
+use crate::rxq::Affinity;
+use crate::rxq::shared::{GONE, RxqShared};
+use crate::tx::SharedTx;
+use dpdk::{Eal, Mempool, Port, RxMetadata, TxQueue};
 use flow::DpPort;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,8 +28,18 @@ pub enum PortError {
     Number { port: DpPort },
     #[error("port {name} cannot be added before there is a PMD; add one first")]
     NoPmd { name: String },
-    #[error("port {name} has {have} transmit queues for {need} PMDs; configure {need} queues or use fewer PMDs")]
-    TxQueues { name: String, have: usize, need: usize },
+    #[error("port {name} has no transmit queue; configure one at least")]
+    TxQueues { name: String },
+    #[error("port {name} has no receive queue {queue}, it has {have}; name queues below that, or give it more (n_rxq)")]
+    NoQueue { name: String, queue: u16, have: usize },
+    #[error("there is no PMD {pmd}, there are {there:?}; name one of these")]
+    NoSuchPmd { pmd: u32, there: Vec<u32> },
+    #[error("PMD {pmd} is the last one and there are ports; add another one first, or remove the ports")]
+    LastPmd { pmd: u32 },
+    #[error(
+        "PMD {pmd} cannot be removed, since it or another PMD does not answer; look whether all of them run, and try again"
+    )]
+    PmdLate { pmd: u32 },
     #[error(
         "datapath port {port} is being removed: {pmds} PMDs hold queues of it; try again, or look whether they run"
     )]
@@ -67,7 +81,21 @@ pub struct PortView {
     pub state: PortState,
     pub rx_queues: usize,
     pub tx_queues: usize,
+    /// PMDs that send through a transmit queue that they share with others.
+    pub tx_shared: Vec<u32>,
+    pub numa: u32,
+    pub affinity: Affinity,
     pub counters: PortCounters,
+}
+
+/// A receive queue as control knows it.
+#[derive(Debug)]
+pub(crate) struct RxqRecord {
+    pub(crate) shared: Arc<RxqShared>,
+    /// The PMD that it was sent to last; it is there when it is the holder.
+    pub(crate) target: u32,
+    /// The PMD that it is to go to.
+    pub(crate) want: u32,
 }
 
 /// A port as control knows it.
@@ -78,9 +106,17 @@ pub(crate) struct PortRecord {
     pub(crate) device: Port,
     pub(crate) mtu: u16,
     pub(crate) up: bool,
-    pub(crate) rx_queues: usize,
+    pub(crate) numa: u32,
+    pub(crate) affinity: Affinity,
+    pub(crate) rx: Vec<RxqRecord>,
     pub(crate) tx_queues: usize,
-    pub(crate) counters: Vec<Arc<PortWorkerCounters>>,
+    pub(crate) spare_tx: Vec<TxQueue>,
+    /// By PMD: the queue that it shares with others; `None`: it has one alone.
+    pub(crate) tx_by: BTreeMap<u32, Option<Arc<SharedTx>>>,
+    /// By PMD.
+    pub(crate) counters: BTreeMap<u32, Arc<PortWorkerCounters>>,
+    /// What PMDs counted that are no more.
+    pub(crate) retired: PortCounters,
     /// Set when removal began: workers that still hold queues.
     pub(crate) left: Option<Arc<AtomicUsize>>,
 }
@@ -89,8 +125,17 @@ impl PortRecord {
     pub(crate) fn state(&self) -> PortState {
         match &self.left {
             None => PortState::Active,
-            Some(left) => PortState::Draining { pmds: left.load(Ordering::Acquire) },
+            Some(left) => {
+                // A queue may be on its way from a PMD to another.
+                let queues = self.rx.iter().filter(|rxq| rxq.shared.holder() != GONE).count();
+                PortState::Draining { pmds: left.load(Ordering::Acquire).max(queues) }
+            }
         }
+    }
+
+    /// PMDs that use this queue.
+    pub(crate) fn sharers(&self, shared: &Arc<SharedTx>) -> usize {
+        self.tx_by.values().flatten().filter(|s| Arc::ptr_eq(s, shared)).count()
     }
 
     pub(crate) fn max_frame(&self) -> usize {
@@ -98,8 +143,8 @@ impl PortRecord {
     }
 
     pub(crate) fn view(&self) -> PortView {
-        let mut counters = PortCounters::default();
-        for worker in &self.counters {
+        let mut counters = self.retired;
+        for worker in self.counters.values() {
             worker.add_to(&mut counters);
         }
         PortView {
@@ -109,8 +154,16 @@ impl PortRecord {
             mtu: self.mtu,
             up: self.up,
             state: self.state(),
-            rx_queues: self.rx_queues,
+            rx_queues: self.rx.len(),
             tx_queues: self.tx_queues,
+            tx_shared: self
+                .tx_by
+                .iter()
+                .filter(|(_, s)| s.as_ref().is_some_and(|s| self.sharers(s) > 1))
+                .map(|(id, _)| *id)
+                .collect(),
+            numa: self.numa,
+            affinity: self.affinity.clone(),
             counters,
         }
     }

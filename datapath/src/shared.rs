@@ -1,12 +1,15 @@
 //! What workers, revalidation and control share.
 
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::fence::Fences;
 use crate::flows::{Candidate, Granted, Refusal, Registry};
 use crate::hash::Seed;
 use crate::pmd::PmdShared;
 use crate::punt::Readers;
 use crate::revalidate::Revalidation;
+use crate::rxq::shared::RxqShared;
+use crate::rxq::source::RxSource;
 use crossbeam::queue::SegQueue;
 use dpdk::Mempool;
 use flow::clock::Clock;
@@ -27,6 +30,12 @@ pub(crate) struct Shared {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) revalidation: Mutex<Revalidation>,
     pub(crate) pmds: RwLock<Vec<Arc<PmdShared>>>,
+    /// All receive queues, polled or not.
+    pub(crate) rxqs: RwLock<Vec<Arc<RxqShared>>>,
+    /// Receive queues that no PMD polls.
+    pub(crate) parked: Mutex<Vec<RxSource>>,
+    /// What PMDs counted that are no more.
+    pub(crate) retired: Mutex<Counters>,
     /// Removed flows that hardware is done with.
     pub(crate) gone: SegQueue<FlowId>,
     pub(crate) punt_readers: Readers,
@@ -54,6 +63,9 @@ impl Shared {
             registry: Mutex::new(Registry::new(seed, config.flow_limit, config.offload)),
             revalidation: Mutex::default(),
             pmds: RwLock::default(),
+            rxqs: RwLock::default(),
+            parked: Mutex::default(),
+            retired: Mutex::default(),
             gone: SegQueue::new(),
             punt_readers: Readers::default(),
             epoch: AtomicU64::new(0),

@@ -1,31 +1,24 @@
-//! One worker: polls its receive queues, finds each packet's flow, executes, sends. Owned by one thread at a time.
+//! One worker: polls its receive queues, hands bursts to the fast path, reads its mail. Owned by one thread at a time.
 
-use crate::counters::{PortWorkerCounters, WorkerCounters};
+use crate::budget::{Budget, Burst, Costs, Others, Turn, UNLIMITED};
+use crate::counters::WorkerCounters;
 use crate::cycles::{INTERVAL, Stage};
 use crate::egress::TxPort;
 use crate::fastpath::FastPath;
-use crate::pmd::{Mail, PmdShared};
+use crate::pmd::{Mail, PmdShared, PortSetup, Retirement};
+use crate::rxq::shared::NOBODY;
+use crate::rxq::source::RxSource;
 use crate::shared::Shared;
-use dpdk::{BURST, MbufBatch, RxQueue};
+use crate::tx::TxHandle;
+use dpdk::MbufBatch;
 use flow::DpPort;
 use flow::clock::Time;
+use flow::dp::DropReason;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-/// Mails taken at each poll: removals come in thousands and packets must not wait for them.
-const MAILS_A_POLL: usize = 256;
-
-/// A queue that is never found empty has drained when it gave as many packets as any device can have had in it.
-const DEEPEST_QUEUE: usize = 1 << 16;
-
-/// A receive queue that this worker polls.
-#[derive(Debug)]
-struct RxSource {
-    port: DpPort,
-    queue: RxQueue,
-    counters: Arc<PortWorkerCounters>,
-    /// Packets received since the drain round began; `None`: found empty since.
-    undrained: Option<usize>,
-}
+/// Mails read at each poll. One names up to 256 removed flows, removals come in thousands, and packets must not wait for them.
+const MAILS_A_POLL: usize = 4;
 
 /// What a worker owns.
 #[derive(Debug)]
@@ -35,12 +28,26 @@ pub(crate) struct Worker {
     counters: Arc<WorkerCounters>,
     sources: Vec<RxSource>,
     fast: FastPath,
-    /// The fence that the present drain round will have passed.
-    drain_target: u64,
+    costs: Costs,
+    /// Whether misses have a budget.
+    pub(crate) limited: bool,
     /// The time stamp up to which all time is accounted for.
     stamp: u64,
+    /// Cycles in polls so far: the time that budgets fill with.
+    polled: u64,
     /// When the present interval of the histories began.
     interval: Option<Time>,
+}
+
+/// A round over the queues.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    now: Time,
+    fence: u64,
+    /// The time stamp up to which this round's time is accounted for.
+    at: u64,
+    /// A storming queue was polled.
+    stormed: bool,
 }
 
 impl Worker {
@@ -49,8 +56,10 @@ impl Worker {
         Worker {
             fast: FastPath::new(Arc::clone(&shared), Arc::clone(&me)),
             sources: Vec::new(),
-            drain_target: 0,
+            costs: Costs::default(),
+            limited: false,
             stamp: dpdk::cycles(),
+            polled: 0,
             interval: None,
             counters,
             shared,
@@ -64,31 +73,30 @@ impl Worker {
     pub(crate) fn poll(&mut self, now: Time) -> usize {
         let fence = self.shared.fences.current();
         self.me.quiescence.pass(fence);
-        let caught_up = self.serve_mail(MAILS_A_POLL);
+        if self.serve_mail(MAILS_A_POLL) {
+            self.me.quiescence.drain(fence);
+        }
         let mut received = 0;
-        let mut at = dpdk::cycles();
+        let mut round = Round { now, fence, at: dpdk::cycles(), stormed: false };
         for i in 0..self.sources.len() {
-            received += self.poll_queue(i, now, &mut at);
-        }
-        self.counters.polls.add(1);
-        if received == 0 {
-            self.counters.idle_polls.add(1);
-            self.me.cycles.count_idle(at.wrapping_sub(self.stamp));
-        } else {
-            self.me.cycles.count_busy(at.wrapping_sub(self.stamp));
-        }
-        self.stamp = at;
-        self.roll(now);
-        if caught_up && self.sources.iter().all(|s| s.undrained.is_none()) {
-            self.me.quiescence.drain(self.drain_target);
-            self.drain_target = fence;
-            for source in &mut self.sources {
-                source.undrained = Some(0);
+            let ask = self.limited && self.sources[i].budget.is_missing();
+            let turn = if ask { self.turn(i, &round) } else { UNLIMITED };
+            if let Turn::Poll { misses } = turn {
+                received += self.poll_queue(i, misses, &mut round);
             }
         }
+        self.counters.polls.add(1);
+        let spent = round.at.wrapping_sub(self.stamp);
         if received == 0 {
+            self.counters.idle_polls.add(1);
+            self.me.cycles.count_idle(spent);
             self.me.note_table(&self.fast.lookup.table, &self.fast.lookup.cache);
+        } else {
+            self.me.cycles.count_busy(spent);
         }
+        self.polled = self.polled.wrapping_add(spent);
+        self.stamp = round.at;
+        self.roll(now);
         received
     }
 
@@ -106,7 +114,58 @@ impl Worker {
         if now.since(began) >= INTERVAL {
             self.interval = Some(now);
             self.me.cycles.roll();
+            for source in &self.sources {
+                source.shared().usage.roll();
+            }
         }
+    }
+
+    /// What a queue with misses may do in this round.
+    fn turn(&mut self, i: usize, round: &Round) -> Turn {
+        let mut others = Others { stormed: round.stormed, ..Others::default() };
+        for (_, source) in self.sources.iter().enumerate().filter(|(at, _)| *at != i) {
+            others.add(&source.budget, round.now);
+        }
+        let cycles = self.polled.wrapping_add(round.at.wrapping_sub(self.stamp));
+        self.sources[i].budget.turn(cycles, others, &mut self.costs)
+    }
+
+    /// Receive and handle one burst, of which so many misses are translated.
+    fn poll_queue(&mut self, i: usize, misses: u32, round: &mut Round) -> usize {
+        let mut batch = MbufBatch::new();
+        let source = &mut self.sources[i];
+        self.fast.clock.start_burst(round.at);
+        let n = source.burst(&mut batch);
+        if n > 0 {
+            self.fast.clock.mark(Stage::Rx);
+            self.counters.rx.add(n as u64);
+            source.counters.rx_packets.add(n as u64);
+            source.counters.rx_bytes.add(batch.iter().map(|p| p.pkt_len() as u64).sum());
+            let refused = &self.counters.drops[DropReason::MissBudget as usize];
+            let before = (self.counters.miss.get(), refused.get());
+            self.fast.lookup.misses_left = misses;
+            self.fast.process(source.port(), &mut batch, round.now);
+            self.fast.clock.mark(Stage::Actions);
+            self.fast.executor.egress.flush();
+            let end = dpdk::cycles();
+            self.fast.clock.end_burst(end, n);
+            let burst = Burst {
+                spent: end.wrapping_sub(round.at),
+                packets: n as u64,
+                misses: self.counters.miss.get() - before.0,
+                refused: refused.get() - before.1,
+            };
+            round.stormed |= source.budget.is_storming();
+            source.budget.account(burst, round.now, &mut self.costs);
+            source.shared().usage.add(burst.spent);
+            source.shared().packets.add(n as u64);
+            round.at = end;
+        } else {
+            source.budget.account(Burst::default(), round.now, &mut self.costs);
+            round.at = dpdk::cycles();
+        }
+        source.handled(n, round.fence);
+        n
     }
 
     /// Do what others asked for; `false` when some is left.
@@ -116,57 +175,69 @@ impl Worker {
             match mail {
                 Mail::FlowsRemoved(marks) => marks.iter().for_each(|mark| self.fast.lookup.table.remove(*mark)),
                 Mail::AddPort(port) => self.add_port(*port),
+                Mail::TakeRx(source) => self.take_rx(*source),
+                Mail::GiveRx { port, queue, to } => self.give_rx(port, queue, to.as_deref()),
+                Mail::ShareTx { port, shared } => {
+                    if let Some(tx) = self.fast.executor.egress.port_mut(port) {
+                        tx.queue_mut().share(&shared);
+                    }
+                }
+                Mail::OwnTx { port, queue } => {
+                    if let Some(tx) = self.fast.executor.egress.port_mut(port) {
+                        *tx.queue_mut() = TxHandle::Own(queue);
+                    }
+                }
                 Mail::RemovePort { port, left } => {
-                    self.sources.retain(|s| s.port != port);
+                    self.sources.retain(|s| s.port() != port);
                     self.fast.executor.egress.remove(port);
-                    left.fetch_sub(1, std::sync::atomic::Ordering::Release);
+                    left.fetch_sub(1, Ordering::Release);
                 }
                 Mail::PortChanged { port, up, max_frame } => {
                     if let Some(tx) = self.fast.executor.egress.port_mut(port) {
                         tx.set(up, max_frame);
                     }
                 }
+                Mail::Retire(retirement) => self.retire(&retirement),
             }
         }
         self.me.mailbox.is_empty()
     }
 
-    fn add_port(&mut self, setup: crate::pmd::PortSetup) {
-        for queue in setup.rx {
-            let counters = Arc::clone(&setup.counters);
-            self.sources.push(RxSource { port: setup.port, queue, counters, undrained: Some(0) });
-        }
-        if let Some(queue) = setup.tx {
-            let tx = TxPort::new(queue, setup.up, setup.max_frame, setup.counters);
-            self.fast.executor.egress.add(setup.port, tx);
+    fn add_port(&mut self, setup: PortSetup) {
+        let PortSetup { port, tx, up, max_frame, counters } = setup;
+        self.fast.executor.egress.add(port, TxPort::new(tx, up, max_frame, counters));
+    }
+
+    /// Poll a queue from now on. One of a port that is gone goes back to its device.
+    fn take_rx(&mut self, mut source: RxSource) {
+        let Some(tx) = self.fast.executor.egress.port_mut(source.port()) else { return };
+        source.counters = Arc::clone(tx.counters());
+        // Its flows are new to this PMD, not to the switch: it has no debt here.
+        source.budget = Budget::default();
+        source.shared().set_holder(self.me.id);
+        self.sources.push(source);
+        self.sources.sort_by_key(|s| (s.port(), s.shared().queue));
+    }
+
+    /// Poll a queue no longer. All packets that were received from it have been handled and sent.
+    fn give_rx(&mut self, port: DpPort, queue: u16, to: Option<&PmdShared>) {
+        let Some(at) = self.sources.iter().position(|s| s.is(port, queue)) else { return };
+        let source = self.sources.remove(at);
+        match to {
+            Some(pmd) => pmd.mailbox.push(Mail::TakeRx(Box::new(source))),
+            None => {
+                source.shared().set_holder(NOBODY);
+                self.shared.parked.lock().push(source);
+            }
         }
     }
 
-    /// Receive and handle one burst. `at` is the time stamp before, and after when this returns.
-    fn poll_queue(&mut self, i: usize, now: Time, at: &mut u64) -> usize {
-        let mut batch = MbufBatch::new();
-        let source = &mut self.sources[i];
-        self.fast.clock.start_burst(*at);
-        let n = source.queue.burst(&mut batch);
-        // A device whose vector code rounds down to multiples of eight may have a few more.
-        source.undrained = match source.undrained {
-            Some(seen) if n + 8 > BURST && seen + n < DEEPEST_QUEUE => Some(seen + n),
-            _ => None,
-        };
-        if n == 0 {
-            *at = dpdk::cycles();
-            return 0;
+    /// Give everything back. The receive queues went before.
+    fn retire(&mut self, retirement: &Retirement) {
+        for (port, tx) in self.fast.executor.egress.remove_all() {
+            retirement.tx.push((port, tx.into_queue()));
         }
-        self.fast.clock.mark(Stage::Rx);
-        let port = source.port;
-        self.counters.rx.add(n as u64);
-        source.counters.rx_packets.add(n as u64);
-        source.counters.rx_bytes.add(batch.iter().map(|p| p.pkt_len() as u64).sum());
-        self.fast.process(port, &mut batch, now);
-        self.fast.clock.mark(Stage::Actions);
-        self.fast.executor.egress.flush();
-        *at = dpdk::cycles();
-        self.fast.clock.end_burst(*at, n);
-        n
+        self.sources.clear();
+        retirement.done.store(true, Ordering::Release);
     }
 }

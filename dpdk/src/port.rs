@@ -464,6 +464,12 @@ impl Port {
         }
     }
 
+    /// The NUMA node of the device; `None` when it has none or DPDK does not know it.
+    pub fn numa_node(&self) -> Option<u32> {
+        // SAFETY: the port is open.
+        u32::try_from(unsafe { dpdk_sys::rte_eth_dev_socket_id(self.0.id) }).ok()
+    }
+
     /// Counters since the last reset.
     ///
     /// # Errors

@@ -210,8 +210,7 @@ impl Revalidation {
                 shared.slowpath.replay(&effects, &hits);
             }
         }
-        let drained = || shared.pmds.read().iter().map(|pmd| pmd.quiescence.drained()).min().unwrap_or(u64::MAX);
-        let past = if shared.config.offload { drained() } else { passed };
+        let past = if shared.config.offload { drained(shared) } else { passed };
         loop {
             let marks = self.graves.free(past, CHUNK);
             if marks.is_empty() {
@@ -222,6 +221,13 @@ impl Revalidation {
             marks.into_iter().for_each(|mark| registry.release(mark));
         }
     }
+}
+
+/// The newest fence past which all receive queues have drained, polled or not, and all mail was read.
+fn drained(shared: &Shared) -> u64 {
+    let mail = shared.pmds.read().iter().map(|pmd| pmd.quiescence.drained()).min();
+    let queues = shared.rxqs.read().iter().map(|rxq| rxq.drained()).min();
+    mail.unwrap_or(u64::MAX).min(queues.unwrap_or(u64::MAX))
 }
 
 /// Add the flows of a class that a filter lets through. From the last row to the first: a flow that is taken out meanwhile has its

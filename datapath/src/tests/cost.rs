@@ -6,9 +6,11 @@
 use super::*;
 use crate::egress::{TxPort, max_frame};
 use crate::execute::Executor;
+use crate::placement::PmdSpot;
 use crate::pmd::PmdShared;
 use crate::program::Program;
 use crate::shared::Shared;
+use crate::tx::TxHandle;
 use flow::{FieldId, Value, VlanTag};
 
 fn set(field: FieldId) -> DpAction {
@@ -50,12 +52,14 @@ fn actions() {
     let clock = Arc::new(VirtualClock::default());
     let heard = Arc::<Heard>::default();
     let shared = Arc::new(Shared::new(slowpath, heard, None, clock, Arc::clone(&pool), Config::default()));
-    let mut executor = Executor::new(shared, Arc::new(PmdShared::new(0, 16)));
+    let mut executor = Executor::new(shared, Arc::new(PmdShared::new(0, PmdSpot::default(), 16)));
     let mut ends = Vec::new();
     for port in 1..4 {
         let (device, end) = ring_port(&pool, 1);
         let (_, mut tx) = device.take_queues().unwrap();
-        executor.egress.add(DpPort(port), TxPort::new(tx.remove(0), true, max_frame(1500), Arc::default()));
+        executor
+            .egress
+            .add(DpPort(port), TxPort::new(TxHandle::Own(tx.remove(0)), true, max_frame(1500), Arc::default()));
         ends.push(end);
     }
     let program = Program::new(&row(&name));

@@ -10,6 +10,7 @@ mod model;
 mod models;
 mod odd;
 mod oracle;
+mod pmds;
 mod ports;
 mod race;
 mod tables;
