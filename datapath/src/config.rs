@@ -18,6 +18,9 @@ pub struct Config {
     /// Whether somebody reports [`crate::Datapath::hardware_gone`] for every removed flow. If not, marks are free again as
     /// soon as the receive queues have drained.
     pub offload: bool,
+    /// Whether PMD threads drop misses as `miss_budget` when another of their queues is backlogged and misses have had their
+    /// share of the time (docs/adr/0013). Off: every miss is translated, however long known flows wait.
+    pub miss_budget: bool,
     /// How often the revalidator thread looks for changes.
     pub change_interval: Duration,
     /// How often it reads all flows' hits and removes idle flows.
@@ -33,6 +36,7 @@ impl Default for Config {
             cache_entries: 1 << 18,
             punt_queue: 256,
             offload: false,
+            miss_budget: true,
             change_interval: Duration::from_millis(1),
             sweep_interval: Duration::from_millis(500),
         }

@@ -246,7 +246,7 @@ impl Pmd {
     fn run(&self, stop: &AtomicBool, rest: Option<Duration>) {
         const IDLE_POLLS: u32 = 1024;
         let mut worker = self.worker.lock();
-        worker.limited = true;
+        worker.limited = self.shared.config.miss_budget;
         self.me.quiescence.online(&self.shared.fences);
         worker.resume();
         let mut idle = 0;

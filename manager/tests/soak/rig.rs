@@ -105,7 +105,8 @@ impl Rig {
             pool: pool.clone(),
             clock: clock.clone(),
             backend: Some(Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())))),
-            datapath: datapath::Config::default(),
+            // What the budget drops depends on how long things took.
+            datapath: datapath::Config { miss_budget: false, ..datapath::Config::default() },
             pipeline: pipeline::Config::default(),
             mtu: Some(u16::MAX),
         })
