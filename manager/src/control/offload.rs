@@ -2,14 +2,14 @@
 
 use super::Control;
 use crate::state::Change;
-use ::offload::{FlowStatus, Placement, Refusal};
+use ::offload::{Placement, Refusal};
 use api::{Ack, Error, ErrorKind, Explanation, Handled, OffloadSet, OffloadStatus, Reason};
 
 impl Control {
     /// Offload at a glance.
     pub fn offload_status(&self) -> OffloadStatus {
         let inner = self.lock();
-        let status = self.switch.engine().status();
+        let status = self.switch.offload_status();
         let anomalies = [
             ("counter_anomalies", status.counter_anomalies),
             ("unknown_completions", status.unknown_completions),
@@ -61,8 +61,8 @@ impl Control {
 }
 
 /// Where a flow is handled, from the engine's answer.
-pub(super) fn handled(status: Option<&FlowStatus>) -> Handled {
-    match status.map(|s| s.placement) {
+pub(super) fn handled(placement: Option<Placement>) -> Handled {
+    match placement {
         Some(Placement::Full) => Handled::Hardware,
         Some(Placement::Partial) => Handled::Partial,
         Some(Placement::Software) => Handled::Software,

@@ -34,13 +34,13 @@ impl Control {
             .flows()
             .into_iter()
             .map(|f| {
-                let status = self.switch.engine().explain(f.flow.id);
+                let placed = self.switch.placement(&f.flow);
                 DpFlowView {
                     id: f.flow.id.0,
                     flow: named_flow(&f.flow, &names),
                     actions: named_actions(&f.flow.actions, &names),
-                    handled: handled(status.as_ref()),
-                    reasons: status.iter().flat_map(|s| &s.refusals).map(reason).collect(),
+                    handled: handled(placed.as_ref().map(|(placement, _)| *placement)),
+                    reasons: placed.iter().flat_map(|(_, refusals)| refusals).map(reason).collect(),
                     software_packets: f.software.packets,
                     software_bytes: f.software.bytes,
                     hardware_packets: f.hardware.packets,

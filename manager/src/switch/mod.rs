@@ -80,6 +80,8 @@ pub struct Switch {
     punted: Punted,
     mtu: Option<u16>,
     driver: std::sync::OnceLock<Driver>,
+    /// There is a device for hardware rules.
+    offload: bool,
 }
 
 impl Switch {
@@ -88,10 +90,12 @@ impl Switch {
         let Parts { eal, pool, clock, backend, datapath: config, pipeline: pipeline_config, mtu } = parts;
         let pipeline = Arc::new(Pipeline::new(clock.clone(), pipeline_config));
         let hits = Arc::new(glue::Hits::default());
+        // Without a device nobody has to hear of flows, and none is described for that.
+        let offload = backend.is_some();
         let backend = backend.unwrap_or_else(|| Box::new(glue::NoDevice));
         let engine_config = EngineConfig { query_interval: Duration::from_millis(100), ..EngineConfig::default() };
         let engine = Engine::new(engine_config, World::new(), backend, hits.clone());
-        let config = datapath::Config { offload: true, ..config };
+        let config = datapath::Config { offload, ..config };
         let slowpath: Arc<dyn Slowpath> = pipeline.clone();
         let meters = pipeline.meter_table().clone();
         let buffers = Arc::new(pool.clone());
@@ -101,7 +105,7 @@ impl Switch {
         datapath.add_pmd()?;
         let punted = Punted::new(&datapath);
         let driver = std::sync::OnceLock::new();
-        Ok(Arc::new(Switch { eal, pool, clock, pipeline, datapath, engine, punted, mtu, driver }))
+        Ok(Arc::new(Switch { eal, pool, clock, pipeline, datapath, engine, punted, mtu, driver, offload }))
     }
 
     /// Let the switch be driven; once.
@@ -136,6 +140,25 @@ impl Switch {
 
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Where a flow is handled, and why not in hardware. `None`: the engine has not heard of it yet.
+    pub fn placement(&self, flow: &DpFlow) -> Option<(offload::Placement, offload::Refusals)> {
+        if !self.offload {
+            return Some((offload::Placement::Software, self.engine.judge(flow)));
+        }
+        self.engine.explain(flow.id).map(|status| (status.placement, status.refusals))
+    }
+
+    /// The engine at a glance; without a device, what it would say of the flows that there are.
+    pub fn offload_status(&self) -> offload::EngineStatus {
+        let mut status = self.engine.status();
+        if !self.offload {
+            for info in self.flows() {
+                status.count(offload::Placement::Software, &self.engine.judge(&info.flow));
+            }
+        }
+        status
     }
 
     /// Packets for controllers so far, by controller id.

@@ -19,6 +19,7 @@ mod tests;
 pub use report::{EngineStatus, FlowStatus, HitSink, Placement, RuleStatus, TableUse};
 
 use crate::backend::Backend;
+use crate::refusal::Refusals;
 use crate::world::World;
 use core::{Core, Event};
 use crossbeam::queue::SegQueue;
@@ -170,6 +171,13 @@ impl Engine {
     #[must_use]
     pub fn explain(&self, flow: FlowId) -> Option<FlowStatus> {
         self.lock().explain(flow)
+    }
+
+    /// Why a flow that the engine does not have would not be in hardware, or not all of it: for switches whose datapath does
+    /// not tell of its flows, because there is no device.
+    #[must_use]
+    pub fn judge(&self, flow: &DpFlow) -> Refusals {
+        self.lock().judge(flow)
     }
 
     /// The rules of a flow that are in hardware, in the order in which they were put in. Empty: there are none.

@@ -1,7 +1,7 @@
 //! What the engine tells, and what it is asked.
 
 use crate::backend::Counters;
-use crate::refusal::Refusals;
+use crate::refusal::{Refusal, Refusals};
 use crate::rule::HwRule;
 use flow::clock::Time;
 use flow::dp::{DpFlow, Hits};
@@ -102,4 +102,22 @@ pub struct TableUse {
     pub name: String,
     pub used: u32,
     pub limit: Option<u32>,
+}
+
+impl EngineStatus {
+    /// Count a flow that is here for these reasons.
+    pub fn count(&mut self, placement: Placement, refusals: &[Refusal]) {
+        match placement {
+            Placement::Full => self.full += 1,
+            Placement::Partial => self.partial += 1,
+            Placement::Software => self.software += 1,
+            Placement::Moving => self.moving += 1,
+        }
+        let mut names: Vec<&'static str> = refusals.iter().map(Refusal::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            *self.by_reason.entry(name).or_default() += 1;
+        }
+    }
 }

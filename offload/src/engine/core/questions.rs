@@ -2,9 +2,11 @@
 
 use super::Core;
 use crate::engine::entry::Installed;
-use crate::engine::report::{EngineStatus, FlowStatus, Placement, RuleStatus, TableUse};
-use crate::refusal::Refusal;
-use flow::dp::{FlowId, HardwareFence};
+use crate::engine::report::{EngineStatus, FlowStatus, RuleStatus, TableUse};
+use crate::plan::plan;
+use crate::refusal::Refusals;
+use crate::rule::Plan;
+use flow::dp::{DpFlow, FlowId, HardwareFence};
 use std::sync::Arc;
 
 impl Core {
@@ -30,6 +32,14 @@ impl Core {
         })
     }
 
+    /// Why a flow that nobody told of would not be in hardware.
+    pub fn judge(&self, flow: &DpFlow) -> Refusals {
+        match plan(flow, &self.world) {
+            Plan::Full(_) => Refusals::new(),
+            Plan::Partial { refused, .. } | Plan::Software(refused) => refused,
+        }
+    }
+
     pub fn rules(&self, id: FlowId) -> Vec<RuleStatus> {
         let Some(entry) = self.flows.get(&id) else { return Vec::new() };
         let status = |installed: &Installed| RuleStatus {
@@ -52,18 +62,7 @@ impl Core {
             ..EngineStatus::default()
         };
         for entry in self.flows.values() {
-            match entry.placement() {
-                Placement::Full => status.full += 1,
-                Placement::Partial => status.partial += 1,
-                Placement::Software => status.software += 1,
-                Placement::Moving => status.moving += 1,
-            }
-            let mut names: Vec<&'static str> = entry.refusals.iter().map(Refusal::name).collect();
-            names.sort_unstable();
-            names.dedup();
-            for name in names {
-                *status.by_reason.entry(name).or_default() += 1;
-            }
+            status.count(entry.placement(), &entry.refusals);
         }
         for (key, device) in self.devices.iter() {
             let (name, used, limit) = (device.name.clone(), device.used, device.limit);
