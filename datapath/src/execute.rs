@@ -294,6 +294,12 @@ fn change(packet: &mut Mbuf, rewrite: &Rewrite, pool: &Mempool) -> Result<(), Dr
     change_any(packet, rewrite, pool)
 }
 
+/// Change a packet in place if that is done in one go, as for most packets. `false`: it is as it was.
+#[inline(always)]
+pub(crate) fn change_quickly(packet: &mut Mbuf, rewrite: &Rewrite) -> bool {
+    packet.whole_mut().is_some_and(|frame| rewrite.quick(frame) == Quick::Done)
+}
+
 #[inline(never)]
 fn change_any(packet: &mut Mbuf, rewrite: &Rewrite, pool: &Mempool) -> Result<(), DropReason> {
     packet.make_exclusive(pool).map_err(|_| DropReason::NoBuffer)?;

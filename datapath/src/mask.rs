@@ -1,6 +1,8 @@
 //! A mask as the list of its words that are not zero: what matching and hashing touch.
 
 use crate::hash::Seed;
+use arrayvec::ArrayVec;
+use flow::key::KEY_WORDS;
 use flow::{FlowKey, Mask};
 
 /// A word of the key, and the bits of it that are required.
@@ -19,9 +21,9 @@ impl Word {
     }
 }
 
-/// The words of a [`Mask`] that require anything, in their order.
+/// The words of a [`Mask`] that require anything, in their order. In place: another pointer would be another wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CompiledMask(Box<[Word]>);
+pub(crate) struct CompiledMask(ArrayVec<Word, KEY_WORDS>);
 
 impl CompiledMask {
     pub(crate) fn new(mask: &Mask) -> CompiledMask {

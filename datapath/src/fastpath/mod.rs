@@ -19,7 +19,7 @@ mod keys;
 use crate::arena::NO_PORT;
 use crate::counters::WorkerCounters;
 use crate::cycles::{Stage, StageClock};
-use crate::execute::Executor;
+use crate::execute::{Executor, change_quickly};
 use crate::lookup::Lookup;
 use crate::packet;
 use crate::pmd::PmdShared;
@@ -125,23 +125,30 @@ impl FastPath {
     /// Stage 1.
     #[inline]
     fn extract(&mut self, port: DpPort, batch: &mut MbufBatch) {
-        self.keys.begin(port, self.lookup.table.port(port));
-        for (i, packet) in batch.iter_mut().enumerate().take(BURST) {
-            self.found[i] = Found::Nothing;
-            if !packet.is_plain(packet::ETHERNET) {
-                let found = self.receive_special(port, packet);
-                self.found[i] = found;
-                if found != Found::Nothing {
-                    continue;
-                }
+        self.found = [Found::Nothing; BURST];
+        if batch.iter().any(|packet| !packet.is_plain(packet::ETHERNET)) {
+            self.receive_specials(port, batch);
+        }
+        let FastPath { lookup, keys, found, .. } = self;
+        let table = lookup.table.port(port);
+        keys.begin(port, table);
+        for (i, (packet, found)) in batch.iter().zip(found).enumerate() {
+            if *found == Found::Nothing {
+                lookup.cache.prefetch(keys.extract(i, packet, table));
             }
-            let hash = self.keys.extract(i, packet, self.lookup.table.port(port));
-            self.lookup.cache.prefetch(hash);
+        }
+    }
+
+    #[cold]
+    fn receive_specials(&mut self, port: DpPort, batch: &mut MbufBatch) {
+        for (i, packet) in batch.iter_mut().enumerate().take(BURST) {
+            if !packet.is_plain(packet::ETHERNET) {
+                self.found[i] = self.receive_special(port, packet);
+            }
         }
     }
 
     /// A packet with anything that most packets have not: a mark, tags beside its bytes, several segments, too few bytes.
-    #[cold]
     fn receive_special(&mut self, port: DpPort, packet: &mut Mbuf) -> Found {
         let mark = match packet::receive_check(packet, port, &self.shared.pool) {
             Ok(mark) => mark,
@@ -162,14 +169,15 @@ impl FastPath {
     /// Stage 2.
     #[inline]
     fn look_into_cache(&mut self, packets: usize) {
-        for i in 0..packets.min(BURST) {
-            if self.found[i] == Found::Nothing
-                && let Some(number) = self.lookup.cache.find(self.keys.hash(i)).next()
+        let FastPath { lookup, keys, found, .. } = self;
+        for (i, found) in found.iter_mut().enumerate().take(packets) {
+            if *found == Found::Nothing
+                && let Some(number) = lookup.cache.find(keys.hash(i)).next()
             {
-                if let Some(hot) = self.lookup.table.hot(number) {
+                if let Some(hot) = lookup.table.hot(number) {
                     hot.prefetch();
                 }
-                self.found[i] = Found::Candidate(number);
+                *found = Found::Candidate(number);
             }
         }
     }
@@ -177,15 +185,13 @@ impl FastPath {
     /// Stage 3.
     #[inline]
     fn verify(&mut self, packets: usize) {
+        let FastPath { lookup, keys, found, .. } = self;
         let mut hits = 0;
-        for i in 0..packets.min(BURST) {
-            if let Found::Candidate(number) = self.found[i] {
-                self.found[i] = if self.lookup.table.verify(number, self.keys.key(i)) {
-                    hits += 1;
-                    Found::Known(number)
-                } else {
-                    Found::Nothing
-                };
+        for (i, found) in found.iter_mut().enumerate().take(packets) {
+            if let Found::Candidate(number) = *found {
+                let right = lookup.table.verify(number, keys.key(i));
+                hits += u64::from(right);
+                *found = if right { Found::Known(number) } else { Found::Nothing };
             }
         }
         self.counters.cache_hit.add(hits);
@@ -195,7 +201,16 @@ impl FastPath {
     #[inline]
     fn act(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> BurstReport {
         let mut report = BurstReport::default();
+        let (done, to) = self.change_in_place(batch, now);
+        if done == batch.len() {
+            self.executor.egress.send_batch(to, batch);
+            return report;
+        }
         for (i, packet) in batch.drain().enumerate() {
+            if i < done {
+                self.executor.egress.send(to, packet);
+                continue;
+            }
             let number = match self.found.get(i).copied().unwrap_or(Found::Nothing) {
                 Found::Known(number) => Some(number),
                 Found::Refused(reason) => {
@@ -224,6 +239,35 @@ impl FastPath {
         }
         self.burst.execute(port, &mut self.lookup, &mut self.executor, now);
         report
+    }
+
+    /// Count and change packets from the front of the burst on, in place, as long as all are to be sent to one port and to
+    /// nothing else. Returns how many, and the port.
+    #[inline]
+    fn change_in_place(&mut self, batch: &mut MbufBatch, now: Time) -> (usize, DpPort) {
+        let table = &self.lookup.table;
+        let mut to = NO_PORT;
+        let mut done = 0;
+        for (packet, found) in batch.iter_mut().zip(&self.found) {
+            let Found::Known(number) = *found else { break };
+            let Some(hot) = table.hot(number) else { break };
+            let (port, rewrite) = match hot.out() {
+                NO_PORT => match table.program(hot).and_then(|program| program.forward()) {
+                    Some(forward) => (forward.port.0, forward.rewrite.as_ref()),
+                    None => break,
+                },
+                port => (port, None),
+            };
+            if done == 0 {
+                to = port;
+            }
+            if port != to || rewrite.is_some_and(|rewrite| !change_quickly(packet, rewrite)) {
+                break;
+            }
+            hot.hits.add(1, packet.pkt_len() as u64, now);
+            done += 1;
+        }
+        (done, DpPort(to))
     }
 
     #[cold]
