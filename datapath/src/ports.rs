@@ -169,7 +169,8 @@ impl PortRecord {
     }
 }
 
-/// Attach a device by its devargs, ask for marks in its packets, configure and start it.
+/// Attach a device by its devargs, ask for marks in its packets, configure and start it. It gets fewer transmit queues than asked
+/// for where it has fewer, one at least: PMDs share them then.
 ///
 /// # Errors
 /// DPDK's, which name the device and the remedy.
@@ -181,7 +182,17 @@ pub fn attach(
 ) -> Result<Port, dpdk::PortError> {
     let port = Port::attach(eal, devargs)?;
     port.negotiate_rx_metadata(RxMetadata::MARK | RxMetadata::FLAG)?;
-    port.configure(config, pool)?;
+    let info = port.info()?;
+    // Queues of a memif are those that both ends agree on when they connect; packets on others are lost.
+    let most = if info.driver == "net_memif" { 1 } else { info.max_tx_queues.max(1) };
+    let fewer = dpdk::PortConfig { tx_queues: config.tx_queues.min(most), ..config.clone() };
+    match port.configure(&fewer, pool) {
+        // Some drivers (net_tap) want as many receive as transmit queues.
+        Err(_) if fewer.tx_queues > config.rx_queues => {
+            port.configure(&dpdk::PortConfig { tx_queues: config.rx_queues, ..fewer }, pool)?;
+        }
+        done => done?,
+    }
     port.start()?;
     Ok(port)
 }

@@ -1,5 +1,6 @@
 //! The configuration file: how the daemon itself runs. What it switches is desired state, set through the API.
 
+use crate::cpus::{self, CpuError, CpuList};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +25,15 @@ pub struct DatapathConfig {
     pub pci: Vec<String>,
     /// Packet buffers.
     pub mbufs: u32,
-    /// CPU that the PMD thread runs on; any when absent.
+    /// CPU that the only PMD thread runs on. Without this, `pmd_cpus` and `pmd_cpu_mask` there is one on any CPU, which rests
+    /// when it is idle.
     pub pmd_cpu: Option<u32>,
+    /// CPUs of PMD threads, one a CPU, in the order of the threads' numbers.
+    pub pmd_cpus: Option<CpuList>,
+    /// The same as a mask in hexadecimal, as `pmd-cpu-mask` of Open vSwitch.
+    pub pmd_cpu_mask: Option<String>,
+    /// Whether packets of new flows may be dropped (`miss_budget`) while known flows wait on another queue of their PMD.
+    pub miss_budget: bool,
     /// Most datapath flows at a time.
     pub flow_limit: usize,
     /// Milliseconds without a packet after which a datapath flow goes.
@@ -39,9 +47,31 @@ impl Default for DatapathConfig {
             pci: Vec::new(),
             mbufs: 32_767,
             pmd_cpu: None,
+            pmd_cpus: None,
+            pmd_cpu_mask: None,
+            miss_budget: true,
             flow_limit: 200_000,
             max_idle_ms: 10_000,
         }
+    }
+}
+
+impl DatapathConfig {
+    /// CPUs of PMD threads; empty: one thread, on any CPU.
+    ///
+    /// # Errors
+    /// More than one setting names CPUs, or one cannot be understood.
+    pub fn cpus(&self) -> Result<Vec<usize>, CpuError> {
+        let one = self.pmd_cpu.map(|cpu| CpuList::Numbers(vec![cpu]));
+        let set = [
+            ("pmd_cpu", one.map(|list| list.cpus("pmd_cpu"))),
+            ("pmd_cpus", self.pmd_cpus.as_ref().map(|list| list.cpus("pmd_cpus"))),
+            ("pmd_cpu_mask", self.pmd_cpu_mask.as_ref().map(|mask| cpus::of_mask("pmd_cpu_mask", mask))),
+        ];
+        let mut set = set.into_iter().filter_map(|(name, cpus)| Some((name, cpus?)));
+        let Some((name, cpus)) = set.next() else { return Ok(Vec::new()) };
+        let others: Vec<_> = set.map(|(name, _)| name).collect();
+        if others.is_empty() { cpus } else { Err(CpuError::Many { names: [&[name], &others[..]].concat() }) }
     }
 }
 
@@ -50,6 +80,8 @@ impl Default for DatapathConfig {
 pub enum ConfigError {
     #[error("{}: {source}; name another file with --config", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {error}", path.display())]
+    Cpus { path: PathBuf, error: CpuError },
     #[error("{}:{line}:{column}: {message}", path.display())]
     Parse { path: PathBuf, line: usize, column: usize, message: String },
 }
@@ -66,7 +98,7 @@ impl Config {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
-        toml::from_str(text).map_err(|e| {
+        let config: Config = toml::from_str(text).map_err(|e| {
             let at = e.span().map_or(0, |s| s.start.min(text.len()));
             let before = text.get(..at).unwrap_or(text);
             ConfigError::Parse {
@@ -75,7 +107,10 @@ impl Config {
                 column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
                 message: e.message().split('\n').collect::<Vec<_>>().join(": "),
             }
-        })
+        })?;
+        let cpus = config.datapath.cpus();
+        cpus.map_err(|error| ConfigError::Cpus { path: path.to_owned(), error })?;
+        Ok(config)
     }
 }
 
@@ -90,6 +125,35 @@ mod tests {
         let unknown = parse("[datapath]\n  mbuf = 1\n");
         assert!(unknown.starts_with("s.toml:2:3: unknown field `mbuf`"), "{unknown}");
         assert!(parse("socket = \n").starts_with("s.toml:1:1"), "syntax");
+    }
+
+    #[test]
+    fn cpus_of_pmds_are_said_in_one_way() {
+        let cpus = |text: &str| {
+            Config::parse(Path::new("s.toml"), &format!("[datapath]\n{text}\n")).map(|c| c.datapath.cpus().unwrap())
+        };
+        for (text, expected) in [
+            ("", vec![]),
+            ("pmd_cpu = 1", vec![1]),
+            ("pmd_cpus = [1, 0]", vec![1, 0]),
+            ("pmd_cpus = \"1-3,5\"", vec![1, 2, 3, 5]),
+            ("pmd_cpu_mask = \"0x6\"", vec![1, 2]),
+            ("pmd_cpu_mask = \"10000000000000001\"", vec![0, 64]),
+        ] {
+            assert_eq!(cpus(text).unwrap(), expected, "{text}");
+        }
+        for (text, part) in [
+            ("pmd_cpu = 1\npmd_cpu_mask = \"6\"", "s.toml: pmd_cpu and pmd_cpu_mask both name CPUs; keep one of them"),
+            ("pmd_cpus = [1, 1]", "pmd_cpus: CPU 1 is there twice; "),
+            ("pmd_cpus = []", "pmd_cpus: no CPU; "),
+            ("pmd_cpus = \"3-1\"", "pmd_cpus: `3-1` is no CPU and no range of CPUs; "),
+            ("pmd_cpus = \"0-99999\"", "pmd_cpus: `0-99999` is no CPU"),
+            ("pmd_cpu_mask = \"0xg\"", "pmd_cpu_mask: `0xg` is no mask; "),
+            ("pmd_cpu_mask = \"0\"", "pmd_cpu_mask: no CPU; "),
+        ] {
+            let error = cpus(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

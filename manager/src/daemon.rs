@@ -3,10 +3,12 @@
 use crate::args::{Args, MockArgs};
 use crate::config::{Config, ConfigError};
 use crate::control::Control;
+use crate::cpus::{CpuError, numa_of};
 use crate::http::{self, ListenError};
 use crate::nic::{self, MockError, MockSide, Nic};
 use crate::state::{Desired, Store, StoreError};
 use crate::switch::{Driver, Lockstep, Parts, Switch, SwitchError};
+use datapath::PmdSpot;
 use dpdk::{Eal, EalConfig, Mempool, MempoolConfig};
 use flow::clock::{Clock, MonotonicClock, VirtualClock};
 use offload::Backend;
@@ -28,6 +30,8 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 pub enum DaemonError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("configuration: {0}")]
+    Cpus(CpuError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -175,7 +179,12 @@ pub fn build(
         let backend: Box<dyn Backend> = Box::new(offload::rte_flow::RteFlowBackend::new(Box::new(nic.rte_flow())));
         backend
     });
-    let switch = Switch::new(Parts {
+    let cpus = config.datapath.cpus().map_err(DaemonError::Cpus)?;
+    let mut spots: Vec<_> = cpus.iter().map(|cpu| PmdSpot { cpu: Some(*cpu), numa: numa_of(*cpu) }).collect();
+    if spots.is_empty() {
+        spots.push(PmdSpot::default());
+    }
+    let parts = Parts {
         eal,
         pool,
         clock,
@@ -183,15 +192,16 @@ pub fn build(
         datapath: datapath::Config {
             flow_limit: config.datapath.flow_limit,
             idle: Duration::from_millis(config.datapath.max_idle_ms),
+            miss_budget: config.datapath.miss_budget,
             ..datapath::Config::default()
         },
         pipeline: pipeline::Config::default(),
         mtu: mock.map(|_| MockSide::mtu()),
-    })?;
-    let cpu = config.datapath.pmd_cpu.map(|n| n as usize);
+    };
+    let switch = Switch::with_pmds(parts, &spots)?;
     match (virtual_clock, mock_nic) {
         (Some(clock), Some(nic)) => switch.drive(Driver::Lockstep(Lockstep::new(&switch, nic, clock))),
-        (_, nic) => switch.drive(Driver::threads(&switch, nic, cpu)?),
+        (_, nic) => switch.drive(Driver::threads(&switch, nic)?),
     }
     let control = Control::new(switch, nic, store);
     control.converge_mock()?;

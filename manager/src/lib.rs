@@ -9,8 +9,8 @@
 //! * [`daemon`]: from the command line to a running daemon and back.
 //!
 //! # Threads
-//! tokio serves the socket; requests run on its blocking threads and take turns on the control lock. The PMD thread polls
-//! ports, the revalidator and the offload engine have a thread each, the state file has a writer. With `--mock` one thread
+//! tokio serves the socket; requests run on its blocking threads and take turns on the control lock. A PMD thread for each configured CPU
+//! polls ports, the revalidator and the offload engine have a thread each, the state file has a writer. With `--mock` one thread
 //! moves the mock NIC's packets. In lockstep none of the packet threads exist: injecting a frame runs the whole switch until it is quiet.
 //!
 //! # Invariants
@@ -22,6 +22,7 @@
 pub mod args;
 pub mod config;
 pub mod control;
+pub mod cpus;
 pub mod daemon;
 pub mod http;
 pub mod nic;

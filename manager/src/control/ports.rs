@@ -149,7 +149,8 @@ impl Control {
             }
             (_, None) => {
                 let devargs = port.devargs.as_deref().unwrap_or_default();
-                Some(nic::attach(self.switch.eal(), self.switch.pool(), devargs))
+                let pmds = self.switch.datapath().pmds().len();
+                Some(nic::attach(self.switch.eal(), self.switch.pool(), devargs, pmds))
             }
         };
         let device = device.transpose().map_err(|e| e.named(&object))?;

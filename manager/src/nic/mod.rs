@@ -42,12 +42,14 @@ impl DeviceError {
     }
 }
 
-/// Make a DPDK port of devargs, ready to be polled.
-pub fn attach(eal: &'static Eal, pool: &Mempool, devargs: &str) -> Result<Port, DeviceError> {
+/// Make a DPDK port of devargs, ready to be polled by so many PMDs.
+pub fn attach(eal: &'static Eal, pool: &Mempool, devargs: &str, pmds: usize) -> Result<Port, DeviceError> {
     check_captures(devargs)?;
     // What DPDK has said so far is about something else.
     dpdk::log::take().iter().for_each(|line| tracing::warn!("DPDK: {line}"));
-    datapath::attach(eal, devargs, &PortConfig::default(), pool).map_err(|e| {
+    let tx_queues = u16::try_from(pmds.max(1)).unwrap_or(u16::MAX);
+    let config = PortConfig { tx_queues, ..PortConfig::default() };
+    datapath::attach(eal, devargs, &config, pool).map_err(|e| {
         // The driver's own words come first; after them EAL says at every layer that it failed.
         let said = dpdk::log::take().into_iter().next();
         let said = said.map(|line| line.trim_start_matches("EAL: ").to_owned());

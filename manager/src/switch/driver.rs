@@ -25,12 +25,15 @@ pub struct Threads {
 }
 
 impl Driver {
-    /// Start all threads.
-    pub fn threads(switch: &Switch, nic: Option<MockNic>, cpu: Option<usize>) -> Result<Driver, SwitchError> {
-        // Without a CPU of its own a PMD that never rests takes the CPU from everybody else.
-        let rest = cpu.is_none().then_some(Duration::from_micros(50));
-        let pmds = switch.datapath.pmds();
-        let pmds = pmds.iter().map(|pmd| pmd.spawn(switch.eal, PmdConfig { cpu, rest })).collect::<Result<_, _>>()?;
+    /// Start all threads, each PMD's on the CPU that the PMD is meant for.
+    pub fn threads(switch: &Switch, nic: Option<MockNic>) -> Result<Driver, SwitchError> {
+        let spawn = |pmd: &Pmd| {
+            let cpu = pmd.spot().cpu;
+            // Without a CPU of its own a PMD that never rests takes the CPU from everybody else.
+            let rest = cpu.is_none().then_some(Duration::from_micros(50));
+            pmd.spawn(switch.eal, PmdConfig { cpu, rest })
+        };
+        let pmds = switch.datapath.pmds().iter().map(spawn).collect::<Result<_, _>>()?;
         Ok(Driver::Threads(Threads {
             _nic: nic.map(MockNic::spawn).transpose()?,
             _pmds: pmds,

@@ -11,7 +11,7 @@ pub use driver::{Driver, Lockstep, LockstepError};
 use punted::Punted;
 
 use api::DpCounters;
-use datapath::{Datapath, PortCounters, PortOptions};
+use datapath::{Datapath, PmdSpot, PortCounters, PortOptions};
 use dpdk::{Eal, Mempool, Port};
 use flow::DpPort;
 use flow::clock::Clock;
@@ -85,8 +85,13 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// A switch without bridges and ports, with one PMD; nothing moves until it has a driver.
+    /// A switch without bridges and ports, with one PMD on any CPU; nothing moves until it has a driver.
     pub fn new(parts: Parts) -> Result<Arc<Switch>, SwitchError> {
+        Switch::with_pmds(parts, &[PmdSpot::default()])
+    }
+
+    /// The same with a PMD on each of these spots.
+    pub fn with_pmds(parts: Parts, spots: &[PmdSpot]) -> Result<Arc<Switch>, SwitchError> {
         let Parts { eal, pool, clock, backend, datapath: config, pipeline: pipeline_config, mtu } = parts;
         let pipeline = Arc::new(Pipeline::new(clock.clone(), pipeline_config));
         let hits = Arc::new(glue::Hits::default());
@@ -102,7 +107,9 @@ impl Switch {
         let datapath =
             Arc::new(Datapath::with_meters(slowpath, engine.clone(), meters, clock.clone(), buffers, config));
         hits.connect(&datapath);
-        datapath.add_pmd()?;
+        for spot in spots {
+            datapath.add_pmd_at(*spot)?;
+        }
         let punted = Punted::new(&datapath);
         let driver = std::sync::OnceLock::new();
         Ok(Arc::new(Switch { eal, pool, clock, pipeline, datapath, engine, punted, mtu, driver, offload }))

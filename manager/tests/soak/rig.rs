@@ -1,6 +1,7 @@
 //! A switch on a mock NIC with two PMDs, driven by hand or by threads of its own.
 
 use crate::changes::Change;
+use datapath::{Assign, Policy};
 use dpdk::{Mempool, MempoolConfig, PortConfig};
 use flow::clock::{Clock, MonotonicClock, Time, VirtualClock};
 use flow::dp::{Ack, BridgeId, HardwareFence, WorkerFence};
@@ -133,7 +134,7 @@ impl Rig {
         }
         let driver = match drive {
             Drive::Lockstep => Driver::Lockstep(Lockstep::new(&switch, nic, virtual_clock)),
-            Drive::Threads => Driver::threads(&switch, Some(nic), None).unwrap(),
+            Drive::Threads => Driver::threads(&switch, Some(nic)).unwrap(),
         };
         switch.drive(driver);
         let mut control = Control {
@@ -237,8 +238,13 @@ impl Control {
         self.fence();
     }
 
-    /// Give receive queues to other PMDs.
-    fn rebalance(&self) {}
+    /// Give receive queues to other PMDs: each policy has another place for most.
+    fn rebalance(&self) {
+        let datapath = self.switch().datapath();
+        let before = datapath.policy().assign;
+        let at = Assign::ALL.iter().position(|assign| *assign == before).unwrap();
+        datapath.set_policy(Policy { assign: Assign::ALL[(at + 1) % Assign::ALL.len()], isolate: at % 2 == 0 });
+    }
 
     /// Wait until all changes are in force everywhere.
     fn fence(&self) {
