@@ -22,6 +22,7 @@ mod mirror;
 mod mock;
 mod nic;
 mod offload;
+mod pmd;
 mod show;
 mod table;
 mod trace;
@@ -40,6 +41,7 @@ pub use mirror::*;
 pub use mock::*;
 pub use nic::*;
 pub use offload::*;
+pub use pmd::*;
 pub use show::*;
 pub use table::*;
 pub use trace::*;
@@ -108,6 +110,10 @@ pub mod paths {
     pub const DP_FLOWS: &str = "/v1/dp/flows";
     /// GET.
     pub const DP_COUNTERS: &str = "/v1/dp/counters";
+    /// GET: PMDs and what they counted. DELETE: statistics begin anew.
+    pub const PMDS: &str = "/v1/pmds";
+    /// GET: receive queues. POST: assign them anew.
+    pub const RXQS: &str = "/v1/pmds/rxqs";
     /// GET, PUT.
     pub const OFFLOAD: &str = "/v1/offload";
     /// GET (query `flow`).

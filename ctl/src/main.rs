@@ -62,6 +62,9 @@ enum Noun {
     /// The datapath: its flows and counters
     #[command(subcommand)]
     Dp(commands::dp::Verb),
+    /// PMD threads: receive queues, caches, cycles
+    #[command(subcommand)]
+    Pmd(commands::pmd::Verb),
     /// Hardware offload
     #[command(subcommand)]
     Offload(commands::offload::Verb),
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         Noun::Table(verb) => commands::table::run(verb, &client, out),
         Noun::Fdb(verb) => commands::fdb::run(verb, &client, out),
         Noun::Dp(verb) => commands::dp::run(verb, &client, out),
+        Noun::Pmd(verb) => commands::pmd::run(verb, &client, out),
         Noun::Offload(verb) => commands::offload::run(verb, &client, out),
         Noun::Eswitch(verb) => commands::nic::eswitch(verb, &client, out),
         Noun::Vf(verb) => commands::nic::vf(verb, &client, out),

@@ -57,7 +57,11 @@ const NAMES: &[(&str, &str)] = &[
     ("dpctl/dump-flows", "dp flows"),
     ("dpif/show", "show"),
     ("ofproto/list", "bridge list"),
-    ("dpif-netdev/pmd-stats-show", "dp counters"),
+    ("dpif-netdev/pmd-stats-show", "pmd stats"),
+    ("dpif-netdev/pmd-stats-clear", "pmd clear"),
+    ("dpif-netdev/pmd-perf-show", "pmd stats"),
+    ("dpif-netdev/pmd-rxq-show", "pmd rxq"),
+    ("dpif-netdev/pmd-rxq-rebalance", "pmd rebalance"),
 ];
 
 /// The arguments, with the options of `ofproto/trace`, which have one dash, in the form that ours have.

@@ -148,7 +148,7 @@ impl PmdShared {
     }
 }
 
-/// What is to be shown of a PMD. Table and cache sizes are those of its last idle moment.
+/// What is to be shown of a PMD. Table and cache sizes are those of its last idle moment, or at most five seconds old.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PmdView {
     pub pmd: u32,

@@ -114,6 +114,8 @@ impl Worker {
         if now.since(began) >= INTERVAL {
             self.interval = Some(now);
             self.me.cycles.roll();
+            // A PMD that is never idle shows them too.
+            self.me.note_table(&self.fast.lookup.table, &self.fast.lookup.cache);
             for source in &self.sources {
                 source.shared().usage.roll();
             }

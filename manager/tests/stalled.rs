@@ -74,7 +74,7 @@ fn a_pmd_that_stands_still_is_named_within_the_bound() {
         pipeline.apply(&[RuleChange::Add { bridge, rule }]).unwrap();
     };
     to(2);
-    switch.drive(Driver::threads(&switch, Some(nic), None).unwrap());
+    switch.drive(Driver::threads(&switch, Some(nic)).unwrap());
     assert_eq!(switch.fence().workers, WorkerFence::Fenced);
     let frame = [[2u8, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5].as_slice(), &[0; 46]].concat();
     let send = || (0..20).for_each(|_| handle.inject(End::Wire, &frame).unwrap());

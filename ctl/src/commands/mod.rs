@@ -10,6 +10,7 @@ pub mod mirror;
 mod names;
 pub mod nic;
 pub mod offload;
+pub mod pmd;
 pub mod port;
 pub mod show;
 pub mod table;

@@ -15,6 +15,7 @@ mod metrics;
 mod mirrors;
 mod mock;
 mod offload;
+mod pmds;
 mod port_checks;
 mod ports;
 mod restore;
