@@ -125,7 +125,7 @@ fn a_daemon_that_cannot_start_says_why_in_one_line() {
         daemon_refuses(&["--config", &file("c.toml"), "--mock", "none", "--socket", &file("x"), "--state", &file("s")]);
     assert!(said.contains("c.toml:3:14"), "{said}");
 
-    std::fs::write(file("m.toml"), "[datapath]\nmbufs = 900000\nmemory_mib = 64\n").unwrap();
+    std::fs::write(file("m.toml"), "[datapath]\nmbufs = 900000000\nmemory_mib = 64\n").unwrap();
     let said =
         daemon_refuses(&["--config", &file("m.toml"), "--mock", "none", "--socket", &file("x"), "--state", &file("s")]);
     assert!(said.contains("need") && said.contains("have"), "{said}");
