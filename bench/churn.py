@@ -129,9 +129,10 @@ def run(flows, seconds=3, rate=RATE):
             switch.load(rules)
             switch.source(pcaps)
             one.settle(switch)
+            before = window(switch, lambda: time.sleep(seconds))
+            # Not before: shuntd closes connections on which nobody asks for 10 s.
             client = Client(switch.socket)
             try:
-                before = window(switch, lambda: time.sleep(seconds))
                 took = []
                 during = window(switch, lambda: took.append(change(client, rate, max(10, seconds) if seconds > 2 else 4)))
                 time.sleep(0.5)
