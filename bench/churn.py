@@ -49,33 +49,48 @@ def request(command):
 
 
 class Client:
-    """Several connections; each has one request under way at most."""
+    """Several connections; each has one request under way at most. They take turns, so that none is idle for as long as the daemon
+    keeps a silent connection; one that was closed while it was idle is made anew."""
 
     def __init__(self, path):
+        self.path = str(path)
         self.selector = selectors.DefaultSelector()
-        self.free = []
+        self.free = collections.deque()
         self.answers = {}
         for _ in range(CONNECTIONS):
-            s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            s.connect(str(path))
-            s.setblocking(False)
-            self.selector.register(s, selectors.EVENT_READ)
-            self.free.append(s)
+            self.connect()
         self.due = {}
-        self.latencies, self.refused, self.unfenced = [], 0, 0
+        self.latencies, self.refused, self.unfenced, self.reconnects = [], 0, 0, 0
+
+    def connect(self):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        s.connect(self.path)
+        s.setblocking(False)
+        self.selector.register(s, selectors.EVENT_READ)
+        self.free.append(s)
 
     def send(self, due, command):
-        s = self.free.pop()
+        s = self.free.popleft()
         self.due[s], self.answers[s] = due, b""
         # A change is far smaller than a socket's buffer.
         s.sendall(request(command))
+
+    def ended(self, s):
+        if s in self.due:
+            raise host.BenchError("shuntd closed a connection with a change under way")
+        self.selector.unregister(s)
+        self.free.remove(s)
+        s.close()
+        self.connect()
+        self.reconnects += 1
 
     def receive(self, timeout):
         for key, _ in self.selector.select(timeout):
             s = key.fileobj
             some = s.recv(65536)
             if not some:
-                raise host.BenchError("shuntd closed a connection with a change under way")
+                self.ended(s)
+                continue
             self.answers[s] += some
             head, found, body = self.answers[s].partition(b"\r\n\r\n")
             if not found:
@@ -129,16 +144,16 @@ def run(flows, seconds=3, rate=RATE):
             switch.load(rules)
             switch.source(pcaps)
             one.settle(switch)
-            before = window(switch, lambda: time.sleep(seconds))
-            # Not before: shuntd closes connections on which nobody asks for 10 s.
-            client = Client(switch.socket)
-            try:
-                took = []
-                during = window(switch, lambda: took.append(change(client, rate, max(10, seconds) if seconds > 2 else 4)))
-                time.sleep(0.5)
-                after = window(switch, lambda: time.sleep(seconds))
-            finally:
-                client.close()
+            took = []
+            with host.aside():
+                before = window(switch, lambda: time.sleep(seconds))
+                client = Client(switch.socket)
+                try:
+                    during = window(switch, lambda: took.append(change(client, rate, max(10, seconds) if seconds > 2 else 4)))
+                    time.sleep(0.5)
+                    after = window(switch, lambda: time.sleep(seconds))
+                finally:
+                    client.close()
     undisturbed = statistics.mean([before["mpps"], after["mpps"]])
     relative = during["mpps"] / undisturbed if undisturbed else 0.0
     ms = lambda percent: round(percentile(client.latencies, percent) * 1000, 2)

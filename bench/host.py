@@ -1,4 +1,5 @@
 """The machine that benchmarks run on: programs, huge pages, processes that end with us."""
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -150,6 +151,17 @@ def memory(pid):
     fields = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
     kib = lambda name: int(fields.get(name, "0 kB").split()[0]) * 1024
     return kib("VmRSS"), kib("HugetlbPages")
+
+
+@contextlib.contextmanager
+def aside(cpu=1):
+    """This process, away from the CPU of the PMD; programs started meanwhile too."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, (before - {cpu}) or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def describe():
