@@ -13,8 +13,11 @@ use super::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use flow::dp::Hits;
 use std::sync::OnceLock;
 
+/// Words of the window (`crate::window`).
+pub(crate) const WINDOW: usize = 10;
+
 /// Words of the masked key that a record holds.
-pub(crate) const INLINE_WORDS: usize = 11;
+pub(crate) const INLINE_WORDS: usize = 1 + WINDOW;
 
 /// No group of the present burst.
 pub(crate) const NO_GROUP: u8 = u8::MAX;
@@ -35,8 +38,10 @@ pub(crate) struct Hot {
     /// The group of the present burst that collects packets of this flow.
     group: AtomicU8,
     pub(crate) hits: FlowHits,
-    /// The words of the masked key that the mask requires, in their order.
-    pub(crate) words: [AtomicU64; INLINE_WORDS],
+    /// Of the masked key, the first word: input port and recirculation.
+    pub(crate) place: AtomicU64,
+    /// The words of the window; or, when the mask looks beyond it, the words after the first that the mask requires, in their order.
+    pub(crate) words: [AtomicU64; WINDOW],
 }
 
 impl Hot {
@@ -44,7 +49,7 @@ impl Hot {
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
         dpdk::prefetch(self);
-        dpdk::prefetch(&self.words[INLINE_WORDS - 1]);
+        dpdk::prefetch(&self.words[WINDOW - 1]);
     }
 
     /// The mark of the live flow, 0 when there is none.
@@ -78,24 +83,31 @@ impl Hot {
         self.group.store(group, Ordering::Relaxed);
     }
 
-    /// The required words of the key, in their order, as many as the record holds; those behind are of an earlier flow.
+    /// The first word of the key.
     #[inline(always)]
-    pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
-        self.words.iter().map(|word| word.load(Ordering::Relaxed))
+    pub(crate) fn place(&self) -> u64 {
+        self.place.load(Ordering::Relaxed)
     }
 
-    /// The `i`-th required word of the key; 0 when the record does not hold it.
+    /// The words of the window, or those that a mask requires which looks beyond it.
+    #[inline(always)]
+    pub(crate) fn words(&self) -> &[AtomicU64; WINDOW] {
+        &self.words
+    }
+
+    /// The `i`-th of [`Hot::words`]; 0 when there are fewer.
     #[inline(always)]
     pub(crate) fn word(&self, i: usize) -> u64 {
         self.words.get(i).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     /// Say what the worker needs. The words beyond those that fit are the caller's to keep.
-    pub(crate) fn describe(&self, mask: u16, program: u32, out: u32, words: impl Iterator<Item = u64>) {
+    pub(crate) fn describe(&self, mask: u16, program: u32, out: u32, place: u64, words: impl Iterator<Item = u64>) {
         self.mask.store(mask, Ordering::Relaxed);
         self.program.store(program, Ordering::Relaxed);
         self.out.store(out, Ordering::Relaxed);
         self.group.store(NO_GROUP, Ordering::Relaxed);
+        self.place.store(place, Ordering::Relaxed);
         for (place, word) in self.words.iter().zip(words) {
             place.store(word, Ordering::Relaxed);
         }

@@ -44,6 +44,12 @@ impl Seed {
         State { seed: self.0, other: self.1, hash: 0 }
     }
 
+    /// A number to mix the `i`-th word with. Words next to each other are to be multiplied.
+    pub(crate) fn salt(self, i: usize) -> u64 {
+        let (seed, step) = if i & 1 == 0 { (self.0, STEP) } else { (self.1, OTHER_STEP) };
+        seed.wrapping_add(step.wrapping_mul(i as u64 + 1))
+    }
+
     /// The hash of all words of a key.
     pub(crate) fn key(self, key: &FlowKey) -> u64 {
         self.words(key.words().iter().map(|w| u64::from_ne_bytes(*w)))
@@ -69,13 +75,19 @@ impl State {
 
     #[inline(always)]
     pub(crate) fn end(self) -> u64 {
-        fold(self.hash, STEP)
+        finish(self.hash)
     }
+}
+
+/// The hash that a sum of products comes to.
+#[inline(always)]
+pub(crate) fn finish(sum: u64) -> u64 {
+    fold(sum, STEP)
 }
 
 /// Both halves of the product, folded.
 #[inline(always)]
-fn fold(a: u64, b: u64) -> u64 {
+pub(crate) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ ((product >> 64) as u64)
 }

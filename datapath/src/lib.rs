@@ -93,6 +93,7 @@ mod shared;
 mod sync;
 mod table;
 mod tx;
+mod window;
 mod worker;
 
 #[cfg(test)]

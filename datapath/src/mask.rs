@@ -43,6 +43,11 @@ impl CompiledMask {
         self.0.iter().map(|word| word.of(key))
     }
 
+    /// Which word of the key is in this place of the list.
+    pub(crate) fn at(&self, place: usize) -> Option<usize> {
+        self.0.get(place).map(|word| word.at)
+    }
+
     /// The required bits of the word in this place of the list.
     pub(crate) fn bits(&self, place: usize) -> u64 {
         self.0.get(place).map_or(0, |word| word.bits)

@@ -2,7 +2,7 @@
 
 use crate::table::{Depth, PortTable};
 use dpdk::{BURST, Mbuf};
-use flow::extract::{LINK_WORDS, RxMeta, extract_into, extract_usual, link_words};
+use flow::extract::{LINK_WORDS, RxMeta, extract_into, extract_usual, link_words, plain_words, put_plain};
 use flow::{DpPort, FlowKey};
 use std::mem::offset_of;
 
@@ -79,30 +79,43 @@ impl Keys {
 
     /// The key of packet `i`, whose headers are contiguous and complete. Returns its hash in this table.
     #[inline(always)]
-    pub(super) fn extract(&mut self, i: usize, packet: &Mbuf, table: Option<&PortTable>) -> u64 {
+    pub(super) fn extract(&mut self, i: usize, packet: &Mbuf, table: &PortTable) -> u64 {
         let i = i % BURST;
         let head = packet.data();
         let key = &mut self.keys[i];
         if self.filled[i] == Filled::Whole {
             key.words_mut()[RARE..BEYOND].fill([0; 8]);
-            self.filled[i] = Filled::Usual;
         }
-        let link = if self.depth == Depth::Link { link_words(head) } else { None };
-        self.filled[i] = match link {
-            Some(link) => {
-                let words = key.words_mut();
-                words[LINK_WORDS[0]] = link[0].to_ne_bytes();
-                words[LINK_WORDS[1]] = link[1].to_ne_bytes();
-                Filled::Link
-            }
-            None => match extract_usual(key, head, packet.pkt_len()) {
-                Some(_) => Filled::Usual,
-                None => unusual(key, self.port, packet),
-            },
+        let hash = if self.depth == Depth::Link
+            && let Some(link) = link_words(head)
+        {
+            let words = key.words_mut();
+            words[LINK_WORDS[0]] = link[0].to_ne_bytes();
+            words[LINK_WORDS[1]] = link[1].to_ne_bytes();
+            self.filled[i] = Filled::Link;
+            table.hash_link(link)
+        } else if let Some(plain) = plain_words(head, packet.pkt_len()) {
+            put_plain(key, plain);
+            self.filled[i] = Filled::Usual;
+            table.hash_plain(plain)
+        } else if extract_usual(key, head, packet.pkt_len()) {
+            self.filled[i] = Filled::Usual;
+            table.hash_usual(key)
+        } else {
+            self.filled[i] = unusual(key, self.port, packet);
+            table.hash(key)
         };
-        let hash = table.map_or(0, |table| table.hash(&self.keys[i]));
         self.hashes[i] = hash;
         hash
+    }
+
+    /// Packet `i` has no key yet; [`Keys::whole`] makes one.
+    pub(super) fn skip(&mut self, i: usize) {
+        let i = i % BURST;
+        if self.filled[i] == Filled::Whole {
+            self.keys[i].words_mut()[RARE..BEYOND].fill([0; 8]);
+        }
+        self.filled[i] = Filled::Link;
     }
 
     /// The whole key of packet `i`.
@@ -117,6 +130,7 @@ impl Keys {
 
 /// Extract anything.
 #[cold]
+#[inline(never)]
 fn unusual(key: &mut FlowKey, port: DpPort, packet: &Mbuf) -> Filled {
     key.words_mut()[FIRST..BEYOND].fill([0; 8]);
     extract_into(key, packet.data(), packet.pkt_len(), &RxMeta::from_port(port));

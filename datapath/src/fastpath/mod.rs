@@ -6,24 +6,26 @@
 //! 1. *Extract*: whether there is anything special about the packet; its key, no deeper than flows of the port look; the
 //!    hash of what they look at. The line of the cache is asked for.
 //! 2. *Cache*: the flow that was remembered under the hash. Its record is asked for.
-//! 3. *Cache*, again: that flow is verified.
-//! 4. *Actions*, in the packets' order: flows that only change bytes and send to one port are executed at once; packets of
-//!    other flows are collected by flow and executed when the burst ends or a packet misses. Packets that the cache did not know are searched for in the
-//!    tuple space, and if they are not there, translated by the slow path.
+//! 3. *Actions*: that flow is verified. One that only changes bytes and sends to one port is executed in place.
+//! 4. *Actions*, in the packets' order: when all were executed in place and go to one port, the burst is sent as it is. If not,
+//!    packets of other flows are collected by flow and executed when the burst ends or a packet misses. Packets that the cache
+//!    did not know are searched for in the tuple space, and if they are not there, translated by the slow path.
 //!
 //! A port with one flow that looks no deeper than at addresses and ethertype needs none of this: the whole burst is compared with it.
 
 mod burst;
 mod keys;
 
-use crate::arena::NO_PORT;
+use crate::arena::{Hot, NO_PORT};
 use crate::counters::WorkerCounters;
 use crate::cycles::{Stage, StageClock};
 use crate::execute::{Executor, change_quickly};
 use crate::lookup::Lookup;
 use crate::packet;
 use crate::pmd::PmdShared;
+use crate::program::Forward;
 use crate::shared::Shared;
+use crate::table::FlowTable;
 use burst::Burst;
 use dpdk::{BURST, Mbuf, MbufBatch};
 use flow::DpPort;
@@ -57,6 +59,8 @@ enum Found {
     Candidate(u32),
     /// The flow with this number, by its key or because hardware said so.
     Known(u32),
+    /// The flow was executed, but for sending the packet to this port.
+    Done(DpPort),
     /// The packet is not to be looked up.
     Refused(DropReason),
 }
@@ -93,7 +97,13 @@ impl FastPath {
         self.look_into_cache(batch.len());
         self.verify(batch.len());
         self.clock.mark(Stage::Cache);
-        self.act(port, batch, now)
+        match self.change_in_place(batch, now) {
+            Some(to) => {
+                self.executor.egress.send_batch(to, batch);
+                BurstReport::default()
+            }
+            None => self.act(port, batch, now),
+        }
     }
 
     /// When the port has one flow that is easily compared and all packets hit it: do it all at once. Else: nothing, `false`.
@@ -132,6 +142,10 @@ impl FastPath {
         let FastPath { lookup, keys, found, .. } = self;
         let table = lookup.table.port(port);
         keys.begin(port, table);
+        let Some(table) = table else {
+            (0..batch.len()).for_each(|i| keys.skip(i));
+            return;
+        };
         for (i, (packet, found)) in batch.iter().zip(found).enumerate() {
             if *found == Found::Nothing {
                 lookup.cache.prefetch(keys.extract(i, packet, table));
@@ -182,7 +196,7 @@ impl FastPath {
         }
     }
 
-    /// Stage 3.
+    /// Stage 3. Apart from the next one, so that the CPU waits for many records at once.
     #[inline]
     fn verify(&mut self, packets: usize) {
         let FastPath { lookup, keys, found, .. } = self;
@@ -197,21 +211,39 @@ impl FastPath {
         self.counters.cache_hit.add(hits);
     }
 
-    /// Stage 4.
+    /// Stage 4. The port that all packets are to be sent to, if that is all that is left to do.
     #[inline]
+    fn change_in_place(&mut self, batch: &mut MbufBatch, now: Time) -> Option<DpPort> {
+        let table = &self.lookup.table;
+        let (mut to, mut same) = (NO_PORT, true);
+        for (i, (packet, found)) in batch.iter_mut().zip(&mut self.found).enumerate() {
+            let mut port = NO_PORT;
+            if let Found::Known(number) = *found
+                && let Some(hot) = table.hot(number)
+            {
+                port = execute_in_place(table, hot, packet);
+                if port != NO_PORT {
+                    hot.hits.add(1, packet.pkt_len() as u64, now);
+                    *found = Found::Done(DpPort(port));
+                }
+            }
+            if i == 0 {
+                to = port;
+            }
+            same &= port == to;
+        }
+        (same && to != NO_PORT).then_some(DpPort(to))
+    }
+
+    /// Stage 5.
     fn act(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> BurstReport {
         let mut report = BurstReport::default();
-        let (done, to) = self.change_in_place(batch, now);
-        if done == batch.len() {
-            self.executor.egress.send_batch(to, batch);
-            return report;
-        }
         for (i, packet) in batch.drain().enumerate() {
-            if i < done {
-                self.executor.egress.send(to, packet);
-                continue;
-            }
             let number = match self.found.get(i).copied().unwrap_or(Found::Nothing) {
+                Found::Done(to) => {
+                    self.executor.egress.send(to, packet);
+                    continue;
+                }
                 Found::Known(number) => Some(number),
                 Found::Refused(reason) => {
                     self.counters.count_drop(reason);
@@ -241,35 +273,6 @@ impl FastPath {
         report
     }
 
-    /// Count and change packets from the front of the burst on, in place, as long as all are to be sent to one port and to
-    /// nothing else. Returns how many, and the port.
-    #[inline]
-    fn change_in_place(&mut self, batch: &mut MbufBatch, now: Time) -> (usize, DpPort) {
-        let table = &self.lookup.table;
-        let mut to = NO_PORT;
-        let mut done = 0;
-        for (packet, found) in batch.iter_mut().zip(&self.found) {
-            let Found::Known(number) = *found else { break };
-            let Some(hot) = table.hot(number) else { break };
-            let (port, rewrite) = match hot.out() {
-                NO_PORT => match table.program(hot).and_then(|program| program.forward()) {
-                    Some(forward) => (forward.port.0, forward.rewrite.as_ref()),
-                    None => break,
-                },
-                port => (port, None),
-            };
-            if done == 0 {
-                to = port;
-            }
-            if port != to || rewrite.is_some_and(|rewrite| !change_quickly(packet, rewrite)) {
-                break;
-            }
-            hot.hits.add(1, packet.pkt_len() as u64, now);
-            done += 1;
-        }
-        (done, DpPort(to))
-    }
-
     #[cold]
     fn miss(&mut self, i: usize, port: DpPort, packet: Mbuf, now: Time) {
         // Those before it go first: a miss changes what is known of flows, and order within a flow stays.
@@ -294,5 +297,19 @@ impl FastPath {
         };
         self.clock.mark(Stage::Megaflow);
         found
+    }
+}
+
+/// Change the packet as its flow wants, when that is all but for sending it to one port: that port. Else it is as it was, and
+/// there is [`NO_PORT`].
+#[inline(always)]
+fn execute_in_place(table: &FlowTable, hot: &Hot, packet: &mut Mbuf) -> u32 {
+    let out = hot.out();
+    if out != NO_PORT {
+        return out;
+    }
+    match table.program(hot).and_then(|program| program.forward()) {
+        Some(Forward { port, rewrite: Some(rewrite) }) if change_quickly(packet, rewrite) => port.0,
+        _ => NO_PORT,
     }
 }

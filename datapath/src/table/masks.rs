@@ -1,6 +1,7 @@
 //! The masks of a worker's flows, once each.
 
 use crate::mask::CompiledMask;
+use crate::window::WindowMask;
 use flow::Mask;
 use hashbrown::HashMap;
 
@@ -8,6 +9,8 @@ use hashbrown::HashMap;
 #[derive(Debug, Default)]
 pub(super) struct Masks {
     compiled: Vec<CompiledMask>,
+    /// What is compared of flows; `None` for masks that look beyond the window.
+    windows: Vec<Option<WindowMask>>,
     full: Vec<Mask>,
     users: Vec<u32>,
     free: Vec<usize>,
@@ -18,6 +21,12 @@ impl Masks {
     #[inline(always)]
     pub(super) fn get(&self, id: usize) -> Option<&CompiledMask> {
         self.compiled.get(id)
+    }
+
+    /// The mask as bits of the window, if it is no more than that and the place.
+    #[inline(always)]
+    pub(super) fn window(&self, id: usize) -> Option<&WindowMask> {
+        self.windows.get(id)?.as_ref()
     }
 
     pub(super) fn full(&self, id: usize) -> Option<Mask> {
@@ -31,14 +40,17 @@ impl Masks {
             return Some(*id);
         }
         let compiled = CompiledMask::new(mask);
+        let window = WindowMask::is_all_of(mask).then(|| WindowMask::new(mask));
         let id = match self.free.pop() {
             Some(id) => {
-                (self.compiled[id], self.full[id], self.users[id]) = (compiled, *mask, 1);
+                (self.compiled[id], self.windows[id]) = (compiled, window);
+                (self.full[id], self.users[id]) = (*mask, 1);
                 id
             }
             None if self.compiled.len() >= usize::from(u16::MAX) => return None,
             None => {
                 self.compiled.push(compiled);
+                self.windows.push(window);
                 self.full.push(*mask);
                 self.users.push(1);
                 self.compiled.len() - 1

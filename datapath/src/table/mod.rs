@@ -14,6 +14,7 @@ use crate::flows::index_of;
 use crate::hash::Seed;
 use crate::mask::CompiledMask;
 use crate::program::Program;
+use crate::window;
 use flow::{DpPort, FlowKey, Mask};
 use hashbrown::HashMap;
 use masks::Masks;
@@ -81,33 +82,44 @@ impl FlowTable {
         let number = index_of(mark);
         let hot = self.arena.get(number)?;
         let place = u64::from_ne_bytes(place_of(port.0, 0));
-        (hot.mark() == mark && mark != 0 && hot.word(0) == place).then_some(number as u32)
+        (hot.mark() == mark && mark != 0 && hot.place() == place).then_some(number as u32)
     }
 
     /// Whether the flow with this number is alive and matches.
     #[inline(always)]
     pub(crate) fn verify(&self, number: u32, key: &FlowKey) -> bool {
-        let Some(hot) = self.arena.get(number as usize) else { return false };
-        let Some(mask) = self.masks.get(hot.mask()) else { return false };
-        let same = if mask.len() <= INLINE_WORDS {
-            mask.matches(key, hot.words())
-        } else {
-            self.matches_wide(number, hot, mask, key)
+        // Without a closure: it would not be inlined.
+        let Some(hot) = self.hot(number) else { return false };
+        self.matches(number, hot, key)
+    }
+
+    /// The same, of the record with this number.
+    #[inline(always)]
+    pub(crate) fn matches(&self, number: u32, hot: &Hot, key: &FlowKey) -> bool {
+        let same = match self.masks.window(hot.mask()) {
+            Some(mask) => mask.matches(key, hot.words()) && place_in_key(key) == hot.place(),
+            None => self.matches_any(number, hot, key),
         };
         same && hot.mark() != 0
     }
 
-    #[cold]
-    fn matches_wide(&self, number: u32, hot: &Hot, mask: &CompiledMask, key: &FlowKey) -> bool {
-        mask.matches(key, (0..mask.len()).map(|i| self.word(number, hot, i)))
+    #[inline(never)]
+    fn matches_any(&self, number: u32, hot: &Hot, key: &FlowKey) -> bool {
+        let id = hot.mask();
+        self.masks.get(id).is_some_and(|mask| mask.matches(key, self.words(number, hot, id, mask)))
     }
 
-    /// The `i`-th required word of a flow's key.
-    fn word(&self, number: u32, hot: &Hot, i: usize) -> u64 {
-        match i.checked_sub(INLINE_WORDS) {
-            None => hot.word(i),
-            Some(rest) => self.wide.get(&number).and_then(|words| words.get(rest)).copied().unwrap_or(0),
-        }
+    /// The words of a flow's key that its mask requires, in their order.
+    fn words(&self, number: u32, hot: &Hot, mask_id: usize, mask: &CompiledMask) -> impl Iterator<Item = u64> {
+        let in_window = self.masks.window(mask_id).is_some();
+        let wide = if in_window { None } else { self.wide.get(&number) };
+        (0..mask.len()).map(move |nth| match (mask.at(nth), nth.checked_sub(INLINE_WORDS)) {
+            (Some(0), _) => hot.place(),
+            (Some(at), _) if in_window => window::place(at).map_or(0, |place| hot.word(place)),
+            // The first word is required of all flows, so it is the first in the list.
+            (_, None) => hot.word(nth - 1),
+            (_, Some(rest)) => wide.and_then(|words| words.get(rest)).copied().unwrap_or(0),
+        })
     }
 
     /// The program of a flow.
@@ -169,9 +181,14 @@ impl FlowTable {
         let Some(hot) = self.arena.get(index) else { return false };
         let out = program.single_output().map_or(NO_PORT, |port| port.0);
         let id = u16::try_from(mask_id).unwrap_or(u16::MAX);
-        hot.describe(id, self.programs.take(program), out, compiled.words(key));
-        if compiled.len() > INLINE_WORDS {
-            self.wide.insert(number, compiled.words(key).skip(INLINE_WORDS).collect());
+        let program = self.programs.take(program);
+        if self.masks.window(mask_id).is_some() {
+            hot.describe(id, program, out, place_in_key(key), window::words(key));
+        } else {
+            hot.describe(id, program, out, place_in_key(key), compiled.words(key).skip(1));
+            if compiled.len() > INLINE_WORDS {
+                self.wide.insert(number, compiled.words(key).skip(INLINE_WORDS).collect());
+            }
         }
         let hash = stored_hash(self.seed, compiled.words(key));
         if self.known.len() <= index {
@@ -209,8 +226,8 @@ impl FlowTable {
         self.live -= 1;
         let mask_id = hot.mask();
         let Some(mask) = self.masks.get(mask_id) else { return };
-        let hash = stored_hash(self.seed, (0..mask.len()).map(|i| self.word(number, hot, i)));
-        let [in_port, recirc_id] = place_in(hot.word(0));
+        let hash = stored_hash(self.seed, self.words(number, hot, mask_id, mask));
+        let [in_port, recirc_id] = place_in(hot.place());
         self.programs.release(hot.program());
         if let Some(at) = place(in_port, recirc_id) {
             let table = match at {
@@ -277,6 +294,11 @@ fn place_of(in_port: u32, recirc_id: u32) -> [u8; 8] {
     key.in_port = in_port.into();
     key.recirc_id = recirc_id.into();
     key.words()[0]
+}
+
+#[inline(always)]
+fn place_in_key(key: &FlowKey) -> u64 {
+    u64::from_ne_bytes(key.words()[0])
 }
 
 fn place_in(word: u64) -> [u32; 2] {

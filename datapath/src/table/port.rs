@@ -3,7 +3,7 @@
 use super::masks::Masks;
 use crate::arena::Arena;
 use crate::hash::Seed;
-use crate::mask::CompiledMask;
+use crate::window::{self, UnionHash};
 use flow::extract::LINK_WORDS;
 use flow::{FlowKey, Mask};
 use hashbrown::HashTable;
@@ -76,7 +76,7 @@ pub(crate) struct PortTable {
     /// What any flow since the last ranking looked at.
     union: Mask,
     /// The same without what is equal for all packets that are looked up here.
-    hashed: CompiledMask,
+    hashed: UnionHash,
     seed: Seed,
     /// The first word of keys that differs between packets.
     first_word: usize,
@@ -101,7 +101,7 @@ impl PortTable {
         PortTable {
             subtables: Vec::new(),
             union: Mask::ANY,
-            hashed: CompiledMask::of_words(&Mask::ANY, first_word),
+            hashed: UnionHash::new(seed, &Mask::ANY, first_word),
             seed,
             first_word,
             depth: Depth::Link,
@@ -113,9 +113,25 @@ impl PortTable {
     }
 
     /// The hash that a packet is cached under.
-    #[inline(always)]
     pub(crate) fn hash(&self, key: &FlowKey) -> u64 {
-        self.hashed.hash(self.seed, key)
+        self.hashed.of(key)
+    }
+
+    /// The same, for the key of a packet that has these [`flow::extract::link_words`]; at [`Depth::Link`].
+    #[inline(always)]
+    pub(crate) fn hash_link(&self, words: [u64; 2]) -> u64 {
+        self.hashed.of_link(words)
+    }
+
+    /// The same, for a packet that has these [`flow::extract::plain_words`].
+    #[inline(always)]
+    pub(crate) fn hash_plain(&self, words: [u64; 6]) -> u64 {
+        self.hashed.of_plain(words)
+    }
+
+    /// The same, for a packet whose key [`flow::extract::extract_usual`] tells.
+    pub(crate) fn hash_usual(&self, key: &FlowKey) -> u64 {
+        self.hashed.of_usual(key)
     }
 
     #[inline(always)]
@@ -166,7 +182,7 @@ impl PortTable {
 
     fn look_at(&mut self, union: Mask) {
         self.union = union;
-        self.hashed = CompiledMask::of_words(&union, self.first_word);
+        self.hashed = UnionHash::new(self.seed, &union, self.first_word);
         self.depth = Depth::of(&union);
         self.generation = self.generation.wrapping_add(1);
     }
@@ -176,11 +192,9 @@ impl PortTable {
         self.sole = None;
         let ([subtable], 1, true) = (&*self.subtables, self.flows, self.first_word == 1) else { return };
         let Some(mask) = masks.full(subtable.mask).filter(|mask| Depth::of(mask) < Depth::Full) else { return };
-        let (Some((_, number)), Some(compiled)) = (subtable.flows.iter().next(), masks.get(subtable.mask)) else {
-            return;
-        };
+        let Some((_, number)) = subtable.flows.iter().next() else { return };
         let Some(hot) = arena.get(*number as usize).filter(|hot| hot.mark() != 0) else { return };
-        let want = LINK_WORDS.map(|word| compiled.position(word).map_or(0, |i| hot.word(i)));
+        let want = LINK_WORDS.map(|word| window::place(word).map_or(0, |place| hot.word(place)));
         let bits = LINK_WORDS.map(|word| mask.0.words().get(word).map_or(0, |w| u64::from_ne_bytes(*w)));
         self.sole = Some(Sole { number: *number, mark: hot.mark(), bits, want });
     }

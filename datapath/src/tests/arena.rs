@@ -8,7 +8,7 @@ use flow::dp::Hits;
 #[test]
 fn a_record_is_two_lines_with_the_hits_in_the_first() {
     assert_eq!((size_of::<Hot>(), align_of::<Hot>()), (128, 128));
-    assert!(std::mem::offset_of!(Hot, words) <= 40);
+    assert!(std::mem::offset_of!(Hot, place) <= 40);
 }
 
 #[test]

@@ -116,9 +116,8 @@ mod usual {
             for (word, before) in got.words_mut()[5..15].iter_mut().zip(before.chunks(8)) {
                 word.copy_from_slice(before);
             }
-            if let Some(short) = extract_usual(&mut got, &packet, total) {
+            if extract_usual(&mut got, &packet, total) {
                 prop_assert_eq!(got, want);
-                prop_assert_eq!(short, layout);
             } else {
                 let unusual = layout.l4 != crate::wire::L4::Udp && layout.l4 != crate::wire::L4::Tcp;
                 let near_end = total != packet.len() || layout.tags > 0 || packet.len() < layout.l4_at() + 20;

@@ -1,7 +1,7 @@
 //! The short way for most packets: TCP or UDP in whole IPv4 or IPv6 packets without extension headers, up to two tags.
 
 use crate::key::FlowKey;
-use crate::wire::{ETHERNET_LEN, L3, L4, Layout, VLAN_LEN, ethertype, ip_proto};
+use crate::wire::{ETHERNET_LEN, VLAN_LEN, ethertype, ip_proto};
 use std::mem::offset_of;
 
 /// A word of the key, from bytes in memory order: the first is the lowest.
@@ -14,12 +14,81 @@ macro_rules! word {
 /// The six bytes of an address, lowest first.
 const ADDRESS: u64 = (1 << 48) - 1;
 
-/// As [`super::extract_into`] for packets without stripped tags, if it is a usual one; `None` (and anything in the words of `key`
+/// As [`super::extract_into`] for packets without stripped tags, if it is a usual one; `false` (and anything in the words of `key`
 /// that are written) if not. Of `key`, it writes the words from the Ethernet addresses to the TCP flags, all of them, and leaves the
 /// others alone: those before are metadata, those behind must be zero.
 #[inline(always)]
 #[must_use]
-pub fn extract_usual(key: &mut FlowKey, head: &[u8], total_len: usize) -> Option<Layout> {
+pub fn extract_usual(key: &mut FlowKey, head: &[u8], total_len: usize) -> bool {
+    match plain_words(head, total_len) {
+        Some(plain) => {
+            put_plain(key, plain);
+            true
+        }
+        None => less_usual(key, head, total_len).is_some(),
+    }
+}
+
+/// Ethernet, IPv4 and TCP headers without tags and options.
+const PLAIN: usize = ETHERNET_LEN + 20 + 20;
+
+/// Where [`plain_words`] belong in a key.
+pub const PLAIN_WORDS: [usize; 6] = [
+    offset_of!(FlowKey, eth_dst) / 8,
+    offset_of!(FlowKey, eth_src) / 8,
+    offset_of!(FlowKey, vlans) / 8,
+    offset_of!(FlowKey, nw_proto) / 8,
+    offset_of!(FlowKey, ipv4_src) / 8,
+    offset_of!(FlowKey, tp_src) / 8,
+];
+
+/// As [`extract_usual`], for TCP and UDP in IPv4 without tags and options, most of what there is: the words at [`PLAIN_WORDS`] of a
+/// key, all others that [`extract_usual`] writes being zero. In registers, for who hashes them at once.
+#[inline(always)]
+#[must_use]
+pub fn plain_words(head: &[u8], total_len: usize) -> Option<[u64; 6]> {
+    let front: &[u8; PLAIN] = head.first_chunk()?;
+    let kind = u32::from_be_bytes([front[12], front[13], front[14], front[15]]);
+    let length = usize::from(u16::from_be_bytes([front[16], front[17]]));
+    let fragment = u16::from_be_bytes([front[20], front[21]]) & 0x3fff;
+    // An Ethernet header is there.
+    if kind & 0xffff_0f00 != 0x0800_0500 || fragment != 0 || length > total_len.wrapping_sub(ETHERNET_LEN) {
+        return None;
+    }
+    let mut transport = u64::from(u32::from_le_bytes([front[34], front[35], front[36], front[37]]));
+    match front[23] {
+        ip_proto::UDP if length >= 28 => {}
+        ip_proto::TCP if length >= 40 && (20..=length - 20).contains(&(usize::from(front[46] >> 4) * 4)) => {
+            transport |= u64::from(front[46] & 0xf) << 32 | u64::from(front[47]) << 40;
+        }
+        _ => return None,
+    }
+    let protocol = u64::from(front[23]) | u64::from(front[15]) << 8 | u64::from(front[22]) << 16;
+    let [high, low] = ethertype::IPV4.to_be_bytes();
+    let dst = le64(front, 0) & ADDRESS | u64::from(u16::from_le_bytes([high, low])) << 48;
+    Some([dst, le64(front, 6) & ADDRESS, 0, protocol, le64(front, 26), transport].map(u64::from_le))
+}
+
+/// Write [`plain_words`] into a key, and zero into the others that [`extract_usual`] writes.
+#[inline(always)]
+pub fn put_plain(key: &mut FlowKey, plain: [u64; 6]) {
+    let words = key.words_mut();
+    let ipv6 = offset_of!(FlowKey, ipv6_src) / 8;
+    words[ipv6] = [0; 8];
+    words[ipv6 + 1] = [0; 8];
+    words[ipv6 + 2] = [0; 8];
+    words[ipv6 + 3] = [0; 8];
+    words[PLAIN_WORDS[0]] = plain[0].to_ne_bytes();
+    words[PLAIN_WORDS[1]] = plain[1].to_ne_bytes();
+    words[PLAIN_WORDS[2]] = plain[2].to_ne_bytes();
+    words[PLAIN_WORDS[3]] = plain[3].to_ne_bytes();
+    words[PLAIN_WORDS[4]] = plain[4].to_ne_bytes();
+    words[PLAIN_WORDS[5]] = plain[5].to_ne_bytes();
+}
+
+/// [`extract_usual`] of the rest.
+#[inline(never)]
+fn less_usual(key: &mut FlowKey, head: &[u8], total_len: usize) -> Option<()> {
     let ethernet: &[u8; ETHERNET_LEN] = head.first_chunk()?;
     let words = key.words_mut();
     let (low, high) = (le64(ethernet, 0), le64(ethernet, 6));
@@ -29,7 +98,7 @@ pub fn extract_usual(key: &mut FlowKey, head: &[u8], total_len: usize) -> Option
     match u16::from_be_bytes(eth_type) {
         kind if !ethertype::is_vlan(kind) => {
             word!(words, vlans) = [0; 8];
-            network::<ETHERNET_LEN>(words, head, total_len, dst, eth_type, 0)
+            network::<ETHERNET_LEN>(words, head, total_len, dst, eth_type)
         }
         _ => tagged(words, head, total_len, dst),
     }
@@ -52,20 +121,23 @@ pub fn link_words(head: &[u8]) -> Option<[u64; 2]> {
         .then_some([u64::from_ne_bytes(dst.to_le_bytes()), u64::from_ne_bytes((le64(head, 6) & ADDRESS).to_le_bytes())])
 }
 
+/// The words of a key that [`extract_usual`] writes.
+pub const USUAL_WORDS: std::ops::Range<usize> = LINK_WORDS[0]..LINK_WORDS[0] + 10;
+
 /// Where [`link_words`] belong in a key.
 pub const LINK_WORDS: [usize; 2] = [offset_of!(FlowKey, eth_dst) / 8, offset_of!(FlowKey, eth_src) / 8];
 
-fn tagged(words: &mut Words, head: &[u8], total_len: usize, dst: u64) -> Option<Layout> {
+fn tagged(words: &mut Words, head: &[u8], total_len: usize, dst: u64) -> Option<()> {
     const ONE: usize = ETHERNET_LEN + VLAN_LEN;
     const TWO: usize = ONE + VLAN_LEN;
     let &[p0, p1, c0, c1, t0, t1] = head.get(ETHERNET_LEN - 2..)?.first_chunk()?;
     if !ethertype::is_vlan(u16::from_be_bytes([t0, t1])) {
         word!(words, vlans) = u64::from(u32::from_le_bytes([p0, p1, c0 | 0x10, c1])).to_le_bytes();
-        return network::<ONE>(words, head, total_len, dst, [t0, t1], 1);
+        return network::<ONE>(words, head, total_len, dst, [t0, t1]);
     }
     let &[d0, d1, i0, i1] = head.get(ONE..)?.first_chunk()?;
     word!(words, vlans) = u64::from_le_bytes([p0, p1, c0 | 0x10, c1, t0, t1, d0 | 0x10, d1]).to_le_bytes();
-    network::<TWO>(words, head, total_len, dst, [i0, i1], 2)
+    network::<TWO>(words, head, total_len, dst, [i0, i1])
 }
 
 type Words = [[u8; 8]; crate::key::KEY_WORDS];
@@ -77,20 +149,17 @@ fn network<const AT: usize>(
     total_len: usize,
     dst: u64,
     eth_type: [u8; 2],
-    tags: u8,
-) -> Option<Layout> {
+) -> Option<()> {
     word!(words, eth_dst) = (dst | u64::from(u16::from_le_bytes(eth_type)) << 48).to_le_bytes();
-    let eth_type = u16::from_be_bytes(eth_type);
-    let layout = Layout { ethernet: true, tags, eth_type, l3_at: AT as u32, ..Layout::default() };
-    match eth_type {
-        ethertype::IPV4 => ipv4::<AT>(words, head, total_len, layout),
-        ethertype::IPV6 => ipv6::<AT>(words, head, total_len, layout),
+    match u16::from_be_bytes(eth_type) {
+        ethertype::IPV4 => ipv4::<AT>(words, head, total_len),
+        ethertype::IPV6 => ipv6::<AT>(words, head, total_len),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn ipv4<const AT: usize>(words: &mut Words, head: &[u8], total_len: usize, mut layout: Layout) -> Option<Layout> {
+fn ipv4<const AT: usize>(words: &mut Words, head: &[u8], total_len: usize) -> Option<()> {
     // With a UDP header.
     let ip: &[u8; 28] = head.get(AT..)?.first_chunk()?;
     let length = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
@@ -106,15 +175,11 @@ fn ipv4<const AT: usize>(words: &mut Words, head: &[u8], total_len: usize, mut l
     words[at + 1] = [0; 8];
     words[at + 2] = [0; 8];
     words[at + 3] = [0; 8];
-    layout.l3 = L3::Ipv4;
-    layout.proto = proto;
-    layout.l4_at = (AT + 20) as u32;
-    layout.l4_len = length.checked_sub(20)? as u32;
-    transport(words, head.get(AT + 20..)?, layout)
+    transport(words, head.get(AT + 20..)?, proto, length.checked_sub(20)?)
 }
 
 #[inline(always)]
-fn ipv6<const AT: usize>(words: &mut Words, head: &[u8], total_len: usize, mut layout: Layout) -> Option<Layout> {
+fn ipv6<const AT: usize>(words: &mut Words, head: &[u8], total_len: usize) -> Option<()> {
     // With a UDP header.
     let ip: &[u8; 48] = head.get(AT..)?.first_chunk()?;
     let length = usize::from(u16::from_be_bytes([ip[4], ip[5]]));
@@ -132,28 +197,22 @@ fn ipv6<const AT: usize>(words: &mut Words, head: &[u8], total_len: usize, mut l
     words[at + 1] = le64(ip, 16).to_le_bytes();
     words[at + 2] = le64(ip, 24).to_le_bytes();
     words[at + 3] = le64(ip, 32).to_le_bytes();
-    layout.l3 = L3::Ipv6;
-    layout.proto = proto;
-    layout.l4_at = (AT + 40) as u32;
-    layout.l4_len = length as u32;
-    transport(words, head.get(AT + 40..)?, layout)
+    transport(words, head.get(AT + 40..)?, proto, length)
 }
 
-/// `l4` has the 8 bytes of a UDP header at least.
+/// `l4` has the 8 bytes of a UDP header at least; `len` bytes of it are the packet's.
 #[inline(always)]
-fn transport(words: &mut Words, l4: &[u8], mut layout: Layout) -> Option<Layout> {
+fn transport(words: &mut Words, l4: &[u8], proto: u8, len: usize) -> Option<()> {
     let &[s0, s1, d0, d1] = l4.first_chunk()?;
-    let len = layout.l4_len as usize;
     let (mut hi, mut lo) = (0, 0);
-    match layout.proto {
-        ip_proto::UDP if len >= 8 => layout.l4 = L4::Udp,
+    match proto {
+        ip_proto::UDP if len >= 8 => {}
         ip_proto::TCP if len >= 20 => {
             let tcp: &[u8; 20] = l4.first_chunk()?;
             let header = usize::from(tcp[12] >> 4) * 4;
             if !(20..=len).contains(&header) {
                 return None;
             }
-            layout.l4 = L4::Tcp;
             (hi, lo) = (tcp[12] & 0xf, tcp[13]);
         }
         _ => return None,
@@ -161,7 +220,7 @@ fn transport(words: &mut Words, l4: &[u8], mut layout: Layout) -> Option<Layout>
     // One store: bytes stored one by one cannot be loaded as a word at once.
     let ports = u64::from(u32::from_le_bytes([s0, s1, d0, d1]));
     word!(words, tp_src) = (ports | u64::from(hi) << 32 | u64::from(lo) << 40).to_le_bytes();
-    Some(layout)
+    Some(())
 }
 
 /// Eight bytes, the first one lowest.
@@ -184,4 +243,5 @@ const _: () = {
     assert!(offset_of!(FlowKey, ipv6_src) / 8 == offset_of!(FlowKey, ipv4_src) / 8 + 1);
     assert!(offset_of!(FlowKey, tp_src) / 8 == offset_of!(FlowKey, ipv6_src) / 8 + 4);
     assert!(offset_of!(FlowKey, tcp_flags) % 8 == 4);
+    assert!(offset_of!(FlowKey, tp_src) / 8 + 1 == USUAL_WORDS.end);
 };
