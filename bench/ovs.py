@@ -2,18 +2,14 @@
 import os
 import pathlib
 import re
-import shutil
 import tempfile
 import time
 
 import host
-from shapes import INPUTS
-
-OUTPUT = 2
-SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+from switch import Bench, Vswitchd
 
 
-class Ovs:
+class Ovs(Vswitchd, Bench):
     """One ovs-vswitchd with the bridge br0, one PMD on CPU 1, alone in a directory of its own."""
 
     name = "ovs"
@@ -22,50 +18,16 @@ class Ovs:
         why = host.why_no_ovs()
         if why:
             raise host.BenchError(why)
+        super().__init__("shunt-bench-ovs-", "/")
         self.options = options
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="shunt-bench-ovs-"))
-        self.env = dict(os.environ, OVS_RUNDIR=str(self.dir), OVS_LOGDIR=str(self.dir), OVS_DBDIR=str(self.dir))
-        self.processes = []
 
-    def __enter__(self):
-        try:
-            self._start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _start(self):
-        database, remote = self.dir / "conf.db", self.dir / "db.sock"
-        host.run(["ovsdb-tool", "create", database, SCHEMA], env=self.env)
-        self._spawn("db", ["ovsdb-server", database, f"--remote=punix:{remote}", "-vconsole:off", "-vsyslog:off"])
-        host.wait_for(remote.exists, "ovsdb-server", process=self.processes[-1])
-        self.vsctl("--no-wait", "init")
+    def start(self):
         # In memory only: no files of huge pages stay behind when it is killed.
-        settings = ["dpdk-init=true", "dpdk-socket-mem=1024", "pmd-cpu-mask=0x2", "dpdk-lcore-mask=0x1",
-                    "dpdk-extra=--no-pci --in-memory"] + self.options.split()
-        pairs = [s.split("=", 1) for s in settings]
-        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", *(f'other_config:{key}="{value}"' for key, value in pairs))
-        control = self.dir / "vswitchd.ctl"
-        self._spawn("vswitchd", [host.OVS_DPDK, f"unix:{remote}", f"--unixctl={control}", f"--log-file={self.dir}/vswitchd.log",
-                                 "-vconsole:off", "-vsyslog:off"])
-        host.wait_for(control.exists, "ovs-vswitchd", 60, self.processes[-1], self.dir / "vswitchd.log")
+        self.start_database(["dpdk-init=true", "dpdk-socket-mem=1024", "pmd-cpu-mask=0x2", "dpdk-lcore-mask=0x1",
+                             "dpdk-extra=--no-pci --in-memory"] + self.options.split())
+        self.start_switch(host.OVS_DPDK, seconds=60)
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "fail-mode=secure")
         self.ofctl("del-flows")
-
-    def _spawn(self, name, command):
-        self.processes.append(host.spawn(command, self.dir / f"{name}.out", env=self.env, cwd=self.dir))
-
-    def __exit__(self, *_):
-        for process in reversed(self.processes):
-            host.stop(process)
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    def vsctl(self, *args):
-        return host.run(["ovs-vsctl", f"--db=unix:{self.dir}/db.sock", "--timeout=60", *args], env=self.env)
-
-    def ofctl(self, command, *args):
-        return host.run(["ovs-ofctl", command, f"unix:{self.dir}/br0.mgmt", *args], env=self.env)
 
     def appctl(self, *args):
         return host.run(["ovs-appctl", "-t", self.dir / "vswitchd.ctl", *args], env=self.env)
@@ -74,23 +36,12 @@ class Ovs:
     def pid(self):
         return self.processes[-1].pid
 
-    def load(self, rules):
-        self.ofctl("add-flows", rules)
-
     def port(self, name, devargs, number):
         self.vsctl("add-port", "br0", name, "--", "set", "Interface", name, "type=dpdk", f'options:dpdk-devargs="{devargs}"',
                    f"ofport_request={number}")
         error = self.vsctl("get", "Interface", name, "error").strip()
         if error not in ("[]", '""'):
             raise host.BenchError(f"ovs-vswitchd: port {name}: {error}")
-
-    def sink(self):
-        self.port("p2", "net_null_b,no-rx=1", OUTPUT)
-
-    def source(self, pcaps, options="infinite_rx=1"):
-        for number, pcap in zip(INPUTS, pcaps):
-            extra = f",{options}" if options else ""
-            self.port(f"p{number}", f"net_pcap_{number},rx_pcap={pcap}{extra}", number)
 
     def perf(self):
         return self.appctl("dpif-netdev/pmd-perf-show")

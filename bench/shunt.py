@@ -1,17 +1,13 @@
 """Shunt as a benchmark sees it: start, ports, rules, counters."""
 import http.client
 import json
-import pathlib
-import shutil
 import socket
-import tempfile
 import threading
 import time
 
 import host
-from shapes import INPUTS
+from switch import Alone, Bench
 
-OUTPUT = 2
 # A daemon that grows beyond this is ended, before it takes the machine with it.
 MOST_MEMORY = 6 << 30
 FLOWS = "/v1/bridges/br0/flows"
@@ -30,14 +26,14 @@ class Connection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-class Shunt:
+class Shunt(Bench, Alone):
     """One shuntd with the bridge br0, alone in a directory of its own."""
 
     name = "shunt"
 
     def __init__(self, pmds=1, options="", **datapath):
+        super().__init__("shunt-bench-")
         self.bin = host.programs()
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="shunt-bench-"))
         self.socket, self.log = self.dir / "s.sock", self.dir / "log"
         self.options = options
         # Every frame of a capture stays in a buffer.
@@ -47,6 +43,7 @@ class Shunt:
         (self.dir / "shunt.toml").write_text(config)
         command = [self.bin / "shuntd", "--config", self.dir / "shunt.toml", "--socket", self.socket, "--state", self.dir / "state.redb"]
         self.process = host.spawn(command, self.log)
+        self.processes.append(self.process)
         self.connection, self.used = Connection(self.socket), time.monotonic()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -61,19 +58,13 @@ class Shunt:
                 return
             time.sleep(0.25)
 
-    def __enter__(self):
-        try:
-            host.wait_for(self._answers, "shuntd", process=self.process, log=self.log)
-            self.call("POST", "/v1/bridges", {"name": "br0", "fail_mode": "secure"})
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+    def start(self):
+        host.wait_for(self._answers, "shuntd", process=self.process, log=self.log)
+        self.call("POST", "/v1/bridges", {"name": "br0", "fail_mode": "secure"})
 
     def __exit__(self, *_):
         self.connection.close()
-        host.stop(self.process)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        super().__exit__()
 
     def _answers(self):
         try:
@@ -112,15 +103,6 @@ class Shunt:
 
     def port(self, name, devargs, number):
         self.call("POST", "/v1/bridges/br0/ports", {"name": name, "type": "dpdk", "devargs": devargs, "ofport": number})
-
-    def sink(self):
-        self.port("p2", "net_null_b,no-rx=1", OUTPUT)
-
-    def source(self, pcaps, options="infinite_rx=1"):
-        """Ports 1, 3, 4 ... receive these captures."""
-        for number, pcap in zip(INPUTS, pcaps):
-            extra = f",{options}" if options else ""
-            self.port(f"p{number}", f"net_pcap_{number},rx_pcap={pcap}{extra}", number)
 
     def counters(self):
         return self.call("GET", "/v1/dp/counters")

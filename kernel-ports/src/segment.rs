@@ -1,8 +1,9 @@
 //! Cutting a frame of up to 64 KiB, which the kernel leaves to the device (TSO, USO), into frames that fit the MTU: what
 //! `tcp_gso_segment` and `__udp_gso_segment` do in the kernel (net/ipv4/tcp_offload.c, udp_offload.c).
 
-use crate::checksum::{finish, fold, sum};
+use crate::checksum::finish;
 use crate::vnet::{GsoKind, VnetHeader};
+use flow::wire::checksum::{fold, of, sum};
 
 const ETHERNET: usize = 14;
 const TCP: u8 = 6;
@@ -130,7 +131,7 @@ impl Plan {
         if gso.size.min(payload) + payload_at - l3_at > usize::from(u16::MAX) {
             return Err(Inconsistent);
         }
-        let pseudo = u64::from(sum(addresses)) + u64::from(protocol);
+        let pseudo = sum(addresses) + u64::from(protocol);
         Ok(Plan { l3, tcp, l3_at, l4_at, payload_at, payload, size: gso.size, pseudo })
     }
 
@@ -176,7 +177,7 @@ impl Plan {
         };
         put(l4, checksum_at, 0);
         // Headers have an even number of bytes, so the payload's words are the checksum's.
-        let all = self.pseudo + l4_len as u64 + u64::from(sum(l4)) + u64::from(sum(body));
+        let all = self.pseudo + l4_len as u64 + sum(l4) + sum(body);
         put(l4, checksum_at, finish(fold(all)));
     }
 
@@ -190,7 +191,7 @@ impl Plan {
                 put(ip, 2, total as u16);
                 put(ip, 4, id);
                 put(ip, 10, 0);
-                let checksum = !sum(ip);
+                let checksum = of(ip);
                 put(ip, 10, checksum);
             }
             L3::V6 => put(ip, 4, l4_len as u16),

@@ -3,7 +3,6 @@
 mod actions;
 mod arena;
 mod caches;
-mod cost;
 mod fence;
 mod flows;
 mod model;
