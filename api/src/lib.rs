@@ -110,10 +110,22 @@ pub mod paths {
     pub const DP_FLOWS: &str = "/v1/dp/flows";
     /// GET.
     pub const DP_COUNTERS: &str = "/v1/dp/counters";
+    /// GET.
+    pub const DP_SHOW: &str = "/v1/dp/show";
+    /// GET: caches and tables of all PMDs.
+    pub const DP_CACHES: &str = "/v1/dp/caches";
+    /// GET: misses of all PMDs by cause.
+    pub const DP_MISSES: &str = "/v1/dp/misses";
     /// GET: PMDs and what they counted. DELETE: statistics begin anew.
     pub const PMDS: &str = "/v1/pmds";
     /// GET: receive queues. POST: assign them anew.
     pub const RXQS: &str = "/v1/pmds/rxqs";
+    /// GET (query `assign`): what assigning them anew would bring.
+    pub const RXQS_PLAN: &str = "/v1/pmds/rxqs/plan";
+    /// GET, PATCH.
+    pub const PMD_SETTINGS: &str = "/v1/pmds/settings";
+    /// GET.
+    pub const AUTO_LB: &str = "/v1/pmds/auto-lb";
     /// GET, PUT.
     pub const OFFLOAD: &str = "/v1/offload";
     /// GET (query `flow`).

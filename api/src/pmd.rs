@@ -39,6 +39,9 @@ pub struct PmdView {
     pub stages: BTreeMap<String, u64>,
     /// Percent of cycles in the last minute that were busy; none when nothing was measured yet.
     pub load: Option<u64>,
+    /// Seconds for which it has not polled: its thread stands still. None: it polls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<u64>,
 }
 
 /// A receive queue and who polls it.
@@ -70,6 +73,165 @@ pub struct RxqView {
 pub struct Rebalanced {
     /// Queues that go to another PMD.
     pub moved: usize,
+}
+
+/// How receive queues are assigned to PMDs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RxqAssign {
+    /// By usage, about as many queues on each PMD.
+    #[default]
+    Cycles,
+    /// By usage, each to the PMD that has the least load by then.
+    Group,
+    /// In turn.
+    RoundRobin,
+}
+
+impl RxqAssign {
+    /// Its name, as in `pmd-rxq-assign` of Open vSwitch.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            RxqAssign::Cycles => "cycles",
+            RxqAssign::Group => "group",
+            RxqAssign::RoundRobin => "roundrobin",
+        }
+    }
+}
+
+/// A change of the settings of PMDs; what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PmdSet {
+    /// First of all, forget what was set before: what the configuration file says holds again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
+    /// CPUs of PMDs, one each: `1-3,5`; `any`: one PMD on any CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<String>,
+    /// The same as a mask in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_mask: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assign: Option<RxqAssign>,
+    /// Whether PMDs with pinned queues poll nothing else; heeded with `group` only, as in Open vSwitch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolate: Option<bool>,
+    /// Automatic load balancing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_lb: Option<bool>,
+    /// Percent of a PMD's cycles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_threshold: Option<u8>,
+    /// Percent of the variance of the PMDs' loads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub improvement_threshold: Option<u8>,
+    /// Minutes between two dry runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<u16>,
+}
+
+/// Settings of PMDs in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PmdSettings {
+    /// CPUs of PMDs; none: one PMD on any CPU.
+    pub cpus: Vec<usize>,
+    pub assign: RxqAssign,
+    pub isolate: bool,
+    pub auto_lb: bool,
+    /// Percent of a PMD's cycles.
+    pub load_threshold: u8,
+    /// Percent of the variance of the PMDs' loads.
+    pub improvement_threshold: u8,
+    /// Minutes between two dry runs.
+    pub interval: u16,
+    /// What of these was set through the API, by the names of [`PmdSet`]; the rest is as the configuration file says.
+    pub set: Vec<String>,
+    /// Why the CPUs that were set are not in force: those of the configuration are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// The answer to a change of settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PmdsChanged {
+    /// PMDs that were started, and those that were ended.
+    pub started: usize,
+    pub ended: usize,
+    pub settings: PmdSettings,
+}
+
+/// Automatic load balancing: its settings and what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutoLbView {
+    pub on: bool,
+    /// Percent of a PMD's cycles.
+    pub load_threshold: u8,
+    /// Percent of the variance of the PMDs' loads.
+    pub improvement_threshold: u8,
+    /// Minutes between two dry runs.
+    pub interval: u16,
+    /// Looks at the PMDs' loads, dry runs, and new assignments since the daemon started.
+    pub looks: u64,
+    pub dry_runs: u64,
+    pub rebalances: u64,
+    /// Why the last look did not lead to a dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
+    /// The last dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<DryRun>,
+}
+
+/// A dry run of automatic load balancing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DryRun {
+    /// Seconds since.
+    pub ago: u64,
+    /// Variance of the PMDs' loads in percent, as it was and as it was estimated.
+    pub variance_before: u64,
+    pub variance_after: u64,
+    /// Percent by which it would fall.
+    pub improvement: u64,
+    /// It was carried out.
+    pub done: bool,
+}
+
+/// What a new assignment of receive queues would bring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebalancePlan {
+    pub pmds: Vec<PlannedLoad>,
+    /// Queues that would go to another PMD.
+    pub moves: Vec<PlannedMove>,
+    /// Variance of the loads, in percent, of the PMDs that are not isolated.
+    pub variance_before: u64,
+    pub variance_after: u64,
+    /// Percent by which it would fall.
+    pub improvement: u64,
+    /// Why these figures tell little.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// The load of a PMD by its queues, now and after a new assignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedLoad {
+    pub pmd: u32,
+    pub cpu: Option<usize>,
+    /// Percent of its cycles in the last minute.
+    pub before: u64,
+    pub after: u64,
+}
+
+/// A queue that would go to another PMD.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedMove {
+    pub port: String,
+    pub queue: u16,
+    /// None: nobody.
+    pub from: Option<u32>,
+    pub to: Option<u32>,
 }
 
 /// That a request was carried out.

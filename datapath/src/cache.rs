@@ -25,13 +25,15 @@ pub(crate) struct FlowCache {
     lines: Box<[Line]>,
     /// The entry of a full line to be overwritten next.
     victim: usize,
+    /// Entries in use.
+    used: usize,
 }
 
 impl FlowCache {
     /// A cache of at least `entries` entries; 0 makes the smallest one.
     pub(crate) fn new(entries: usize) -> FlowCache {
         let lines = (entries / WAYS).max(1).next_power_of_two();
-        FlowCache { lines: vec![Line([0; WAYS]); lines].into_boxed_slice(), victim: 0 }
+        FlowCache { lines: vec![Line([0; WAYS]); lines].into_boxed_slice(), victim: 0, used: 0 }
     }
 
     #[inline(always)]
@@ -64,21 +66,25 @@ impl FlowCache {
     }
 
     /// Remember a flow under this hash. An entry of the same signature stays if `is_live` says that its flow is: it is another
-    /// packet's.
+    /// packet's. Whether an entry of another hash was pushed out of a full line.
     #[inline]
-    pub(crate) fn insert(&mut self, hash: u64, number: u32, is_live: impl Fn(u32) -> bool) {
+    pub(crate) fn insert(&mut self, hash: u64, number: u32, is_live: impl Fn(u32) -> bool) -> bool {
         let signature = Self::signature(hash);
         let at = self.line_of(hash);
-        let Some(Line(line)) = self.lines.get_mut(at) else { return };
+        let Some(Line(line)) = self.lines.get_mut(at) else { return false };
         let of_no_use = |e: &u32| {
             let known = *e & NUMBER;
             known == 0 || *e & !NUMBER == signature && (known == number || !is_live(known))
         };
-        let place = line.iter().position(of_no_use).unwrap_or_else(|| {
+        let room = line.iter().position(of_no_use);
+        let place = room.unwrap_or_else(|| {
             self.victim = (self.victim + 1) % WAYS;
             self.victim
         });
-        line[place % WAYS] = signature | number & NUMBER;
+        let entry = &mut line[place % WAYS];
+        self.used += usize::from(*entry & NUMBER == 0);
+        *entry = signature | number & NUMBER;
+        room.is_none()
     }
 
     /// Number of entries that there is room for.
@@ -88,7 +94,7 @@ impl FlowCache {
 
     /// Number of entries in use, those of gone flows included.
     pub(crate) fn used(&self) -> usize {
-        self.lines.iter().flat_map(|l| &l.0).filter(|e| **e & NUMBER != 0).count()
+        self.used
     }
 }
 
@@ -163,6 +169,8 @@ mod tests {
         both.sort_unstable();
         assert_eq!(both, [7, 8], "beside another packet's");
         assert_eq!((cache.used(), cache.capacity()), (16, 16));
+        assert!(cache.insert(hash(99), 5, |_| true), "pushed another out");
+        assert!(!FlowCache::new(16).insert(hash(99), 5, |_| true), "there was room");
         assert_eq!(FlowCache::new(0).find(0).next(), None);
     }
 

@@ -106,6 +106,10 @@ worker_counters! {
     mark_unknown,
     /// Packets found in the signature cache.
     cache_hit,
+    /// Flows that found room in the signature cache, after a packet that it did not know.
+    cache_filled,
+    /// Flows that pushed another one's entry out of a full line of it.
+    cache_replaced,
     /// Packets found in the megaflow table.
     megaflow_hit,
     /// Subtables probed for these and for misses.
@@ -122,8 +126,12 @@ worker_counters! {
     refused_limit,
     /// Flows not installed: all marks wait for hardware or queues to be done with them.
     refused_marks,
+    /// Flows installed, which the worker could not keep: more masks than can be told apart.
+    refused_masks,
     /// Flows not installed: something they depended on changed meanwhile.
     refused_stale,
+    /// Misses, installed or not, whose translation ended in an error: the packet and those like it are dropped for it.
+    untranslatable,
     /// Polls of all queues.
     polls,
     /// Polls that found no packet.

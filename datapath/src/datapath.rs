@@ -309,6 +309,12 @@ impl Datapath {
         FlowLimit { configured: registry.limit().configured(), present: registry.limit().present() }
     }
 
+    /// How long a flow stays without a packet.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        self.shared.config.idle
+    }
+
     /// Number of removed flows whose mark is not free yet.
     #[must_use]
     pub fn marks_waiting(&self) -> usize {

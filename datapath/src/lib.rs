@@ -87,6 +87,7 @@ mod ports;
 mod program;
 mod punt;
 mod random;
+mod rebalance;
 mod revalidate;
 mod rxq;
 mod shared;
@@ -108,8 +109,10 @@ pub use placement::{PmdSpot, RxqView};
 pub use pmd::{Pmd, PmdConfig, PmdError, PmdThread, PmdView};
 pub use ports::{MAX_PORT, PortError, PortOptions, PortState, PortView, attach};
 pub use punt::{PuntedPacket, Punts};
+pub use rebalance::{Estimate, Move};
 pub use revalidate::{RevalidationReport, Revalidator, RevalidatorThread};
 pub use rxq::{
-    Affinity, AffinityError, Assign, AutoBalance, AutoLoadBalance, Dropped, Placement, Plan, PmdPlace, Policy, RxqUse,
-    Verdict, plan, variance,
+    Affinity, AffinityError, Assign, AutoBalance, AutoLoadBalance, Dropped, LOOK_EVERY, Placement, Plan, PmdPlace,
+    Policy, RxqUse, Verdict, improvement, plan, variance,
 };
+pub use table::PortTableView;

@@ -52,8 +52,7 @@ impl Lookup {
         self.counters.subtables_probed.add(probed as u64);
         if let Some(number) = found {
             self.counters.megaflow_hit.add(1);
-            let table = &self.table;
-            self.cache.insert(hash, number, |other| table.is_live(other));
+            self.remember(hash, number);
         }
         found
     }
@@ -84,6 +83,7 @@ impl Lookup {
         let at = Resume { recirc_id: RecircId(key.recirc_id.get()) };
         let translation = self.shared.slowpath.translate(&at, key);
         self.shared.slowpath.replay(&translation.effects, &first);
+        self.counters.untranslatable.add(u64::from(is_error(&translation.actions)));
         if translation.cacheable == Cacheable::Yes {
             let mask = flow_mask(&translation);
             let masked = key.masked(&mask);
@@ -91,9 +91,13 @@ impl Lookup {
             let candidate = Candidate { key: &masked, mask: &mask, translation: &translation, epoch, first, arena };
             match self.shared.install(&candidate) {
                 Ok(granted) => {
-                    let counter = if granted.new { &self.counters.installed } else { &self.counters.adopted };
+                    let kept = self.learn(key, &masked, &mask, &granted);
+                    let counter = match (kept, granted.new) {
+                        (false, _) => &self.counters.refused_masks,
+                        (true, true) => &self.counters.installed,
+                        (true, false) => &self.counters.adopted,
+                    };
                     counter.add(1);
-                    self.learn(key, &masked, &mask, &granted);
                     return granted.program;
                 }
                 Err(Refusal::Limit) => self.counters.refused_limit.add(1),
@@ -106,13 +110,30 @@ impl Lookup {
         self.programs.get(&translation.actions)
     }
 
-    /// Keep a flow that was granted to this worker.
-    fn learn(&mut self, key: &FlowKey, masked: &FlowKey, mask: &Mask, granted: &Granted) {
-        if self.table.insert(granted.mark, masked, mask, &granted.program)
-            && let Some(table) = self.table.of(key)
-        {
-            let number = index_of(granted.mark) as u32;
-            self.cache.insert(table.hash(key), number, |other| self.table.is_live(other));
+    /// Keep a flow that was granted to this worker. `false`: its table has no room for another mask.
+    fn learn(&mut self, key: &FlowKey, masked: &FlowKey, mask: &Mask, granted: &Granted) -> bool {
+        if !self.table.insert(granted.mark, masked, mask, &granted.program) {
+            return false;
         }
+        if let Some(hash) = self.table.of(key).map(|table| table.hash(key)) {
+            self.remember(hash, index_of(granted.mark) as u32);
+        }
+        true
     }
+
+    /// Put a flow into the cache.
+    fn remember(&mut self, hash: u64, number: u32) {
+        let table = &self.table;
+        let pushed = self.cache.insert(hash, number, |other| table.is_live(other));
+        let counter = if pushed { &self.counters.cache_replaced } else { &self.counters.cache_filled };
+        counter.add(1);
+    }
+}
+
+/// Whether these are the actions of a translation that failed.
+fn is_error(actions: &[DpAction]) -> bool {
+    use DropReason::{NoBridge, RecircLimit, ResubmitLimit, StaleRecirc, Unsupported};
+    let failed =
+        |reason: &DropReason| matches!(reason, NoBridge | RecircLimit | ResubmitLimit | StaleRecirc | Unsupported);
+    matches!(actions, [DpAction::Drop(reason)] if failed(reason))
 }

@@ -13,13 +13,14 @@ use crate::datapath::Datapath;
 use crate::pmd::{Mail, Pmd, PmdShared, PmdView, PortSetup, Retirement};
 use crate::ports::{PortError, PortRecord, RxqRecord};
 use crate::rxq::shared::{GONE, NOBODY};
-use crate::rxq::{Affinity, AutoLoadBalance, Plan, PmdPlace, Policy, RxqUse, Verdict, plan};
+use crate::rxq::{Affinity, Plan, PmdPlace, Policy, RxqUse, plan};
+use crate::table::PortTableView;
 use crate::tx::{SharedTx, TxHandle};
 use crate::worker::Worker;
 use flow::DpPort;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How long a PMD may take to read a mail before control goes on without it.
@@ -84,7 +85,7 @@ impl Datapath {
     ///
     /// # Errors
     /// [`PortError::NoSuchPmd`]; [`PortError::LastPmd`] while there are ports; [`PortError::PmdLate`] when it, or one that its
-    /// queues go to, does not read its mail: it stays, and can be removed later.
+    /// queues go to, does not read its mail: it stays without queues, and can be removed later.
     pub fn remove_pmd(&self, pmd: u32) -> Result<(), PortError> {
         let mut ports = self.ports.lock();
         let mut pmds = self.pmds.lock();
@@ -100,8 +101,12 @@ impl Datapath {
         if ports.iter().any(holds) {
             return Err(PortError::PmdLate { pmd });
         }
-        let retirement = Arc::<Retirement>::default();
-        leaving.shared_part().mailbox.push(Mail::Retire(Arc::clone(&retirement)));
+        // Asked once, however often it is late.
+        let retirement = Arc::clone(leaving.shared_part().retirement.get_or_init(|| {
+            let retirement = Arc::<Retirement>::default();
+            leaving.shared_part().mailbox.push(Mail::Retire(Arc::clone(&retirement)));
+            retirement
+        }));
         if !wait(&pmds, || retirement.done.load(Ordering::Acquire)) {
             return Err(PortError::PmdLate { pmd });
         }
@@ -169,34 +174,6 @@ impl Datapath {
         Ok(())
     }
 
-    /// One look of automatic load balancing, every ten seconds; carries out what it decides.
-    pub fn balance(&self, config: AutoLoadBalance) -> Verdict {
-        let mut ports = self.ports.lock();
-        let pmds = self.pmds.lock();
-        let mut placing = self.placing.lock();
-        let (queues, places) = (queues(&ports), places(&pmds, None));
-        let mut now = placing.plan.clone();
-        now.load = places.iter().map(|p| (p.pmd, 0)).collect();
-        for queue in &queues {
-            if let Some(load) = now.pmd_of(queue.port, queue.queue).and_then(|pmd| now.load.get_mut(&pmd)) {
-                *load += queue.cycles;
-            }
-        }
-        let views: Vec<_> = pmds.iter().map(|p| p.shared_part().view()).collect();
-        let loads: BTreeMap<_, _> =
-            views.iter().filter_map(|v| Some((v.pmd, v.cycles.recent.and_then(|l| l.percent())?))).collect();
-        let all = views.iter().map(|v| v.cycles.minute.all).max().unwrap_or_default();
-        let policy = placing.policy;
-        let verdict = placing.balance.look(config, policy, &loads, &now, &queues, &places, all);
-        if let Verdict::Rebalance { plan, .. } = &verdict {
-            placing.plan = plan.clone();
-            drop(placing);
-            want(&mut ports, plan);
-            self.settle(&mut ports, &pmds);
-        }
-        verdict
-    }
-
     /// All receive queues, in the order of ports and queues.
     #[must_use]
     pub fn rxqs(&self) -> Vec<RxqView> {
@@ -244,6 +221,20 @@ impl Datapath {
         self.shared.pmds.read().iter().for_each(|pmd| pmd.clear());
     }
 
+    /// What the tables of each PMD hold; `None` for one that does not answer within a moment.
+    #[must_use]
+    pub fn tables(&self) -> Vec<(u32, Option<Vec<PortTableView>>)> {
+        let pmds = self.pmds();
+        let ask = |pmd: &Pmd| {
+            let report = Arc::<OnceLock<_>>::default();
+            pmd.shared_part().mailbox.push(Mail::Report(Arc::clone(&report)));
+            (pmd.id(), report)
+        };
+        let asked: Vec<_> = pmds.iter().map(ask).collect();
+        wait(&pmds, || asked.iter().all(|(_, report)| report.get().is_some()));
+        asked.into_iter().map(|(pmd, report)| (pmd, report.get().cloned())).collect()
+    }
+
     /// Assign queues to PMDs, without `leaving`, and wait until they are there; returns how many move.
     pub(crate) fn place(&self, ports: &mut [PortRecord], pmds: &[Pmd], leaving: Option<u32>) -> usize {
         let plan = {
@@ -257,7 +248,7 @@ impl Datapath {
     }
 
     /// Bring queues to where they are wanted. `false`: a PMD did not read its mail in time; the next call goes on.
-    fn settle(&self, ports: &mut [PortRecord], pmds: &[Pmd]) -> bool {
+    pub(crate) fn settle(&self, ports: &mut [PortRecord], pmds: &[Pmd]) -> bool {
         wait(pmds, || {
             let mut settled = true;
             for record in ports.iter_mut().filter(|r| r.left.is_none()) {
@@ -358,7 +349,7 @@ fn wait(pmds: &[Pmd], mut done: impl FnMut() -> bool) -> bool {
 }
 
 /// The queues as assignment sees them.
-fn queues(ports: &[PortRecord]) -> Vec<RxqUse> {
+pub(crate) fn queues(ports: &[PortRecord]) -> Vec<RxqUse> {
     let mut queues = Vec::new();
     for record in ports.iter().filter(|r| r.left.is_none()) {
         queues.extend(record.rx.iter().map(|rxq| RxqUse {
@@ -373,13 +364,15 @@ fn queues(ports: &[PortRecord]) -> Vec<RxqUse> {
 }
 
 /// The PMDs as assignment sees them.
-fn places(pmds: &[Pmd], leaving: Option<u32>) -> Vec<PmdPlace> {
-    let staying = pmds.iter().filter(|p| Some(p.id()) != leaving);
+pub(crate) fn places(pmds: &[Pmd], leaving: Option<u32>) -> Vec<PmdPlace> {
+    // One that was asked to give back its transmit queues can send nothing.
+    let stays = |p: &&Pmd| Some(p.id()) != leaving && p.shared_part().retirement.get().is_none();
+    let staying = pmds.iter().filter(stays);
     staying.map(|p| PmdPlace { pmd: p.id(), cpu: p.spot().cpu, numa: p.spot().numa }).collect()
 }
 
 /// Note where queues go by a plan; returns how many move.
-fn want(ports: &mut [PortRecord], plan: &Plan) -> usize {
+pub(crate) fn want(ports: &mut [PortRecord], plan: &Plan) -> usize {
     let mut moving = 0;
     for record in ports.iter_mut().filter(|r| r.left.is_none()) {
         for rxq in &mut record.rx {

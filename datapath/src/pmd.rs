@@ -8,7 +8,7 @@ use crate::placement::PmdSpot;
 use crate::punt::Punt;
 use crate::rxq::source::RxSource;
 use crate::shared::Shared;
-use crate::table::FlowTable;
+use crate::table::{FlowTable, PortTableView};
 use crate::tx::{SharedTx, TxHandle};
 use crate::worker::Worker;
 use crossbeam::channel;
@@ -17,8 +17,8 @@ use dpdk::{Eal, ThreadError, TxQueue};
 use flow::DpPort;
 use flow::clock::Time;
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -75,6 +75,8 @@ pub(crate) enum Mail {
     },
     /// Give back all transmit queues.
     Retire(Arc<Retirement>),
+    /// Say what its tables hold.
+    Report(Arc<OnceLock<Vec<PortTableView>>>),
 }
 
 /// The side of a worker that others see.
@@ -93,7 +95,8 @@ pub(crate) struct PmdShared {
     subtables: Counter,
     cache_used: Counter,
     cache_capacity: Counter,
-    notes: AtomicUsize,
+    /// It was asked to end.
+    pub(crate) retirement: OnceLock<Arc<Retirement>>,
     /// What was counted when statistics were cleared last.
     cleared: Mutex<(Counters, CyclesView)>,
 }
@@ -112,19 +115,17 @@ impl PmdShared {
             subtables: Counter::default(),
             cache_used: Counter::default(),
             cache_capacity: Counter::default(),
-            notes: AtomicUsize::new(0),
+            retirement: OnceLock::new(),
             cleared: Mutex::default(),
         }
     }
 
-    /// Show table sizes; the cache's use is counted now and then only, since that walks it.
+    /// Show table sizes.
     pub(crate) fn note_table(&self, table: &FlowTable, cache: &FlowCache) {
         self.flows.set(table.live() as u64);
         self.subtables.set(table.subtables() as u64);
-        if self.notes.fetch_add(1, Ordering::Relaxed) & 0xffff == 0 {
-            self.cache_used.set(cache.used() as u64);
-            self.cache_capacity.set(cache.capacity() as u64);
-        }
+        self.cache_used.set(cache.used() as u64);
+        self.cache_capacity.set(cache.capacity() as u64);
     }
 
     /// Statistics begin anew.
@@ -191,6 +192,12 @@ impl Pmd {
     #[must_use]
     pub fn spot(&self) -> PmdSpot {
         self.me.spot
+    }
+
+    /// It was to be removed and did not answer in time: it has nothing to poll, and is to be removed again.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.me.retirement.get().is_some()
     }
 
     /// Poll every queue once on the caller's thread; returns the number of packets received. All of them were sent or dropped

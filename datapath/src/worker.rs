@@ -200,6 +200,9 @@ impl Worker {
                     }
                 }
                 Mail::Retire(retirement) => self.retire(&retirement),
+                Mail::Report(report) => {
+                    let _ = report.set(self.fast.lookup.table.view());
+                }
             }
         }
         self.me.mailbox.is_empty()

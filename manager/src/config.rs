@@ -1,6 +1,8 @@
 //! The configuration file: how the daemon itself runs. What it switches is desired state, set through the API.
 
 use crate::cpus::{self, CpuError, CpuList};
+use crate::pmds::{PmdSettingsError, Settings};
+use api::RxqAssign;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -32,12 +34,39 @@ pub struct DatapathConfig {
     pub pmd_cpus: Option<CpuList>,
     /// The same as a mask in hexadecimal, as `pmd-cpu-mask` of Open vSwitch.
     pub pmd_cpu_mask: Option<String>,
+    /// PMD threads may be on CPUs that another program polls on.
+    pub share_cpus: bool,
+    /// How receive queues are assigned to PMDs, as `pmd-rxq-assign` of Open vSwitch.
+    pub rxq_assign: RxqAssign,
+    /// Whether PMDs with pinned queues poll nothing else, as `pmd-rxq-isolate` of Open vSwitch.
+    pub rxq_isolate: bool,
+    /// Automatic load balancing of PMDs.
+    pub pmd_auto_lb: AutoLbConfig,
     /// Whether packets of new flows may be dropped (`miss_budget`) while known flows wait on another queue of their PMD.
     pub miss_budget: bool,
     /// Most datapath flows at a time.
     pub flow_limit: usize,
     /// Milliseconds without a packet after which a datapath flow goes.
     pub max_idle_ms: u64,
+}
+
+/// Automatic load balancing of PMDs, as `pmd-auto-lb` and its thresholds of Open vSwitch.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AutoLbConfig {
+    pub on: bool,
+    /// Percent of a PMD's cycles, for a minute.
+    pub load_threshold: u8,
+    /// Percent of the variance of loads.
+    pub improvement_threshold: u8,
+    /// Minutes between two dry runs.
+    pub interval: u16,
+}
+
+impl Default for AutoLbConfig {
+    fn default() -> Self {
+        AutoLbConfig { on: false, load_threshold: 95, improvement_threshold: 25, interval: 1 }
+    }
 }
 
 impl Default for DatapathConfig {
@@ -49,6 +78,10 @@ impl Default for DatapathConfig {
             pmd_cpu: None,
             pmd_cpus: None,
             pmd_cpu_mask: None,
+            share_cpus: false,
+            rxq_assign: RxqAssign::Cycles,
+            rxq_isolate: true,
+            pmd_auto_lb: AutoLbConfig::default(),
             miss_budget: true,
             flow_limit: 200_000,
             max_idle_ms: 10_000,
@@ -81,7 +114,7 @@ pub enum ConfigError {
     #[error("{}: {source}; name another file with --config", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {error}", path.display())]
-    Cpus { path: PathBuf, error: CpuError },
+    Pmds { path: PathBuf, error: PmdSettingsError },
     #[error("{}:{line}:{column}: {message}", path.display())]
     Parse { path: PathBuf, line: usize, column: usize, message: String },
 }
@@ -108,8 +141,8 @@ impl Config {
                 message: e.message().split('\n').collect::<Vec<_>>().join(": "),
             }
         })?;
-        let cpus = config.datapath.cpus();
-        cpus.map_err(|error| ConfigError::Cpus { path: path.to_owned(), error })?;
+        let pmds = Settings::from_config(&config.datapath);
+        pmds.map_err(|error| ConfigError::Pmds { path: path.to_owned(), error })?;
         Ok(config)
     }
 }
@@ -150,6 +183,9 @@ mod tests {
             ("pmd_cpus = \"0-99999\"", "pmd_cpus: `0-99999` is no CPU"),
             ("pmd_cpu_mask = \"0xg\"", "pmd_cpu_mask: `0xg` is no mask; "),
             ("pmd_cpu_mask = \"0\"", "pmd_cpu_mask: no CPU; "),
+            ("rxq_assign = \"least\"", "unknown variant `least`, expected one of `cycles`, `group`, `roundrobin`"),
+            ("pmd_auto_lb = { load_threshold = 101 }", "load_threshold: 101 is no percentage; "),
+            ("pmd_auto_lb = { interval = 0 }", "interval: 0 minutes; "),
         ] {
             let error = cpus(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -1,4 +1,4 @@
-//! CPUs that PMD threads run on: as the configuration says them, and their NUMA nodes.
+//! CPUs that PMD threads run on: as they are said, whether they can be had, and their NUMA nodes.
 
 use serde::Deserialize;
 
@@ -26,6 +26,15 @@ pub enum CpuError {
     Range { name: &'static str, text: String },
     #[error("{name}: `{text}` is no mask; write it in hexadecimal, as in \"0x6\" for CPUs 1 and 2")]
     Mask { name: &'static str, text: String },
+    #[error("{name}: CPU {cpu} is not on this machine, which has {}; name others", list(online))]
+    Absent { name: &'static str, cpu: usize, online: Vec<usize> },
+    #[error("{name}: CPU {cpu} is not for this process ({why}); name others, or widen its cpuset")]
+    NotAllowed { name: &'static str, cpu: usize, why: String },
+    #[error(
+        "{name}: CPU {cpu} is polled by thread {thread} of {program} (process {pid}) already, and neither would get on; end that \
+         one, name another CPU, or set share_cpus = true in the section [datapath] of the configuration"
+    )]
+    Taken { name: &'static str, cpu: usize, thread: String, program: String, pid: u32 },
 }
 
 impl CpuList {
@@ -79,10 +88,113 @@ pub fn of_mask(name: &'static str, text: &str) -> Result<Vec<usize>, CpuError> {
     if cpus.is_empty() { Err(CpuError::None { name }) } else { Ok(cpus) }
 }
 
+/// CPUs as a text with ranges: `1-3,5`.
+#[must_use]
+pub fn list(cpus: &[usize]) -> String {
+    let mut cpus = cpus.to_vec();
+    cpus.sort_unstable();
+    let runs = cpus.chunk_by(|a, b| a + 1 == *b);
+    let text = runs.map(|run| match run {
+        [from, .., to] => format!("{from}-{to}"),
+        [one] => one.to_string(),
+        [] => String::new(),
+    });
+    text.collect::<Vec<_>>().join(",")
+}
+
+/// Whether threads can be pinned to these CPUs: they are there, this process may use them, and no thread of another process that
+/// polls without end is pinned to one (`shared`: that does not matter). `name`: the setting, for errors.
+///
+/// # Errors
+/// [`CpuError`].
+pub fn check(name: &'static str, cpus: &[usize], shared: bool) -> Result<(), CpuError> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    if let Some(online) = online()
+        && let Some(cpu) = cpus.iter().copied().find(|cpu| !online.contains(cpu))
+    {
+        return Err(CpuError::Absent { name, cpu, online });
+    }
+    for cpu in cpus.iter().copied() {
+        // On a thread of its own, since this one is to stay where it is.
+        let pinned = std::thread::spawn(move || dpdk::pin_to_cpu(cpu)).join();
+        if let Ok(Err(e)) = pinned {
+            return Err(CpuError::NotAllowed { name, cpu, why: e.to_string() });
+        }
+    }
+    match pollers().into_iter().find(|poller| !shared && cpus.contains(&poller.cpu)) {
+        Some(Poller { cpu, thread, program, pid }) => Err(CpuError::Taken { name, cpu, thread, program, pid }),
+        None => Ok(()),
+    }
+}
+
+/// The CPUs that are there; `None` when the kernel does not say.
+fn online() -> Option<Vec<usize>> {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
+    CpuList::Text(text.trim().to_owned()).cpus("online").ok()
+}
+
+/// A thread that polls without end, pinned to a CPU.
+#[derive(Debug)]
+struct Poller {
+    cpu: usize,
+    thread: String,
+    program: String,
+    pid: u32,
+}
+
+/// What names of polling threads begin with: ours and Open vSwitch's, and those of DPDK's own programs.
+const POLLERS: [&str; 3] = ["pmd", "lcore-worker", "dpdk-worker"];
+
+/// Such threads of other processes, as far as /proc tells.
+fn pollers() -> Vec<Poller> {
+    let read = |path: &std::path::Path, file: &str| std::fs::read_to_string(path.join(file)).unwrap_or_default();
+    let entries = |path: &std::path::Path| {
+        let entries = std::fs::read_dir(path).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    for process in entries("/proc".as_ref()) {
+        let number = process.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+        let Some(pid) = number.filter(|pid| *pid != std::process::id()) else { continue };
+        for task in entries(&process.join("task")) {
+            let thread = read(&task, "comm").trim().to_owned();
+            if !POLLERS.iter().any(|name| thread.starts_with(name)) {
+                continue;
+            }
+            let status = read(&task, "status");
+            let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+            if let Some(cpu) = allowed.and_then(|list| list.trim().parse().ok()) {
+                found.push(Poller { cpu, thread, program: read(&process, "comm").trim().to_owned(), pid });
+            }
+        }
+    }
+    found
+}
+
 /// The NUMA node of a CPU as the kernel says (/sys/devices/system/cpu); 0 where it says nothing.
 #[must_use]
 pub fn numa_of(cpu: usize) -> u32 {
     let Ok(entries) = std::fs::read_dir(format!("/sys/devices/system/cpu/cpu{cpu}")) else { return 0 };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter_map(|name| name.strip_prefix("node")?.parse().ok()).next().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_short() {
+        assert_eq!(list(&[]), "");
+        assert_eq!(list(&[5, 3, 1, 2]), "1-3,5");
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_there_is_named_with_those_that_are() {
+        assert_eq!(check("cpus", &[], false), Ok(()));
+        let error = check("cpus", &[1023], false).unwrap_err().to_string();
+        assert!(error.starts_with("cpus: CPU 1023 is not on this machine, which has 0"), "{error}");
+    }
 }

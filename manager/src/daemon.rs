@@ -3,12 +3,11 @@
 use crate::args::{Args, MockArgs};
 use crate::config::{Config, ConfigError};
 use crate::control::Control;
-use crate::cpus::{CpuError, numa_of};
 use crate::http::{self, ListenError};
 use crate::nic::{self, MockError, MockSide, Nic};
+use crate::pmds::{AtStart, PmdSettingsError};
 use crate::state::{Desired, Store, StoreError};
 use crate::switch::{Driver, Lockstep, Parts, Switch, SwitchError};
-use datapath::PmdSpot;
 use dpdk::{Eal, EalConfig, Mempool, MempoolConfig};
 use flow::clock::{Clock, MonotonicClock, VirtualClock};
 use offload::Backend;
@@ -31,7 +30,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("configuration: {0}")]
-    Cpus(CpuError),
+    Pmds(PmdSettingsError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -75,6 +74,7 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
         let (mut interrupt, mut terminate) = signals().map_err(io("signal handlers"))?;
         let ageing = tokio::spawn(age(control.clone()));
         let counting = tokio::spawn(count_punted(control.clone()));
+        let balancing = tokio::spawn(balance(control.clone()));
         let stop = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -84,6 +84,7 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
         http::serve(listener, control, stop).await;
         ageing.abort();
         counting.abort();
+        balancing.abort();
         Ok::<_, DaemonError>(())
     })?;
     // The state file is let go before the socket is: whoever sees the socket gone can start another daemon.
@@ -129,6 +130,18 @@ async fn count_punted(control: Arc<Control>) {
     }
 }
 
+/// Automatic load balancing of PMDs.
+async fn balance(control: Arc<Control>) {
+    let mut tick = tokio::time::interval(datapath::LOOK_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let control = control.clone();
+        // It ends with the daemon only.
+        let _ = tokio::task::spawn_blocking(move || control.balance_pmds()).await;
+    }
+}
+
 async fn age(control: Arc<Control>) {
     let mut tick = tokio::time::interval(AGEING);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -136,7 +149,11 @@ async fn age(control: Arc<Control>) {
         tick.tick().await;
         dpdk::log::take().iter().for_each(|line| tracing::warn!("DPDK: {line}"));
         let control = control.clone();
-        if let Ok(Err(e)) = tokio::task::spawn_blocking(move || control.expire()).await {
+        let look = move || {
+            control.watch_pmds();
+            control.expire()
+        };
+        if let Ok(Err(e)) = tokio::task::spawn_blocking(look).await {
             tracing::error!("{e}");
         }
     }
@@ -150,6 +167,13 @@ pub fn build(
     store: Store,
     desired: Desired,
 ) -> Result<Control, DaemonError> {
+    // Before memory is taken: who cannot have the CPUs ends here.
+    let pmds = AtStart::new(&config.datapath, &desired.pmds).map_err(DaemonError::Pmds)?;
+    if let Some(why) = &pmds.trouble {
+        tracing::error!(
+            "{why}; the CPUs of the configuration are used instead; set others with: shuntctl pmd set --cpus"
+        );
+    }
     let memory_mib = u64::from(memory.unwrap_or(config.datapath.memory_mib));
     if let Err(e) = dpdk::log::redirect() {
         tracing::warn!("DPDK's log goes to standard error: {e}");
@@ -179,11 +203,6 @@ pub fn build(
         let backend: Box<dyn Backend> = Box::new(offload::rte_flow::RteFlowBackend::new(Box::new(nic.rte_flow())));
         backend
     });
-    let cpus = config.datapath.cpus().map_err(DaemonError::Cpus)?;
-    let mut spots: Vec<_> = cpus.iter().map(|cpu| PmdSpot { cpu: Some(*cpu), numa: numa_of(*cpu) }).collect();
-    if spots.is_empty() {
-        spots.push(PmdSpot::default());
-    }
     let parts = Parts {
         eal,
         pool,
@@ -198,12 +217,12 @@ pub fn build(
         pipeline: pipeline::Config::default(),
         mtu: mock.map(|_| MockSide::mtu()),
     };
-    let switch = Switch::with_pmds(parts, &spots)?;
+    let switch = Switch::with_pmds(parts, &pmds.now.spots())?;
     match (virtual_clock, mock_nic) {
         (Some(clock), Some(nic)) => switch.drive(Driver::Lockstep(Lockstep::new(&switch, nic, clock))),
         (_, nic) => switch.drive(Driver::threads(&switch, nic)?),
     }
-    let control = Control::new(switch, nic, store);
+    let control = Control::new(switch, nic, store).with_pmds(pmds);
     control.converge_mock()?;
     control.restore(desired)?;
     Ok(control)

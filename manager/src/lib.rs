@@ -5,6 +5,7 @@
 //! * [`control`]: what the API asks for. Checks, changes the switch, keeps desired state ([`state`]), answers with an Ack.
 //! * [`switch`]: pipeline, datapath and offload engine as one thing, driven by threads or, in lockstep, by the caller.
 //! * [`nic`]: the NIC that the switch works on: kernel (real or fake) and, with `--mock`, the mock SmartNIC.
+//! * [`pmds`], [`cpus`]: settings of PMD threads, and the CPUs that they run on.
 //! * [`http`]: the control API on its Unix socket.
 //! * [`daemon`]: from the command line to a running daemon and back.
 //!
@@ -26,5 +27,6 @@ pub mod cpus;
 pub mod daemon;
 pub mod http;
 pub mod nic;
+pub mod pmds;
 pub mod state;
 pub mod switch;

@@ -27,7 +27,7 @@ impl Default for AutoLoadBalance {
 }
 
 /// Time between looks at loads.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(10);
+pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Looks in a row that must find a PMD above the threshold.
 const LOOKS: u32 = 6;
@@ -49,6 +49,22 @@ pub enum Dropped {
     NotLoaded,
     /// The last dry run was less than the interval ago.
     TooSoon,
+}
+
+impl Dropped {
+    /// The reason in words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Dropped::Off => "it is off",
+            Dropped::RoundRobin => "assignment by roundrobin does not look at loads",
+            Dropped::OnePmd => "there are fewer than two PMDs that are not isolated",
+            Dropped::OneQueueEach => "no PMD that is not isolated polls more than one queue",
+            Dropped::CrossNuma => "a queue is polled from another NUMA node",
+            Dropped::NotLoaded => "no PMD has been above the load threshold for a minute",
+            Dropped::TooSoon => "the last dry run was less than the interval ago",
+        }
+    }
 }
 
 /// What was decided.
@@ -117,7 +133,7 @@ impl AutoBalance {
         self.high.clear();
         let then = plan(queues, pmds, policy);
         let (before, after) = (spread(now, all), spread(&then, all));
-        let improved = before.saturating_sub(after).saturating_mul(100).checked_div(before).unwrap_or(0);
+        let improved = improvement(before, after);
         if improved >= u64::from(config.improvement) && improved > 0 {
             Verdict::Rebalance { before, after, plan: then }
         } else {
@@ -126,8 +142,14 @@ impl AutoBalance {
     }
 }
 
+/// Percent by which a variance falls; 0 where it does not.
+#[must_use]
+pub fn improvement(before: u64, after: u64) -> u64 {
+    before.saturating_sub(after).saturating_mul(100).checked_div(before).unwrap_or(0)
+}
+
 /// What keeps a dry run from telling anything.
-fn obstacle(policy: Policy, now: &Plan, pmds: &[PmdPlace]) -> Option<Dropped> {
+pub(crate) fn obstacle(policy: Policy, now: &Plan, pmds: &[PmdPlace]) -> Option<Dropped> {
     if policy.assign == Assign::RoundRobin {
         return Some(Dropped::RoundRobin);
     }
@@ -150,7 +172,7 @@ fn obstacle(policy: Policy, now: &Plan, pmds: &[PmdPlace]) -> Option<Dropped> {
 }
 
 /// Variance of the loads, in percent, of PMDs that are not isolated.
-fn spread(plan: &Plan, all: u64) -> u64 {
+pub(crate) fn spread(plan: &Plan, all: u64) -> u64 {
     let percent = |cycles: u64| (u128::from(cycles) * 100).checked_div(u128::from(all)).unwrap_or(0) as u64;
     let free = plan.load.iter().filter(|(pmd, _)| !plan.isolated.contains(pmd));
     variance(&free.map(|(_, cycles)| percent(*cycles)).collect::<Vec<_>>())

@@ -3,7 +3,7 @@
 //! The algorithms and their results are those of Open vSwitch (its manual's chapter "PMD Threads", and the examples in it).
 
 mod affinity;
-mod balance;
+pub(crate) mod balance;
 mod plan;
 pub(crate) mod shared;
 pub(crate) mod source;
@@ -14,7 +14,7 @@ mod balance_tests;
 mod plan_tests;
 
 pub use affinity::{Affinity, AffinityError};
-pub use balance::{AutoBalance, AutoLoadBalance, Dropped, Verdict, variance};
+pub use balance::{AutoBalance, AutoLoadBalance, Dropped, LOOK_EVERY, Verdict, improvement, variance};
 pub use plan::{Placement, Plan, PmdPlace, RxqUse, plan};
 
 /// How queues that are not pinned are assigned.

@@ -6,8 +6,10 @@
 mod masks;
 mod port;
 mod programs;
+mod view;
 
 pub(crate) use port::{Depth, PortTable};
+pub use view::PortTableView;
 
 use crate::arena::{Arena, Hot, INLINE_WORDS, NO_PORT};
 use crate::flows::index_of;

@@ -112,6 +112,10 @@ impl PortTable {
         }
     }
 
+    pub(super) fn flows(&self) -> usize {
+        self.flows
+    }
+
     /// The hash that a packet is cached under.
     pub(crate) fn hash(&self, key: &FlowKey) -> u64 {
         self.hashed.of(key)

@@ -4,6 +4,7 @@
 //! for the disk and the fences, answer. Reading takes the lock for as long as a copy takes.
 
 mod bridges;
+mod datapath_views;
 mod errors;
 mod eswitch;
 mod fdb;
@@ -15,6 +16,7 @@ mod metrics;
 mod mirrors;
 mod mock;
 mod offload;
+mod pmd_settings;
 mod pmds;
 mod port_checks;
 mod ports;
@@ -61,6 +63,7 @@ struct Inner {
     draining: Vec<DpPort>,
     /// Rules that went by themselves.
     removals: flows::Removals,
+    pmds: pmd_settings::Pmds,
 }
 
 /// A desired port and what became of it.
@@ -84,6 +87,7 @@ impl Control {
             offload: true,
             draining: Vec::new(),
             removals: flows::Removals::default(),
+            pmds: pmd_settings::Pmds::default(),
         };
         let kernel = KernelPorts::new(switch.eal(), switch.pool().clone());
         Control { switch, store, kernel, inner: Mutex::new(inner), started: Instant::now() }

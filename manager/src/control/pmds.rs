@@ -1,22 +1,26 @@
 //! PMDs and receive queues.
 
 use super::Control;
-use ::datapath::Stage;
-use api::{Done, PmdView, Rebalanced, RxqView};
+use crate::pmds::policy_with;
+use ::datapath::{Move, Stage};
+use api::{Done, PlannedLoad, PlannedMove, PmdView, RebalancePlan, Rebalanced, RxqAssign, RxqView};
 use flow::dp::DropReason;
 use std::collections::BTreeMap;
 
 /// Ways to a flow, and what became of misses, by their names among the counters.
 const WAYS: [&str; 4] = ["mark_hit", "cache_hit", "megaflow_hit", "miss"];
-const MISSES: [&str; 6] = ["installed", "adopted", "uncacheable", "refused_limit", "refused_marks", "refused_stale"];
+const MISSES: [&str; 7] =
+    ["installed", "adopted", "uncacheable", "refused_limit", "refused_marks", "refused_masks", "refused_stale"];
 
 impl Control {
     /// All PMDs, with what they counted since statistics were cleared.
     pub fn pmds(&self) -> Vec<PmdView> {
         let rxqs = self.switch.datapath().rxqs();
+        let stalled = self.lock().pmds.stalled();
         let views = self.switch.datapath().pmd_views().into_iter();
         views
             .map(|v| {
+                let stalled = stalled.get(&v.pmd).copied();
                 let named: BTreeMap<_, _> = v.counters.named().collect();
                 let some = |names: &[&str]| {
                     let of = |name: &&str| ((*name).to_owned(), named.get(name).copied().unwrap_or_default());
@@ -44,6 +48,7 @@ impl Control {
                     idle_cycles: v.cycles.idle,
                     stages: Stage::ALL.iter().map(|s| s.name().to_owned()).zip(cycles).collect(),
                     load: v.cycles.minute.percent(),
+                    stalled,
                 }
             })
             .collect()
@@ -70,6 +75,26 @@ impl Control {
     /// Assign all receive queues anew, by their usage of the last minute.
     pub fn rebalance(&self) -> Rebalanced {
         Rebalanced { moved: self.switch.datapath().assign() }
+    }
+
+    /// What that would bring, with this way of assigning or the one in force.
+    pub fn rebalance_plan(&self, assign: Option<RxqAssign>) -> RebalancePlan {
+        let datapath = self.switch.datapath();
+        let estimate = datapath.estimate(assign.map(|assign| policy_with(datapath.policy(), assign)));
+        let spots: BTreeMap<_, _> = datapath.pmds().iter().map(|pmd| (pmd.id(), pmd.spot().cpu)).collect();
+        let load = |(pmd, (before, after)): (u32, (u64, u64))| {
+            let cpu = spots.get(&pmd).copied().flatten();
+            PlannedLoad { pmd, cpu, before, after }
+        };
+        let planned = |m: Move| PlannedMove { port: m.name, queue: m.queue, from: m.from, to: m.to };
+        RebalancePlan {
+            pmds: estimate.loads.into_iter().map(load).collect(),
+            moves: estimate.moves.into_iter().map(planned).collect(),
+            variance_before: estimate.before,
+            variance_after: estimate.after,
+            improvement: estimate.improvement,
+            note: estimate.obstacle.map(|why| why.text().to_owned()),
+        }
     }
 
     /// The statistics of all PMDs begin anew.

@@ -6,6 +6,7 @@
 
 mod body;
 mod objects;
+mod pmds;
 mod routes;
 
 use crate::control::Control;

@@ -30,18 +30,7 @@ pub fn router(control: Arc<Control>) -> Router {
         )
         .route(paths::EVENTS, get(events))
         .merge(super::objects::routes())
-        .route(paths::DP_FLOWS, get(async |State(c): Daemon| answer(move || Ok(c.dp_flows())).await))
-        .route(paths::DP_COUNTERS, get(async |State(c): Daemon| answer(move || Ok(c.dp_counters())).await))
-        .route(
-            paths::PMDS,
-            get(async |State(c): Daemon| answer(move || Ok(c.pmds())).await)
-                .delete(async |State(c): Daemon| answer(move || Ok(c.pmds_clear())).await),
-        )
-        .route(
-            paths::RXQS,
-            get(async |State(c): Daemon| answer(move || Ok(c.rxqs())).await)
-                .post(async |State(c): Daemon| answer(move || Ok(c.rebalance())).await),
-        )
+        .merge(super::pmds::routes())
         .route(
             paths::OFFLOAD,
             get(async |State(c): Daemon| answer(move || Ok(c.offload_status())).await).put(offload_set),

@@ -8,7 +8,7 @@
 //! order; [`Store::ready`] keeps further changes out until then.
 
 use super::{Desired, ObjectKey, rule_text};
-use api::{Bridge, EswitchSet, Port};
+use api::{Bridge, EswitchSet, PmdSet, Port};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,6 +74,8 @@ pub enum Change {
         bridge: String,
     },
     Offload(bool),
+    /// All that is set of PMDs.
+    Pmds(PmdSet),
     Eswitch(EswitchSet),
 }
 
@@ -262,6 +264,9 @@ fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
                 Change::Offload(on) => {
                     settings.insert("offload", if *on { "true" } else { "false" })?;
                 }
+                Change::Pmds(set) => {
+                    settings.insert("pmds", json(set)?.as_str())?;
+                }
                 Change::Eswitch(set) => {
                     eswitches.insert(set.pf.as_str(), json(set)?.as_str())?;
                 }
@@ -308,6 +313,9 @@ fn read(path: &Path, database: &Database) -> Result<Desired, StoreError> {
     }
     let settings = transaction.open_table(SETTINGS).map_err(|e| db(e.into()))?;
     desired.offload = settings.get("offload").map_err(|e| db(e.into()))?.map(|v| v.value() == "true");
+    if let Some(value) = settings.get("pmds").map_err(|e| db(e.into()))? {
+        desired.pmds = parse(value.value()).map_err(|e| corrupt("the setting pmds", e))?;
+    }
     let eswitches = transaction.open_table(ESWITCHES).map_err(|e| db(e.into()))?;
     for row in eswitches.iter().map_err(|e| db(e.into()))? {
         let (name, value) = row.map_err(|e| db(e.into()))?;

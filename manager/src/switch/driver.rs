@@ -5,7 +5,8 @@ use datapath::{Pmd, PmdConfig, PmdThread, Revalidator, RevalidatorThread};
 use flow::clock::{Time, VirtualClock};
 use mocks::nic::{MockNic, NicThread};
 use offload::{Engine, EngineThread};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What moves a switch.
@@ -19,7 +20,8 @@ pub enum Driver {
 #[derive(Debug)]
 pub struct Threads {
     _nic: Option<NicThread>,
-    _pmds: Vec<PmdThread>,
+    /// By the PMDs' numbers.
+    pmds: Mutex<BTreeMap<u32, PmdThread>>,
     _revalidator: RevalidatorThread,
     _engine: EngineThread,
 }
@@ -27,19 +29,47 @@ pub struct Threads {
 impl Driver {
     /// Start all threads, each PMD's on the CPU that the PMD is meant for.
     pub fn threads(switch: &Switch, nic: Option<MockNic>) -> Result<Driver, SwitchError> {
-        let spawn = |pmd: &Pmd| {
-            let cpu = pmd.spot().cpu;
-            // Without a CPU of its own a PMD that never rests takes the CPU from everybody else.
-            let rest = cpu.is_none().then_some(Duration::from_micros(50));
-            pmd.spawn(switch.eal, PmdConfig { cpu, rest })
-        };
-        let pmds = switch.datapath.pmds().iter().map(spawn).collect::<Result<_, _>>()?;
+        let spawned = |pmd: &Pmd| Ok((pmd.id(), spawn(switch, pmd)?));
+        let pmds = switch.datapath.pmds().iter().map(spawned).collect::<Result<_, SwitchError>>()?;
         Ok(Driver::Threads(Threads {
             _nic: nic.map(MockNic::spawn).transpose()?,
-            _pmds: pmds,
+            pmds: Mutex::new(pmds),
             _revalidator: switch.datapath.revalidator().spawn()?,
             _engine: switch.engine.spawn(switch.clock_handle())?,
         }))
+    }
+}
+
+fn spawn(switch: &Switch, pmd: &Pmd) -> Result<PmdThread, SwitchError> {
+    let cpu = pmd.spot().cpu;
+    // Without a CPU of its own a PMD that never rests takes the CPU from everybody else.
+    let rest = cpu.is_none().then_some(Duration::from_micros(50));
+    Ok(pmd.spawn(switch.eal, PmdConfig { cpu, rest })?)
+}
+
+impl Driver {
+    /// Let a new PMD be polled.
+    pub(super) fn start(&self, switch: &Switch, pmd: &Pmd) -> Result<(), SwitchError> {
+        match self {
+            Driver::Threads(threads) => {
+                let thread = spawn(switch, pmd)?;
+                threads.pmds.lock().unwrap_or_else(PoisonError::into_inner).insert(pmd.id(), thread);
+            }
+            Driver::Lockstep(lockstep) => lockstep.moving().pmds.push(pmd.clone()),
+        }
+        Ok(())
+    }
+
+    /// A PMD that was removed is polled no longer.
+    pub(super) fn end(&self, pmd: u32) {
+        match self {
+            Driver::Threads(threads) => {
+                let thread = threads.pmds.lock().unwrap_or_else(PoisonError::into_inner).remove(&pmd);
+                // Waits for its end.
+                drop(thread);
+            }
+            Driver::Lockstep(lockstep) => lockstep.moving().pmds.retain(|p| p.id() != pmd),
+        }
     }
 }
 
@@ -86,6 +116,10 @@ impl Lockstep {
         Lockstep { clock, engine: switch.engine.clone(), moving: Mutex::new(moving) }
     }
 
+    fn moving(&self) -> MutexGuard<'_, Moving> {
+        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The virtual present.
     #[must_use]
     pub fn now(&self) -> Time {
@@ -96,7 +130,7 @@ impl Lockstep {
     /// Move the clock. Whether it is time to look for what is too old, which is once a second.
     pub fn advance(&self, to: Time) -> bool {
         self.clock.advance_to(to);
-        let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut moving = self.moving();
         let due = self.now().since(moving.aged) >= AGEING;
         if due {
             moving.aged = self.now();
@@ -106,7 +140,7 @@ impl Lockstep {
 
     /// Run until nothing moves any more: no packet, no change, no operation of hardware.
     pub fn settle(&self) -> Result<(), LockstepError> {
-        let mut moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut moving = self.moving();
         let now = self.now();
         for _ in 0..ROUNDS {
             if !moving.round(&self.engine, now) {

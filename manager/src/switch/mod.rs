@@ -5,9 +5,11 @@
 
 mod driver;
 mod glue;
+mod pmds;
 mod punted;
 
 pub use driver::{Driver, Lockstep, LockstepError};
+pub use pmds::PmdsMade;
 use punted::Punted;
 
 use api::DpCounters;
