@@ -277,6 +277,12 @@ impl Pmd {
         self.me.quiescence.offline();
     }
 
+    /// Keep it from being polled, as a debugger would.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> parking_lot::MutexGuard<'_, Worker> {
+        self.worker.lock()
+    }
+
     /// Limit misses as a thread does. It depends on real time, so who polls step by step goes without.
     #[cfg(test)]
     pub(crate) fn limit_misses(&self) {

@@ -79,11 +79,32 @@ impl Rig {
         Rig::make(None, Some(netns.to_owned()))
     }
 
-    fn make(mock: Option<String>, netns: Option<String>) -> Result<Rig, RigError> {
-        let dir = tempfile::tempdir().or_else(|e| fail("temporary folder", e))?;
-        let mut rig = Rig { dir, daemon: None, mock, netns };
+    /// As [`Rig::start`], with this configuration.
+    pub fn configured(mock: &str, config: &str) -> Result<Rig, RigError> {
+        let mut rig = Rig::unstarted(Some(mock.to_owned()), None)?;
+        rig.configure(config)?;
         rig.restart()?;
         Ok(rig)
+    }
+
+    /// The configuration of the next start.
+    pub fn configure(&self, config: &str) -> Result<(), RigError> {
+        std::fs::write(self.config(), config).or_else(|e| fail("configuration", e))
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("shunt.toml")
+    }
+
+    fn make(mock: Option<String>, netns: Option<String>) -> Result<Rig, RigError> {
+        let mut rig = Rig::unstarted(mock, netns)?;
+        rig.restart()?;
+        Ok(rig)
+    }
+
+    fn unstarted(mock: Option<String>, netns: Option<String>) -> Result<Rig, RigError> {
+        let dir = tempfile::tempdir().or_else(|e| fail("temporary folder", e))?;
+        Ok(Rig { dir, daemon: None, mock, netns })
     }
 
     /// The folder of the daemon.
@@ -130,6 +151,9 @@ impl Rig {
         };
         if let Some(mock) = &self.mock {
             command.args(["--mock", mock]);
+        }
+        if self.config().exists() {
+            command.arg("--config").arg(self.config());
         }
         let child = command
             .arg("--socket")

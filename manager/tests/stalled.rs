@@ -2,11 +2,15 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use datapath::PmdSpot;
 use dpdk::{Mempool, MempoolConfig, PortConfig};
 use flow::clock::{Clock, MonotonicClock, Time};
 use flow::dp::WorkerFence;
 use flow::rule::RuleSpec;
 use flow::{Action, DpPort, OfPort};
+use manager::control::Control;
+use manager::nic::Nic;
+use manager::state::Store;
 use manager::switch::{Driver, Parts, Switch};
 use mocks::nic::{End, MockNic, MockNicConfig, Profile};
 use pipeline::{FailMode, PortSpec, RuleChange};
@@ -17,7 +21,7 @@ use std::time::{Duration, Instant};
 /// What control waits for workers, for hardware and for a reading of counters, together, and what a busy machine adds.
 const BOUND: Duration = Duration::from_millis(500 + 500 + 200 + 800);
 
-/// A clock that PMD threads cannot read while it is held: they stand there, as under a debugger.
+/// A clock that the first PMD's thread cannot read while it is held: it stands there, as under a debugger.
 #[derive(Debug, Default)]
 struct Held {
     clock: MonotonicClock,
@@ -27,12 +31,21 @@ struct Held {
 
 impl Clock for Held {
     fn now(&self) -> Time {
-        let is_pmd = || std::thread::current().name().is_some_and(|name| name.starts_with("pmd"));
+        let is_pmd = || std::thread::current().name().is_some_and(|name| name == "pmd0");
         while self.held.load(Ordering::SeqCst) && is_pmd() {
             self.standing.store(true, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(1));
         }
         self.clock.now()
+    }
+}
+
+/// Lets it go at the end, also of a test that fails: else nobody could wait for the thread.
+struct Release(Arc<Held>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.held.store(false, Ordering::SeqCst);
     }
 }
 
@@ -81,6 +94,7 @@ fn a_pmd_that_stands_still_is_named_within_the_bound() {
     send();
     wait_for("forwarding", || handle.stats().frames_out == 20);
 
+    let _release = Release(clock.clone());
     clock.held.store(true, Ordering::SeqCst);
     wait_for("the stand", || clock.standing.load(Ordering::SeqCst));
     let still = Instant::now();
@@ -94,10 +108,30 @@ fn a_pmd_that_stands_still_is_named_within_the_bound() {
     switch.fold();
     let _ = (switch.flows(), switch.counters(), switch.port_counters(), pipeline.table_stats(bridge));
     assert!(start.elapsed() < BOUND, "looking took {:?}", start.elapsed());
+    // It cannot be replaced either, and whoever asks hears of it.
+    let start = Instant::now();
+    let error = switch.set_pmds(&[PmdSpot { cpu: Some(0), numa: 0 }]).unwrap_err().to_string();
+    assert!(error.starts_with("PMD 0 cannot be removed, since it or another PMD does not answer; "), "{error}");
+    assert!(start.elapsed() < 4 * BOUND, "refusing took {:?}", start.elapsed());
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(&dir.path().join("state")).unwrap();
+    let control = Control::new(switch.clone(), Nic::host(), store);
+    control.watch_pmds();
+    std::thread::sleep(Duration::from_millis(2100));
+    control.watch_pmds();
+    let stalled =
+        |control: &Control| control.pmds().iter().filter_map(|p| Some((p.pmd, p.stalled?))).collect::<Vec<_>>();
+    assert_eq!(stalled(&control), [(0, 2)]);
+    let tables = control.dp_caches();
+    assert!(tables.iter().any(|c| c.pmd == 0 && c.tables.is_none()), "{tables:?}");
     std::thread::sleep(Duration::from_secs(1).saturating_sub(still.elapsed()));
 
     clock.held.store(false, Ordering::SeqCst);
-    assert_eq!(switch.fence().workers, WorkerFence::Fenced);
+    wait_for("the fence", || switch.fence().workers == WorkerFence::Fenced);
+    switch.set_pmds(&[PmdSpot::default()]).unwrap();
+    assert_eq!(switch.datapath().pmds().iter().map(|p| p.spot().cpu).collect::<Vec<_>>(), [None]);
+    control.watch_pmds();
+    assert!(stalled(&control).is_empty());
     wait_for("the rest", || handle.stats().frames_out == 40);
     send();
     wait_for("forwarding again", || handle.stats().frames_out == 60);

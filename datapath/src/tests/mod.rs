@@ -12,6 +12,7 @@ mod oracle;
 mod pmds;
 mod ports;
 mod race;
+mod rebalance;
 mod tables;
 mod trouble;
 
