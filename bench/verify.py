@@ -80,7 +80,8 @@ def feed(switch, number, pcap):
 def through_shunt(pcaps, rules, frames, huge_pages):
     """One pass: ports read the capture to its end, port 2 writes a capture."""
     memory = {} if huge_pages else {"memory_mib": 256, "mbufs": 32767}
-    with Shunt(**memory) as switch:
+    # Several of these may run at a time: it is not about speed.
+    with Shunt(share_cpus=True, **memory) as switch:
         out = switch.dir / "out.pcap"
         switch.port("p2", f"net_pcap_out,tx_pcap={out}", 2)
         switch.load(rules)
