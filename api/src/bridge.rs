@@ -145,6 +145,9 @@ pub struct Port {
     /// `internal` and `af-packet` ports.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
+    /// Receive queues and the CPUs whose PMDs are to poll them, as `pmd-rxq-affinity` of Open vSwitch: `0:3,1:7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rxq_affinity: Option<String>,
 }
 
 impl Port {
@@ -164,6 +167,7 @@ impl Port {
             down: false,
             mtu: None,
             options: BTreeMap::new(),
+            rxq_affinity: None,
         }
     }
 }
@@ -215,6 +219,9 @@ pub struct PortSet {
     /// Largest L3 packet in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
+    /// As [`Port::rxq_affinity`]; empty: no queue is pinned any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rxq_affinity: Option<String>,
 }
 
 /// A port as it is.

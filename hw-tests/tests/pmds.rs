@@ -171,6 +171,51 @@ fn two_daemons_do_not_poll_on_one_cpu() {
 }
 
 #[test]
+fn pinned_queues_stay_pinned_until_they_are_let_go() {
+    let _one = pinned();
+    let mut rig = rig();
+    let pin = |rig: &Rig, text: &str| rig.ok(&["port", "set", "br0", "wire", "--rxq-affinity", text]);
+    let refused =
+        |rig: &Rig, port: &str, text: &str| rig.refused(&["port", "set", "br0", port, "--rxq-affinity", text]).unwrap();
+    let said = refused(&rig, "wire", "0:0");
+    assert!(said.contains("port wire: queue 0 cannot be polled on CPU 0: no PMD runs there, none is pinned"), "{said}");
+    rig.ok(&["pmd", "set", "--cpus", "0"]).unwrap();
+    for (text, part) in [
+        ("1:0", "port wire has no receive queue 1, it has 1; "),
+        ("0:1000", "queue 0 cannot be polled on CPU 1000: no PMD runs there, they run on 0"),
+        ("0", "rxq_affinity: `0` is not QUEUE:CPU; "),
+        ("0:0,0:0", "rxq_affinity: queue 0 is there twice; "),
+    ] {
+        let said = refused(&rig, "wire", text);
+        assert!(said.contains(part), "{said}");
+    }
+    let shown = |rig: &Rig| {
+        let queues: Vec<RxqView> = rig.json(&["pmd", "rxq"]).unwrap();
+        let isolated = rig.json::<Vec<PmdView>>(&["pmd", "show"]).unwrap()[0].isolated;
+        (queues.iter().map(|q| (q.port.clone(), q.pin, q.pin_failed, q.pmd.is_some())).collect::<Vec<_>>(), isolated)
+    };
+    let queue = |port: &str, pin, failed, polled| (port.to_owned(), pin, failed, polled);
+    let pinned = (
+        vec![queue("wire", Some(0), false, true), queue("vf0", None, false, false), queue("vf1", None, false, false)],
+        true,
+    );
+    pin(&rig, "0:0").unwrap();
+    assert_eq!(shown(&rig), pinned, "the only PMD polls pinned queues only");
+    rig.restart().unwrap();
+    assert_eq!(shown(&rig), pinned);
+    // Without that PMD the queue is polled like others, and is shown so.
+    rig.ok(&["pmd", "set", "--cpus", "any"]).unwrap();
+    let (queues, isolated) = shown(&rig);
+    assert_eq!((queues[0].1, queues[0].2, isolated), (Some(0), true, false));
+    assert!(queues.iter().all(|q| q.3), "{queues:?}");
+    assert!(rig.ok(&["pmd", "rxq"]).unwrap().contains("no PMD on that CPU"));
+    pin(&rig, "").unwrap();
+    assert!(shown(&rig).0.iter().all(|q| q.1.is_none()));
+    rig.restart().unwrap();
+    assert!(shown(&rig).0.iter().all(|q| q.1.is_none()));
+}
+
+#[test]
 fn caches_misses_and_limits_are_shown_in_100_columns() {
     let rig = Rig::start("none,vfs=2,lockstep").unwrap();
     ports(&rig);

@@ -77,7 +77,7 @@ pub enum Verb {
         options: Vec<(String, String)>,
     },
     /// Change a port
-    #[command(group = clap::ArgGroup::new("change").args(["tag", "trunks", "vlan_mode", "flood", "up", "down", "peer", "mtu"]).multiple(true).required(true))]
+    #[command(group = clap::ArgGroup::new("change").args(["tag", "trunks", "vlan_mode", "flood", "up", "down", "peer", "mtu", "rxq_affinity"]).multiple(true).required(true))]
     Set {
         /// Bridge of the port
         bridge: String,
@@ -107,6 +107,9 @@ pub enum Verb {
         /// Largest L3 packet in bytes
         #[arg(long, value_name = "BYTES")]
         mtu: Option<u16>,
+        /// Pin receive queues to CPUs of PMDs, such as 0:3,1:7; empty: none is pinned
+        #[arg(long, value_name = "QUEUE:CPU")]
+        rxq_affinity: Option<String>,
     },
     /// Remove a port from a bridge
     Del {
@@ -199,7 +202,7 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
             let ack: Ack = client.post(&path(paths::BRIDGE_PORTS, &[&bridge]), &port)?;
             out.print(&ack, output::ack)
         }
-        Verb::Set { bridge, name, tag, trunks, vlan_mode, flood, up, down, peer, mtu } => {
+        Verb::Set { bridge, name, tag, trunks, vlan_mode, flood, up, down, peer, mtu, rxq_affinity } => {
             let set = PortSet {
                 tag,
                 trunks: trunks.map(|t| t.0),
@@ -208,6 +211,7 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
                 up: if up || down { Some(up) } else { None },
                 peer,
                 mtu,
+                rxq_affinity,
             };
             let ack: Ack = client.patch(&path(paths::BRIDGE_PORT, &[&bridge, &name]), &set)?;
             out.print(&ack, output::ack)

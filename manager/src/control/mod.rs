@@ -3,6 +3,7 @@
 //! One lock orders all changes. A change goes: check, do it to the switch, hand it to the state writer, let go of the lock, wait
 //! for the disk and the fences, answer. Reading takes the lock for as long as a copy takes.
 
+mod affinity;
 mod bridges;
 mod datapath_views;
 mod errors;

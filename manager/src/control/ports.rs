@@ -3,7 +3,7 @@
 use super::errors::{no_port, pipeline};
 use super::kernel_ports;
 use super::port_checks::{check, check_port_name, vlan_mode};
-use super::{Attached, Control, Inner};
+use super::{Attached, Control, Inner, affinity};
 use crate::nic;
 use crate::state::Change;
 use ::kernel_ports::{Absent, MAX_MTU};
@@ -46,6 +46,7 @@ impl Control {
         let object = format!("port {}", port.name);
         check(&object, &port)?;
         check_port_name(&object, &port.name)?;
+        affinity::check(&object, &port)?;
         let mut inner = self.change()?;
         inner.bridge(bridge)?;
         inner.check_free(&object, bridge, &port)?;
@@ -106,11 +107,16 @@ impl Control {
             port.peer = set.peer.clone();
         }
         port.mtu = set.mtu.or(port.mtu);
+        affinity::changed(&mut port, set);
         check(&object, &port)?;
+        let pins = affinity::check(&object, &port)?;
         if let Some(mtu) = set.mtu {
             inner.set_kernel_mtu(name, mtu)?;
         }
-        if let (Ok(_), Some(number)) = (state, port.ofport) {
+        if let (Ok(dp), Some(number)) = (state, port.ofport) {
+            if set.rxq_affinity.is_some() && port.kind != PortType::Patch {
+                self.pin(&object, dp, pins)?;
+            }
             if replug {
                 self.detach(&mut inner, name);
                 self.attach(&mut inner, bridge, &port, Absent::Refuse)?;
@@ -185,6 +191,7 @@ impl Control {
                 let dp = there.map_or(dp, |p| p.dp);
                 let attached = Attached { bridge: bridge.to_owned(), port: port.clone(), state: Ok(dp) };
                 inner.ports.insert(port.name.clone(), attached);
+                self.pin_again(port, dp);
                 inner.kernel.extend(kernel.map(|device| (port.name.clone(), device)));
                 Ok(number)
             }
