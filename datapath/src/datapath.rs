@@ -269,6 +269,7 @@ impl Datapath {
     /// [`FlowListener::flow_removed`], from any thread, from within the listener too.
     pub fn hardware_gone(&self, flow: &Arc<DpFlow>) {
         self.shared.gone.push(flow.id);
+        self.shared.alarm.call();
     }
 
     /// Packets that hardware handled alone since the last report, from a successful read of its counter. Packets that

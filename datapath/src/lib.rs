@@ -64,6 +64,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::duplicate_mod, reason = "models compile some files a second time, with loom"))]
 
+mod alarm;
 mod arena;
 mod budget;
 mod cache;

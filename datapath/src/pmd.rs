@@ -121,9 +121,13 @@ impl PmdShared {
     }
 
     /// Show table sizes.
-    pub(crate) fn note_table(&self, table: &FlowTable, cache: &FlowCache) {
+    pub(crate) fn note_table(&self, table: &FlowTable) {
         self.flows.set(table.live() as u64);
         self.subtables.set(table.subtables() as u64);
+    }
+
+    /// Show the cache's use. Walks it: now and then only.
+    pub(crate) fn note_cache(&self, cache: &FlowCache) {
         self.cache_used.set(cache.used() as u64);
         self.cache_capacity.set(cache.capacity() as u64);
     }
@@ -149,7 +153,7 @@ impl PmdShared {
     }
 }
 
-/// What is to be shown of a PMD. Table and cache sizes are those of its last idle moment, or at most five seconds old.
+/// What is to be shown of a PMD. Table sizes are at most 100 ms old, the cache's use five seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PmdView {
     pub pmd: u32,

@@ -1,5 +1,6 @@
 //! What workers, revalidation and control share.
 
+use crate::alarm::Alarm;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::fence::Fences;
@@ -7,7 +8,7 @@ use crate::flows::{Candidate, Granted, Refusal, Registry};
 use crate::hash::Seed;
 use crate::pmd::PmdShared;
 use crate::punt::Readers;
-use crate::revalidate::Revalidation;
+use crate::revalidate::{Barriers, Revalidation};
 use crate::rxq::shared::RxqShared;
 use crate::rxq::source::RxSource;
 use crossbeam::queue::SegQueue;
@@ -29,6 +30,11 @@ pub(crate) struct Shared {
     pub(crate) fences: Fences,
     pub(crate) registry: Mutex<Registry>,
     pub(crate) revalidation: Mutex<Revalidation>,
+    /// Held for a round over all flows.
+    pub(crate) sweeping: Mutex<()>,
+    pub(crate) barriers: Barriers,
+    /// Calls the revalidator's thread.
+    pub(crate) alarm: Alarm,
     pub(crate) pmds: RwLock<Vec<Arc<PmdShared>>>,
     /// All receive queues, polled or not.
     pub(crate) rxqs: RwLock<Vec<Arc<RxqShared>>>,
@@ -62,6 +68,9 @@ impl Shared {
             fences: Fences::default(),
             registry: Mutex::new(Registry::new(seed, config.flow_limit, config.offload)),
             revalidation: Mutex::default(),
+            sweeping: Mutex::default(),
+            barriers: Barriers::default(),
+            alarm: Alarm::default(),
             pmds: RwLock::default(),
             rxqs: RwLock::default(),
             parked: Mutex::default(),
@@ -86,7 +95,14 @@ impl Shared {
     /// Keep a translation.
     pub(crate) fn install(&self, candidate: &Candidate<'_>) -> Result<Granted, Refusal> {
         let mut registry = self.registry.lock();
-        let granted = registry.install(candidate)?;
+        let installed = registry.install(candidate);
+        if let Err(Refusal::Limit) = installed {
+            drop(registry);
+            // Idle flows have to go now.
+            self.alarm.call();
+            return installed;
+        }
+        let granted = installed?;
         if let Some(flow) = &granted.flow {
             // Under the lock, so that nobody can tell of the flow's end before its beginning.
             self.listener.flow_added(flow);

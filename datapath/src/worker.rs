@@ -16,9 +16,13 @@ use flow::clock::Time;
 use flow::dp::DropReason;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Mails read at each poll. One names up to 256 removed flows, removals come in thousands, and packets must not wait for them.
 const MAILS_A_POLL: usize = 4;
+
+/// How often a PMD that is never idle shows how large its tables are.
+const NOTE: Duration = Duration::from_millis(100);
 
 /// What a worker owns.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub(crate) struct Worker {
     polled: u64,
     /// When the present interval of the histories began.
     interval: Option<Time>,
+    /// When table sizes were last shown.
+    noted: Time,
 }
 
 /// A round over the queues.
@@ -61,6 +67,7 @@ impl Worker {
             stamp: dpdk::cycles(),
             polled: 0,
             interval: None,
+            noted: Time::default(),
             counters,
             shared,
             me,
@@ -90,7 +97,7 @@ impl Worker {
         if received == 0 {
             self.counters.idle_polls.add(1);
             self.me.cycles.count_idle(spent);
-            self.me.note_table(&self.fast.lookup.table, &self.fast.lookup.cache);
+            self.me.note_table(&self.fast.lookup.table);
         } else {
             self.me.cycles.count_busy(spent);
         }
@@ -107,15 +114,22 @@ impl Worker {
         self.stamp = now;
     }
 
-    /// End the interval of the histories when it is time to.
+    /// Show table sizes and end the interval of the histories when it is time to.
     #[inline]
     fn roll(&mut self, now: Time) {
-        let began = *self.interval.get_or_insert(now);
+        let began = *self.interval.get_or_insert_with(|| {
+            self.me.note_cache(&self.fast.lookup.cache);
+            now
+        });
+        if now.since(self.noted) >= NOTE {
+            // A PMD that is never idle shows them too.
+            self.noted = now;
+            self.me.note_table(&self.fast.lookup.table);
+        }
         if now.since(began) >= INTERVAL {
             self.interval = Some(now);
             self.me.cycles.roll();
-            // A PMD that is never idle shows them too.
-            self.me.note_table(&self.fast.lookup.table, &self.fast.lookup.cache);
+            self.me.note_cache(&self.fast.lookup.cache);
             for source in &self.sources {
                 source.shared().usage.roll();
             }

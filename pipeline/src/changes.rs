@@ -4,7 +4,7 @@ use flow::Match;
 use flow::dp::{Change, Dep, Scope};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Most scopes that are told of one thing; when there are more, all packets are meant.
 const MAX_SCOPES: usize = 1024;
@@ -19,6 +19,10 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    fn is_empty(&self) -> bool {
+        self.whole.is_empty() && self.scoped.is_empty()
+    }
+
     /// It changed for all packets.
     pub(crate) fn insert(&mut self, dep: Dep) {
         if self.whole.insert(dep) && !self.scoped.is_empty() {
@@ -79,21 +83,51 @@ pub(crate) fn scope_of(
 }
 
 /// What is to be told. Written after the change can be seen, so that whoever takes it sees the change.
-#[derive(Debug, Default)]
-pub(crate) struct Changes(Mutex<Told>);
+#[derive(Default)]
+pub(crate) struct Changes {
+    told: Mutex<Told>,
+    /// To be called when there is something again.
+    call: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changes").field("told", &self.told).finish_non_exhaustive()
+    }
+}
 
 impl Changes {
     pub(crate) fn add(&self, deps: impl IntoIterator<Item = Dep>) {
-        self.0.lock().extend(deps);
+        self.tell(|told| told.extend(deps));
     }
 
-    pub(crate) fn merge(&self, told: Told) {
-        self.0.lock().merge(told);
+    pub(crate) fn merge(&self, more: Told) {
+        self.tell(|told| told.merge(more));
+    }
+
+    fn tell(&self, tell: impl FnOnce(&mut Told)) {
+        let mut told = self.told.lock();
+        let before = told.is_empty();
+        tell(&mut told);
+        let first = before && !told.is_empty();
+        drop(told);
+        if let Some(call) = self.call.get().filter(|_| first) {
+            call();
+        }
     }
 
     pub(crate) fn take(&self, into: &mut Vec<Change>) {
-        let taken = std::mem::take(&mut *self.0.lock());
+        let taken = std::mem::take(&mut *self.told.lock());
         taken.list(into);
+    }
+
+    /// See [`flow::dp::Slowpath::on_change`]. For one caller.
+    pub(crate) fn on_change(&self, call: Box<dyn Fn() + Send + Sync>) -> bool {
+        let set = self.call.set(call).is_ok();
+        if let Some(call) = self.call.get().filter(|_| set && !self.told.lock().is_empty()) {
+            call();
+        }
+        set
     }
 }
 

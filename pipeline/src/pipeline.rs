@@ -319,4 +319,8 @@ impl Slowpath for Pipeline {
     fn take_changes(&self, changes: &mut Vec<dp::Change>) {
         self.changes.take(changes);
     }
+
+    fn on_change(&self, call: Box<dyn Fn() + Send + Sync>) -> bool {
+        self.changes.on_change(call)
+    }
 }

@@ -111,8 +111,16 @@ impl Test {
             };
             places.iter().zip(&columns).map(value).collect()
         };
-        let mut many: HashSet<Values> = alike.scopes.iter().map(|scope| values(scope)).collect();
-        let few = if many.len() <= FEW { many.drain().collect() } else { SmallVec::new() };
+        let all = alike.scopes.iter().map(|scope| values(scope));
+        let (mut few, mut many) = (SmallVec::new(), HashSet::new());
+        if alike.scopes.len() <= FEW {
+            few.extend(all);
+        } else {
+            many.extend(all);
+            if many.len() <= FEW {
+                few.extend(many.drain());
+            }
+        }
         Test { columns, few, many }
     }
 

@@ -35,6 +35,11 @@ impl Graves {
         self.held.len() + self.resting.len()
     }
 
+    /// Whether any waits for workers or queues, not for hardware alone.
+    pub(super) fn is_burying(&self) -> bool {
+        !self.unsettled.is_empty() || !self.resting.is_empty()
+    }
+
     /// Take in a removed flow. `fence` was raised after its removal.
     pub(super) fn add(&mut self, flow: Removed, fence: u64, offload: bool) {
         if offload && !self.early.remove(&flow.id) {

@@ -1,27 +1,38 @@
 //! Keeping flows right: changes, hits, idle flows, and the long way of a mark back to the free list.
 //!
-//! One revalidation runs at a time, on whichever thread asks: its own, a barrier's, or a test's. It holds the registry's lock for
-//! a chunk at a time, so that workers that miss do not wait.
+//! One piece of work is done at a time, on whichever thread asks: revalidation's own, a barrier's, or a test's. It holds the
+//! registry's lock for a chunk at a time, so that workers that miss do not wait. A round over all flows is many pieces, and changes are
+//! followed in between.
 
+mod barrier;
 mod graves;
+mod thread;
 
-use crate::flows::{Filter, Harvest, Removed, Sieve, Suspect};
+pub(crate) use barrier::Barriers;
+pub use thread::RevalidatorThread;
+
+use crate::flows::{Filter, Harvest, Registry, Removed, Sieve, Suspect};
 use crate::pmd::Mail;
 use crate::shared::Shared;
-use crossbeam::channel;
 use flow::clock::Time;
-use flow::dp::{Cacheable, Change, RecircId, Resume, Scope, Translation, WorkerFence};
+use flow::dp::{Cacheable, Change, RecircId, Resume, Scope, Translation};
 use flow::{DpPort, FieldId, FlowKey, Mask};
 use graves::Graves;
+use parking_lot::MutexGuard;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Flows handled under one hold of the registry's lock: workers that miss wait that long at most.
 const CHUNK: usize = 256;
 
-/// Rows of a class that a change is compared with under one hold: a few words of each are read.
+/// Chunks of a round over all flows after which changes are let in between: a few hundred microseconds.
+const CHUNKS: usize = 16;
+
+/// Rows of classes that a change is compared with under one hold: a few words of each are read.
 const ROWS: usize = 4096;
+
+/// What a class counts for beside its rows.
+const CLASS: usize = 16;
 
 /// Rounds in which one run follows changes that its own replays made.
 const ROUNDS: usize = 8;
@@ -65,10 +76,41 @@ impl RevalidationReport {
     }
 }
 
+/// A round over all flows, and how far it has come.
+#[derive(Debug)]
+struct Sweep {
+    now: Time,
+    idle: Duration,
+    /// The next flow's number.
+    from: usize,
+    over: bool,
+    /// Flows at its beginning.
+    flows: usize,
+    /// Time that it has worked.
+    took: Duration,
+}
+
+impl Sweep {
+    fn begin(shared: &Shared, now: Time) -> Sweep {
+        let mut registry = shared.registry.lock();
+        let idle = if registry.take_full() { shared.config.idle_at_limit } else { shared.config.idle };
+        Sweep { now, idle, from: 1, over: false, flows: registry.live(), took: Duration::ZERO }
+    }
+
+    fn end(self, shared: &Shared) {
+        shared.registry.lock().limit_mut().note_round(self.took, self.flows);
+    }
+}
+
 impl Revalidation {
     /// Removed flows that still hold their mark.
     pub(crate) fn waiting(&self) -> usize {
         self.graves.len()
+    }
+
+    /// Removed flows wait for workers or queues only, which nobody tells of.
+    fn is_burying(&self) -> bool {
+        self.graves.is_burying()
     }
 
     pub(crate) fn total(&self) -> RevalidationReport {
@@ -99,10 +141,7 @@ impl Revalidation {
             shared.set_epoch(registry.note_changes(changes));
             registry.concerned(&sieve)
         };
-        for class in classes {
-            let filter = shared.registry.lock().filter(class, &sieve);
-            pick(shared, class, filter, &mut suspects);
-        }
+        pick(shared, &classes, |registry, class| registry.filter(class, &sieve), &mut suspects);
         suspects.sort_unstable();
         suspects.dedup();
         for chunk in suspects.chunks(CHUNK) {
@@ -129,18 +168,12 @@ impl Revalidation {
         }
     }
 
-    /// Replay what all flows were hit with, and remove those that are idle.
-    fn sweep(&mut self, shared: &Shared, now: Time) {
+    /// Replay what some flows were hit with, and remove those of them that are idle.
+    fn sweep(&mut self, shared: &Shared, sweep: &mut Sweep) {
         let start = Instant::now();
-        let (full, flows) = {
-            let mut registry = shared.registry.lock();
-            (registry.take_full(), registry.live())
-        };
-        let idle = if full { shared.config.idle_at_limit } else { shared.config.idle };
-        let (mut from, mut more) = (1, true);
-        while more {
+        for _ in 0..CHUNKS {
             let mut harvest = std::mem::take(&mut self.harvest);
-            more = shared.registry.lock().harvest(from, CHUNK, now, idle, &mut harvest);
+            let more = shared.registry.lock().harvest(sweep.from, CHUNK, sweep.now, sweep.idle, &mut harvest);
             for (_, (effects, hits)) in harvest.hits.drain() {
                 self.report.replayed += hits.packets;
                 shared.slowpath.replay(&effects, &hits);
@@ -148,9 +181,13 @@ impl Revalidation {
             self.report.expired += self.remove(shared, &harvest.idle);
             harvest.idle.clear();
             self.harvest = harvest;
-            from += CHUNK;
+            sweep.from += CHUNK;
+            if !more {
+                sweep.over = true;
+                break;
+            }
         }
-        shared.registry.lock().limit_mut().note_round(start.elapsed(), flows);
+        sweep.took += start.elapsed();
     }
 
     /// Remove the flows of a port.
@@ -161,10 +198,7 @@ impl Revalidation {
         let Some(scope) = Scope::new(&key, &mask) else { return 0 };
         let classes = shared.registry.lock().all_classes();
         let mut flows = Vec::new();
-        for class in classes {
-            let filter = shared.registry.lock().filter_one(class, &scope);
-            pick(shared, class, filter, &mut flows);
-        }
+        pick(shared, &classes, |registry, class| registry.filter_one(class, &scope), &mut flows);
         self.remove(shared, &flows)
     }
 
@@ -230,18 +264,36 @@ fn drained(shared: &Shared) -> u64 {
     mail.unwrap_or(u64::MAX).min(queues.unwrap_or(u64::MAX))
 }
 
-/// Add the flows of a class that a filter lets through. From the last row to the first: a flow that is taken out meanwhile has its
-/// place taken by one that was looked at.
-fn pick(shared: &Shared, class: u32, filter: Option<(Filter, usize)>, into: &mut Vec<u32>) {
-    let Some((filter, rows)) = filter else { return };
-    if matches!(&filter, Filter::Some(tests) if tests.is_empty()) {
-        return;
-    }
-    let mut to = rows;
-    while to > 0 {
-        let from = to.saturating_sub(ROWS);
-        shared.registry.lock().pick(class, from, to, &filter, into);
-        to = from;
+/// Add the flows of classes that their filters let through. Of a large class from the last row to the first: a flow that is taken
+/// out meanwhile has its place taken by one that was looked at.
+fn pick(
+    shared: &Shared,
+    classes: &[u32],
+    filter: impl Fn(&Registry, u32) -> Option<(Filter, usize)>,
+    into: &mut Vec<u32>,
+) {
+    let mut registry = shared.registry.lock();
+    let mut left = ROWS;
+    for class in classes {
+        let Some((filter, mut to)) = filter(&registry, *class) else { continue };
+        left = left.saturating_sub(CLASS);
+        if matches!(&filter, Filter::Some(tests) if tests.is_empty()) {
+            to = 0;
+        }
+        while to > 0 {
+            let from = to.saturating_sub(left);
+            registry.pick(*class, from, to, &filter, into);
+            left -= to - from;
+            to = from;
+            if left == 0 {
+                MutexGuard::bump(&mut registry);
+                left = ROWS;
+            }
+        }
+        if left == 0 {
+            MutexGuard::bump(&mut registry);
+            left = ROWS;
+        }
     }
 }
 
@@ -269,11 +321,18 @@ impl Revalidator {
         Revalidator { shared }
     }
 
-    /// Everything: replay hits, remove idle flows, follow changes, free marks. Returns what was done.
+    /// Everything: replay hits, remove idle flows, follow changes, free marks. Returns what was done, by others meanwhile too.
     pub fn run(&self, now: Time) -> RevalidationReport {
+        let _one = self.shared.sweeping.lock();
+        let mut sweep = Sweep::begin(&self.shared, now);
         let mut state = self.shared.revalidation.lock();
         let before = state.report;
-        state.sweep(&self.shared, now);
+        while !sweep.over {
+            state.sweep(&self.shared, &mut sweep);
+            // A barrier does not wait for the whole round.
+            MutexGuard::bump(&mut state);
+        }
+        sweep.end(&self.shared);
         state.follow_changes(&self.shared);
         state.bury(&self.shared);
         state.report.since(&before)
@@ -287,68 +346,13 @@ impl Revalidator {
         state.report.since(&before)
     }
 
-    /// Follow changes, and free marks of flows that went.
+    /// Follow changes, unless a barrier is about to, and free marks of flows that went.
     fn tick(&self) {
+        let barrier = self.shared.barriers.is_busy();
         let mut state = self.shared.revalidation.lock();
-        state.follow_changes(&self.shared);
+        if !barrier {
+            state.follow_changes(&self.shared);
+        }
         state.bury(&self.shared);
-    }
-
-    /// Follow all changes made so far and wait until no worker uses a flow from before. Packets received after
-    /// [`WorkerFence::Fenced`] never meet a stale flow.
-    pub fn barrier(&self, timeout: Duration) -> WorkerFence {
-        let start = Instant::now();
-        self.run_changes();
-        let fence = self.shared.fences.raise();
-        loop {
-            let late = self.shared.pmds.read().iter().find(|pmd| !pmd.quiescence.has_passed(fence)).map(|pmd| pmd.id);
-            match late {
-                None => return WorkerFence::Fenced,
-                Some(pmd) if start.elapsed() >= timeout => return WorkerFence::TimedOut { pmd },
-                Some(_) => std::thread::sleep(Duration::from_micros(20)),
-            }
-        }
-    }
-
-    /// Run on a thread of its own, at the intervals of the configuration, until the handle is dropped. While the flow limit is
-    /// reached, idle flows are removed as often as they can have become idle.
-    ///
-    /// # Errors
-    /// The thread cannot be made.
-    pub fn spawn(&self) -> std::io::Result<RevalidatorThread> {
-        let (stop, stopped) = channel::bounded::<()>(0);
-        let this = self.clone();
-        let thread = std::thread::Builder::new().name("revalidator".to_owned()).spawn(move || {
-            let config = &this.shared.config;
-            let mut swept = this.shared.clock.now();
-            while let Err(channel::RecvTimeoutError::Timeout) = stopped.recv_timeout(config.change_interval) {
-                let now = this.shared.clock.now();
-                let full = this.shared.registry.lock().is_full();
-                let interval = if full { config.idle_at_limit / 4 } else { config.sweep_interval };
-                if now.since(swept) >= interval.min(config.sweep_interval) {
-                    swept = now;
-                    this.run(now);
-                } else {
-                    this.tick();
-                }
-            }
-        })?;
-        Ok(RevalidatorThread { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-/// A running revalidator thread; dropping it stops the thread and waits for it.
-#[derive(Debug)]
-pub struct RevalidatorThread {
-    stop: Option<channel::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for RevalidatorThread {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }

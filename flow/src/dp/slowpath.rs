@@ -131,6 +131,12 @@ pub trait Slowpath: Send + Sync {
     /// Move what has changed since the last call into `changes`. Flows that depend on any of it and have a packet in its
     /// scope must be looked at again. Does not block.
     fn take_changes(&self, changes: &mut Vec<Change>);
+
+    /// Call this from now on when there is something for [`Slowpath::take_changes`] again, from any thread. `false`: it is never
+    /// called, and changes have to be asked for now and then.
+    fn on_change(&self, _call: Box<dyn Fn() + Send + Sync>) -> bool {
+        false
+    }
 }
 
 /// A flow's number; never used twice.

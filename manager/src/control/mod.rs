@@ -1,7 +1,7 @@
 //! What the API asks for.
 //!
 //! One lock orders all changes. A change goes: check, do it to the switch, hand it to the state writer, let go of the lock, wait
-//! for the disk and the fences, answer. Reading takes the lock for as long as a copy takes.
+//! for the fences and the disk, answer. Reading takes the lock for as long as a copy takes.
 
 mod affinity;
 mod bridges;
@@ -114,10 +114,11 @@ impl Control {
     fn commit(&self, inner: MutexGuard<'_, Inner>, changes: Vec<Change>, changed: usize) -> Result<Ack, Error> {
         let ticket = self.store.submit(changes);
         drop(inner);
+        // While the disk is at work.
+        let mut ack = Ack::from(self.switch.fence());
         ticket
             .wait()
             .map_err(|e| self.store_error(&e, "the change is in force, and is written as soon as the file can be"))?;
-        let mut ack = Ack::from(self.switch.fence());
         ack.changed = changed;
         Ok(ack)
     }

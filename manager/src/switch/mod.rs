@@ -251,6 +251,9 @@ impl Switch {
     }
 
     fn hardware_fence(&self) -> HardwareFence {
+        if !self.offload {
+            return HardwareFence::Fenced;
+        }
         let start = Instant::now();
         let ticket = self.engine.fence();
         if let Some(lockstep) = self.lockstep()

@@ -118,6 +118,12 @@ impl Core {
         self.outbox.is_empty() && self.in_flight.is_empty() && self.replan.is_empty() && self.fences.is_empty()
     }
 
+    /// When a waiting flow or counter is due.
+    pub fn due(&self) -> Option<Time> {
+        let firsts = [self.later.first(), self.queries.first()];
+        firsts.into_iter().flatten().map(|(due, _)| *due).min()
+    }
+
     pub fn event(&mut self, event: Event, now: Time) {
         match event {
             Event::Added(flow) => self.added(flow, now),

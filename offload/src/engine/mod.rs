@@ -41,7 +41,7 @@ pub struct EngineConfig {
     pub retry_interval: Duration,
     /// Rule shapes of which a refusal is remembered; all are forgotten when there are more.
     pub max_shapes: usize,
-    /// How long the thread sleeps when there is nothing to do.
+    /// How long the thread sleeps while it waits for the device, and the least that it sleeps.
     pub idle: Duration,
 }
 
@@ -60,6 +60,9 @@ impl Default for EngineConfig {
 /// A point in the order of changes: see [`Engine::fence`].
 #[derive(Clone, Debug)]
 pub struct FenceTicket(Arc<AtomicU64>);
+
+/// Longest sleep of the thread; whatever comes from elsewhere wakes it.
+const MOST_REST: Duration = Duration::from_millis(100);
 
 /// The ticket's point has not been reached.
 const NOT_REACHED: u64 = u64::MAX;
@@ -107,7 +110,7 @@ impl Engine {
                 }
                 engine.asleep.store(true, Ordering::SeqCst);
                 if engine.inbox.is_empty() {
-                    std::thread::park_timeout(engine.idle);
+                    std::thread::park_timeout(engine.rest(clock.now()));
                 }
                 engine.asleep.store(false, Ordering::SeqCst);
             }
@@ -127,6 +130,16 @@ impl Engine {
             worked = true;
         }
         core.step(now) || worked
+    }
+
+    /// How long there is nothing to do unless an event comes.
+    fn rest(&self, now: Time) -> Duration {
+        let core = self.lock();
+        if core.is_quiet() {
+            core.due().map_or(MOST_REST, |due| due.since(now).clamp(self.idle, MOST_REST))
+        } else {
+            self.idle
+        }
     }
 
     /// Whether nothing waits and nothing is under way; what waits for a later time does not count.
