@@ -81,8 +81,7 @@ impl Lookup {
         // Before translating: what changes from here on is found out at the install.
         let epoch = self.shared.epoch();
         let at = Resume { recirc_id: RecircId(key.recirc_id.get()) };
-        let translation = self.shared.slowpath.translate(&at, key);
-        self.shared.slowpath.replay(&translation.effects, &first);
+        let translation = self.shared.slowpath.translate_first(&at, key, &first);
         self.counters.untranslatable.add(u64::from(is_error(&translation.actions)));
         if translation.cacheable == Cacheable::Yes {
             let mask = flow_mask(&translation);

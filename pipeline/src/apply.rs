@@ -9,7 +9,9 @@ use crate::check::check_actions;
 use crate::classifier::Table;
 use crate::error::ChangeError;
 use crate::fdb::FdbFilter;
-use crate::rule::{Applied, Counters, RemoveReason, RemovedRule, Rule, RuleChange, Select, StoredSpec, Uses};
+use crate::rule::{
+    Applied, Counters, RemoveReason, RemovedRule, Rule, RuleChange, Select, StoredSpec, Uses, stored_actions,
+};
 use crate::state::{Bridge, State, TABLES};
 use flow::Action;
 use flow::action::Learn;
@@ -163,7 +165,7 @@ impl Batch {
         for old in &selected {
             check_actions(old.spec.table, actions)?;
             let mut spec = old.spec.clone();
-            spec.actions = actions.into();
+            spec.actions = stored_actions(actions);
             spec.cookie = cookie.unwrap_or(spec.cookie);
             let (mut id, mut counters) = (old.id, old.counters.clone());
             if flags.contains(RuleFlags::RESET_COUNTS) {

@@ -56,6 +56,7 @@ pub mod meter;
 mod meters;
 mod mirror;
 mod notice;
+mod numbers;
 mod pipeline;
 mod port;
 mod ports;

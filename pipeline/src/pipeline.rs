@@ -100,7 +100,7 @@ impl Pipeline {
     }
 
     pub(crate) fn env(&self) -> translate::Env<'_> {
-        translate::Env { recircs: &self.recircs, changes: &self.changes }
+        translate::Env { recircs: &self.recircs, changes: &self.changes, first: None }
     }
 
     pub(crate) fn state(&self) -> Guard<Arc<State>> {
@@ -279,6 +279,15 @@ impl Pipeline {
 impl Slowpath for Pipeline {
     fn translate(&self, at: &Resume, key: &FlowKey) -> Translation {
         translate::translate(self.env(), &self.state.load(), at, key)
+    }
+
+    fn translate_first(&self, at: &Resume, key: &FlowKey, first: &Hits) -> Translation {
+        let env = translate::Env { first: Some(first), ..self.env() };
+        let translation = translate::translate(env, &self.state.load(), at, key);
+        // Rules have counted: their numbers need not be looked up.
+        let rest = translation.effects.iter().filter(|effect| !matches!(effect, Effect::Rule(_)));
+        rest.for_each(|effect| self.replay(std::slice::from_ref(effect), first));
+        translation
     }
 
     fn replay(&self, effects: &[Effect], hits: &Hits) {

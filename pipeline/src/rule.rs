@@ -1,13 +1,13 @@
 //! Rules, their counters, and how changes of rules are said.
 
 use crate::classifier::Packed;
+use crate::numbers::NumberMap;
 use flow::clock::Time;
 use flow::dp::{BridgeId, Hits, RuleId};
 use flow::rule::{RuleFlags, RuleSpec};
 use flow::{Action, Match, OfPort};
 use parking_lot::RwLock;
 use smallvec::SmallVec;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +27,8 @@ pub(crate) struct Rule {
 #[derive(Clone, Debug)]
 pub(crate) struct StoredSpec {
     pub(crate) matching: Packed,
-    pub(crate) actions: Box<[Action]>,
+    /// Most rules have one; it is then beside what says whether the rule matches.
+    pub(crate) actions: SmallVec<[Action; 1]>,
     pub(crate) cookie: u64,
     pub(crate) priority: u16,
     pub(crate) idle_timeout: u16,
@@ -44,7 +45,7 @@ impl StoredSpec {
             spec;
         StoredSpec {
             matching,
-            actions: actions.as_slice().into(),
+            actions: stored_actions(actions),
             cookie: *cookie,
             priority: *priority,
             idle_timeout: *idle_timeout,
@@ -71,6 +72,14 @@ impl StoredSpec {
             flags: *flags,
         }
     }
+}
+
+/// Actions as rules keep them, with no room to spare.
+pub(crate) fn stored_actions(actions: &[Action]) -> SmallVec<[Action; 1]> {
+    let mut stored = SmallVec::new();
+    stored.reserve_exact(actions.len());
+    stored.extend(actions.iter().cloned());
+    stored
 }
 
 impl Rule {
@@ -192,6 +201,13 @@ impl Counters {
         if hits.packets != 0 {
             self.touch(hits.used);
         }
+    }
+
+    /// Ask for the memory: it is to be written soon, and whoever adds waits for it.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        // A load that nothing depends on does not hold up what follows.
+        std::hint::black_box(self.used.load(Ordering::Relaxed));
     }
 
     pub(crate) fn touch(&self, at: Time) {
@@ -329,7 +345,7 @@ pub struct Applied {
 
 /// Where the counters of a rule are, by its id: what replay looks up.
 #[derive(Debug)]
-pub(crate) struct Registry([RwLock<HashMap<u64, Arc<Counters>>>; Registry::SHARDS]);
+pub(crate) struct Registry([RwLock<NumberMap<u64, Arc<Counters>>>; Registry::SHARDS]);
 
 impl Default for Registry {
     fn default() -> Self {
@@ -340,7 +356,7 @@ impl Default for Registry {
 impl Registry {
     const SHARDS: usize = 64;
 
-    fn shard(&self, id: RuleId) -> &RwLock<HashMap<u64, Arc<Counters>>> {
+    fn shard(&self, id: RuleId) -> &RwLock<NumberMap<u64, Arc<Counters>>> {
         &self.0[(id.0 % Self::SHARDS as u64) as usize]
     }
 

@@ -7,6 +7,7 @@ use crate::group::Groups;
 use crate::meters::MeterIds;
 use crate::meters::Meters;
 use crate::mirror::Mirrors;
+use crate::numbers::NumberMap;
 use crate::port::{Bonds, Ports};
 use crate::rule::Uses;
 use crate::table::Configured;
@@ -70,7 +71,7 @@ impl Bridge {
 pub(crate) struct State {
     pub(crate) epoch: u64,
     pub(crate) bridges: BTreeMap<BridgeId, Arc<Bridge>>,
-    pub(crate) owners: Arc<HashMap<DpPort, (BridgeId, OfPort)>>,
+    pub(crate) owners: Arc<NumberMap<DpPort, (BridgeId, OfPort)>>,
     /// Patch ports by name.
     pub(crate) patches: Arc<HashMap<String, (BridgeId, OfPort)>>,
     pub(crate) next_bridge: u32,

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Bench, PORTS, bench, drop_reason, ports};
 use flow::clock::{Clock, Time};
-use flow::dp::{Dep, DpAction, DropReason, Effect, Hits, RuleId, Slowpath, Translation};
+use flow::dp::{Dep, DpAction, DropReason, Effect, Hits, Resume, RuleId, Slowpath, Translation};
 use flow::rule::{RuleFlags, RuleSpec};
 use flow::{Action, FieldId, FlowKey, Match, OfPort, Value};
 use pipeline::testing::{PacketGen, RuleGen};
@@ -348,4 +348,30 @@ fn removing_all_rules_one_by_one_leaves_an_empty_switch() {
     let t = b.translate(OfPort(1), &to(1));
     assert!(t.effects.contains(&Effect::TableMiss(b.bridge, 0)));
     b.pipeline.replay(&[Effect::Rule(RuleId(1))], &Hits { packets: 1, ..Hits::default() });
+}
+
+/// Two switches with the same rules: one counts while it translates, the other is told of what it said.
+#[test]
+fn a_first_packet_counts_as_one_that_is_replayed() {
+    let rules = RuleGen::new(11).rules(150, &PORTS);
+    let (one, two) = (bench(rules.clone(), ports()), bench(rules.clone(), ports()));
+    let mut packets = PacketGen::new(11, &rules, &PORTS);
+    for i in 0..400 {
+        let p = packets.next_packet();
+        let mut key = p.key;
+        key.in_port = common::dp(p.in_port).0.into();
+        let now = Time(1 + i);
+        let hits = Hits { packets: 1, bytes: 60 + i, used: now };
+        let t = one.pipeline.translate_first(&Resume::default(), &key, &hits);
+        let u = two.pipeline.translate(&Resume::default(), &key);
+        two.pipeline.replay(&u.effects, &hits);
+        assert_eq!(t, u);
+    }
+    let counted = |b: &Bench| {
+        let rules = b.pipeline.dump(b.bridge, &Select::default()).unwrap();
+        let misses: Vec<u64> = (0..=254).map(|table| b.pipeline.table_misses(b.bridge, table)).collect();
+        (rules.into_iter().map(|r| r.stats).collect::<Vec<_>>(), misses)
+    };
+    assert!(counted(&two).0.iter().any(|stats| stats.packets > 1));
+    assert_eq!(counted(&one), counted(&two));
 }

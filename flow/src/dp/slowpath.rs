@@ -125,6 +125,14 @@ pub trait Slowpath: Send + Sync {
     /// What to do with a packet, without doing it: changes nothing.
     fn translate(&self, at: &Resume, key: &FlowKey) -> Translation;
 
+    /// [`Slowpath::translate`] for a packet that is here for the first time, whose effects are done at once: as
+    /// [`Slowpath::replay`] with `first`.
+    fn translate_first(&self, at: &Resume, key: &FlowKey, first: &Hits) -> Translation {
+        let translation = self.translate(at, key);
+        self.replay(&translation.effects, first);
+        translation
+    }
+
     /// Do what packets of a flow do beside being forwarded: count for rules, learn addresses.
     fn replay(&self, effects: &[Effect], hits: &Hits);
 

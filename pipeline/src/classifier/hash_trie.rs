@@ -75,6 +75,14 @@ impl<T: Clone> HashTrie<T> {
         self.leaf(hash).iter().filter(move |(h, _)| *h == hash).map(|(_, item)| item)
     }
 
+    /// The first entry with this hash and all behind it in its leaf; none when there is none.
+    #[inline]
+    pub(super) fn since(&self, hash: u64) -> &[(u64, T)] {
+        let leaf = self.leaf(hash);
+        let first = leaf.iter().position(|(h, _)| *h == hash);
+        first.and_then(|first| leaf.get(first..)).unwrap_or_default()
+    }
+
     /// Change the leaf that has, or would have, the entries with this hash.
     pub(super) fn edit<R>(&mut self, hash: u64, change: impl FnOnce(&mut Leaf<T>) -> R) -> R {
         edit(&mut self.root, hash, 0, change)

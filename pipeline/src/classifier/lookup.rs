@@ -39,8 +39,20 @@ impl<'t> Lookup<'t> {
     /// Look at bits of a word.
     #[inline]
     pub(super) fn look(&mut self, at: u8, bits: u64) -> u64 {
-        require(&mut self.seen, at.into(), bits);
+        self.note(at, bits);
+        self.peek(at, bits)
+    }
+
+    /// Bits of a word, for an answer that bits seen otherwise give too, or that are noted after.
+    #[inline]
+    pub(super) fn peek(&self, at: u8, bits: u64) -> u64 {
         word(self.key, self.regs, at.into()) & bits
+    }
+
+    /// Bits of a word were looked at.
+    #[inline]
+    pub(super) fn note(&mut self, at: u8, bits: u64) {
+        require(&mut self.seen, at.into(), bits);
     }
 
     /// Whether what was seen of the addresses so far shows that no rule with these prefixes matches.

@@ -162,8 +162,11 @@ impl Shape {
     }
 
     /// What is left of a key and its registers under the mask.
-    pub(super) fn pick(&self, from: &Words) -> Box<[u64]> {
-        self.pieces.iter().map(|(at, word)| from.0[usize::from(*at)] & word).collect()
+    pub(super) fn pick(&self, from: &Words) -> Values {
+        let mut values = Values::new();
+        values.reserve_exact(self.pieces.len());
+        values.extend(self.pieces.iter().map(|(at, word)| from.0[usize::from(*at)] & word));
+        values
     }
 
     /// The hashes of picked values, one for each stage.
@@ -183,12 +186,15 @@ pub(super) fn hash_of(mask: &Words) -> u64 {
     mask.set().fold(hash::start(), |chain, (at, word)| hash::mix(hash::mix(chain, at.into()), word))
 }
 
+/// The values of a match, one a piece of its shape.
+pub(super) type Values = SmallVec<[u64; 4]>;
+
 /// A match as rules keep it: its values only, under a mask that is shared.
 #[derive(Clone, Debug)]
 pub(crate) struct Packed {
     pub(super) shape: Arc<Shape>,
-    /// One a piece.
-    pub(super) values: Box<[u64]>,
+    /// One a piece. In place, as far as most matches go: what a lookup compares.
+    pub(super) values: Values,
 }
 
 impl Packed {

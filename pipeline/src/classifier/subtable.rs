@@ -5,7 +5,7 @@ use super::hash_trie::{HashTrie, push};
 use super::lookup::Lookup;
 use super::prefix_trie::PrefixTrie;
 use super::prefixes::Prefix;
-use super::shape::{Packed, Shape};
+use super::shape::{Packed, Piece, Shape};
 use super::words::Words;
 use crate::rule::Rule;
 use smallvec::SmallVec;
@@ -56,13 +56,15 @@ impl Subtable {
     /// The rule of highest priority that matches. Tells `lookup` what it looks at.
     #[inline]
     pub(super) fn find<'s>(&'s self, lookup: &mut Lookup<'_>) -> Option<&'s Arc<Rule>> {
-        let chain = self.reach(lookup)?;
-        self.rules.all(chain).find(|r| r.spec.matching.matches(lookup.key, lookup.regs))
+        let rest = self.reach(lookup)?;
+        let (hash, _) = rest.first()?;
+        let rules = rest.iter().filter(|(h, _)| h == hash).map(|(_, rule)| rule);
+        rules.into_iter().find(|r| r.spec.matching.matches(lookup.key, lookup.regs))
     }
 
-    /// The hash of the packet, when no stage has excluded it.
+    /// The first rule with the hash of the packet, and some after it, when no stage has excluded it.
     #[inline]
-    fn reach(&self, lookup: &mut Lookup<'_>) -> Option<u64> {
+    fn reach(&self, lookup: &mut Lookup<'_>) -> Option<&[(u64, Arc<Rule>)]> {
         let shape = &*self.shape;
         let mut chain = lookup.start;
         for (i, stage) in shape.stages.iter().enumerate() {
@@ -70,18 +72,32 @@ impl Subtable {
                 return None;
             }
             let pieces = &shape.pieces[usize::from(stage.from)..usize::from(stage.to)];
-            let index = self.indices.get(i);
-            if index.is_none() && shape.ports.1 != 0 && lookup.excluded_by_ports(&self.ports, shape.ports) {
-                return None;
-            }
+            let Some(index) = self.indices.get(i) else {
+                return self.reach_rules(lookup, pieces, chain);
+            };
             for (at, bits) in pieces {
                 chain = hash::mix(chain, lookup.look(*at, *bits));
             }
-            if index.is_some_and(|index| !index.contains(chain)) {
+            if !index.contains(chain) {
                 return None;
             }
         }
-        Some(chain)
+        None
+    }
+
+    /// The last stage. Where a rule has the packet's hash, its ports are among those of the trie, which has nothing to say then.
+    #[inline]
+    fn reach_rules(&self, lookup: &mut Lookup<'_>, pieces: &[Piece], mut chain: u64) -> Option<&[(u64, Arc<Rule>)]> {
+        let ports = self.shape.ports;
+        for (at, bits) in pieces {
+            chain = hash::mix(chain, lookup.peek(*at, *bits));
+        }
+        let rules = self.rules.since(chain);
+        if ports.1 != 0 && rules.is_empty() && lookup.excluded_by_ports(&self.ports, ports) {
+            return None;
+        }
+        pieces.iter().for_each(|(at, bits)| lookup.note(*at, *bits));
+        Some(rules)
     }
 
     /// The rule with exactly this match, which has the mask of this subtable, and priority.

@@ -28,10 +28,10 @@ pub(crate) use group::slots;
 pub(crate) use record::trace;
 
 use crate::changes::Changes;
-use crate::rule::Rule;
+use crate::rule::{Counters, Rule};
 use crate::state::{Bridge, State};
 use flow::action::Action;
-use flow::dp::{Actions, Cacheable, Dep, DepSet, DpAction, DropReason, Effect, Resume, Translation};
+use flow::dp::{Actions, Cacheable, Dep, DepSet, DpAction, DropReason, Effect, Hits, Resume, Translation};
 use flow::{DpPort, FlowKey, Mask, OfPort, Value};
 use freeze::Freezing;
 use packet::Packet;
@@ -43,6 +43,8 @@ use smallvec::SmallVec;
 pub(crate) struct Env<'a> {
     pub(crate) recircs: &'a Recircs,
     pub(crate) changes: &'a Changes,
+    /// What its rules are to count, when the packet is here for the first time.
+    pub(crate) first: Option<&'a Hits>,
 }
 
 /// Translate a packet on one snapshot.
@@ -55,21 +57,23 @@ pub(crate) fn translate(env: Env<'_>, state: &State, at: &Resume, key: &FlowKey)
         return refuse(key, deps, DropReason::NoBridge);
     };
     if at.recirc_id.0 == 0 {
-        let mut walk = Walk::new(env, state, bridge, Packet::new(key, in_port.0), deps);
+        let mut walk = Walk::new(env, state, bridge, key, in_port, deps);
         walk.start();
+        walk.count();
         return walk.finish(key);
     }
     let frozen = env.recircs.get(at.recirc_id);
     let home = (bridge.id, in_port);
     let at = frozen.as_deref().and_then(|f| Some((f, state.bridges.get(&f.bridge)?)));
     let Some((frozen, bridge)) = at else { return refuse(key, deps, DropReason::StaleRecirc) };
-    let mut walk = Walk::new(env, state, bridge, Packet::new(key, frozen.in_port.0), deps);
+    let mut walk = Walk::new(env, state, bridge, key, frozen.in_port, deps);
     // That there still is such a bridge.
     walk.depend(Dep::Ports(frozen.bridge));
     if home != (frozen.bridge, frozen.in_port) {
         walk.packet.move_port();
     }
     walk.resume(frozen);
+    walk.count();
     walk.finish(key)
 }
 
@@ -102,6 +106,8 @@ struct Walk<'a> {
     /// Bits that a lookup did not find as the packet came with them.
     written: Option<Box<Mask>>,
     effects: SmallVec<[Effect; 8]>,
+    /// Counters of the rules so far, if they are to count.
+    counters: SmallVec<[&'a Counters; 8]>,
     /// Why the first output that did not happen did not.
     reason: Option<DropReason>,
     /// Whether the last table had no rule.
@@ -148,18 +154,27 @@ pub(crate) enum Place {
 }
 
 impl<'a> Walk<'a> {
-    fn new(env: Env<'a>, state: &'a State, bridge: &'a Bridge, packet: Packet<'a>, deps: DepSet) -> Walk<'a> {
+    #[inline]
+    fn new(
+        env: Env<'a>,
+        state: &'a State,
+        bridge: &'a Bridge,
+        key: &'a FlowKey,
+        in_port: OfPort,
+        deps: DepSet,
+    ) -> Walk<'a> {
         let mut walk = Walk {
             env,
             state,
             bridge,
-            packet,
+            packet: Packet::new(key, in_port.0),
             actions: Actions::new(),
             useful: 0,
             forwarded: false,
             deps,
             written: None,
             effects: SmallVec::new(),
+            counters: SmallVec::new(),
             reason: None,
             missed: false,
             error: None,
@@ -224,7 +239,15 @@ impl<'a> Walk<'a> {
         OfPort(u16::try_from(self.packet.key().in_port.get()).unwrap_or(OfPort::NONE.0))
     }
 
-    fn finish(mut self, key: &FlowKey) -> Translation {
+    /// Let the rules count. At the end, when what they count with has come from memory.
+    fn count(&self) {
+        if let Some(first) = self.env.first {
+            self.counters.iter().for_each(|counters| counters.add(first));
+        }
+    }
+
+    /// The outcome; nothing of the walk is to be used after.
+    fn finish(&mut self, key: &FlowKey) -> Translation {
         self.actions.truncate(self.useful);
         if self.error.is_some() {
             self.actions.clear();
@@ -237,10 +260,10 @@ impl<'a> Walk<'a> {
         let cacheable = if reserved::is_reserved(key.eth_dst) { Cacheable::No } else { Cacheable::Yes };
         Translation {
             mask: *self.packet.mask(),
-            actions: self.actions,
-            deps: self.deps,
-            written: self.written,
-            effects: self.effects,
+            actions: std::mem::take(&mut self.actions),
+            deps: std::mem::take(&mut self.deps),
+            written: self.written.take(),
+            effects: std::mem::take(&mut self.effects),
             cacheable,
         }
     }

@@ -176,7 +176,7 @@ pub(crate) fn trace(
         let Some((bridge, in_port, frozen)) = from else { continue };
         let mut deps = DepSet::new();
         deps.push(Dep::PortOwner(flow::DpPort(key.in_port.get())));
-        let mut walk = Walk::new(env, state, bridge, super::Packet::new(&key, in_port), deps);
+        let mut walk = Walk::new(env, state, bridge, &key, OfPort(in_port), deps);
         walk.trace = Some(Box::default());
         walk.enter(|w| TraceStep::Bridge(w.bridge.name.to_string()));
         let start = (*walk.packet.key(), frozen.map_or(walk.packet.regs, |f| f.regs));

@@ -132,6 +132,12 @@ impl<'a> Walk<'a> {
             None => Effect::TableMiss(self.bridge.id, table),
         });
         let rule = rule.map(|r| &**r);
+        if self.env.first.is_some()
+            && let Some(rule) = rule
+        {
+            rule.counters.prefetch();
+            self.counters.push(&rule.counters);
+        }
         if self.trace.is_some() {
             self.note_table(table, rule);
         }

@@ -13,6 +13,9 @@ fn is_metadata(field: FieldId) -> bool {
 impl Packet<'_> {
     /// Make the datapath's packet what the packet is now.
     pub(in crate::translate) fn commit(&mut self, actions: &mut Actions) {
+        if !self.changed && self.sent.is_none() {
+            return;
+        }
         let mut i = 0;
         while let Some(field) = self.touched.get(i).copied().filter(|f| !is_metadata(*f)) {
             self.commit_field(field, actions);
@@ -35,9 +38,12 @@ impl Packet<'_> {
             bits => bits,
         };
         let (value, own) = (read(&self.now.key), read(&self.now.own.0));
-        let had = Bits { value: read(&self.sent.key), own: read(&self.sent.own.0), seen: seen(self) };
+        let seen_now = seen(self);
+        let decrements = self.now.decrements;
+        let sent = self.sent();
+        let had = Bits { value: read(&sent.key), own: read(&sent.own.0), seen: seen_now };
         let mut bits = Bits { value, own, seen: had.seen };
-        let same_place = !ttl || self.now.decrements == self.sent.decrements;
+        let same_place = !ttl || decrements == sent.decrements;
         let need = bits.differ(&had, same_place) & def.ones().0;
         if need == 0 {
             return;
@@ -50,18 +56,23 @@ impl Packet<'_> {
         let mask = bits.constants(def.ones().0);
         let value = bits.value & mask;
         actions.push(DpAction::Set { field, value: Value(value), mask: Value(mask) });
-        def.write_key(&mut self.sent.key, Value(had.value & !mask | value));
-        def.write_key(&mut self.sent.own.0, Value(had.own & !mask));
+        let sent = self.sent();
+        def.write_key(&mut sent.key, Value(had.value & !mask | value));
+        def.write_key(&mut sent.own.0, Value(had.own & !mask));
         if ttl {
-            self.sent.decrements = 0;
+            sent.decrements = 0;
         }
     }
 
     fn commit_tags(&mut self, actions: &mut Actions) {
-        if self.now.tags == self.sent.tags {
+        let as_it_is = match &self.sent {
+            Some(sent) => self.now.tags == sent.tags,
+            None => self.now.tags.is_as_came(),
+        };
+        if as_it_is {
             return;
         }
-        let (want, have) = (self.now.tags.clone(), self.sent.tags.clone());
+        let (want, have) = (self.now.tags.clone(), self.sent().tags.clone());
         let (mut want_stack, mut have_stack) = (want.stack.to_vec(), have.stack.to_vec());
         want_stack.reverse();
         have_stack.reverse();
@@ -90,7 +101,7 @@ impl Packet<'_> {
             self.require_tag(tag.source, tpid, tag.own);
             actions.push(DpAction::PushVlan(tag.tag));
         }
-        self.sent.tags = want;
+        self.sent().tags = want;
     }
 
     /// Bits of the TCI that must be written to make `have` into `want`.

@@ -9,6 +9,11 @@ use flow::{FieldId, Mask, Value, VlanTag};
 impl Packet<'_> {
     /// Bits of the packet as it is now are looked at.
     pub(in crate::translate) fn look(&mut self, bits: &Mask) {
+        if !self.changed && bits.0.vlans == [VlanTag::default(); 2] {
+            // All bits are its own. The input port is required from the start.
+            self.mask.unite(bits);
+            return;
+        }
         let mut came = Mask(bits.0.masked(&self.now.own));
         // The input port is an OpenFlow number here; it is exact in every mask.
         came.0.in_port = 0.into();

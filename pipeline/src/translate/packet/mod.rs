@@ -12,9 +12,13 @@ mod set;
 mod tags;
 
 use flow::field::{CONNECTION, TUNNEL};
+use flow::key::frag;
 use flow::{FieldId, FlowKey, Mask, Registers};
 use smallvec::SmallVec;
 use tags::{MAX_TAGS, Tags};
+
+/// Every bit.
+const OWN: Mask = Mask(zerocopy::transmute!([u8::MAX; size_of::<FlowKey>()]));
 
 /// One state of the packet.
 #[derive(Clone, Debug)]
@@ -32,7 +36,8 @@ pub(super) struct Packet<'k> {
     came: &'k FlowKey,
     mask: Mask,
     now: Layer,
-    sent: Layer,
+    /// `None`: as it came. Most packets are sent unchanged, and a layer is half a kilobyte.
+    sent: Option<Box<Layer>>,
     pub(super) regs: Registers,
     /// Fields that an action has set and that are part of the packet, apart from VLAN tags. In the order in which they
     /// are committed.
@@ -55,21 +60,27 @@ pub(super) struct Saved {
 
 /// What the datapath has of the packet, to go back to.
 #[derive(Debug)]
-pub(super) struct Sent(Layer);
+pub(super) struct Sent(Option<Box<Layer>>);
+
+impl Layer {
+    /// A packet as it came.
+    #[inline]
+    fn new(came: &FlowKey, in_port: u16) -> Layer {
+        let mut layer = Layer { key: *came, own: OWN, tags: Tags::of(&came.vlans), decrements: 0 };
+        layer.key.in_port = u32::from(in_port).into();
+        layer
+    }
+}
 
 impl<'k> Packet<'k> {
     /// A packet that came on OpenFlow port `in_port`.
+    #[inline]
     pub(super) fn new(came: &'k FlowKey, in_port: u16) -> Packet<'k> {
-        let mut key = *came;
-        key.in_port = u32::from(in_port).into();
-        let mut own = Mask::ANY;
-        own.0.words_mut().fill([0xff; 8]);
-        let layer = Layer { key, own, tags: Tags::of(&came.vlans), decrements: 0 };
         let mut packet = Packet {
             came,
             mask: Mask::ANY,
-            now: layer.clone(),
-            sent: layer,
+            now: Layer::new(came, in_port),
+            sent: None,
             regs: Registers::default(),
             touched: SmallVec::new(),
             next_tag: MAX_TAGS as u32,
@@ -77,11 +88,12 @@ impl<'k> Packet<'k> {
             moved: false,
             home: in_port,
         };
-        for field in [FieldId::InPort, FieldId::RecircId, FieldId::EthType] {
-            packet.mask.require(field);
-        }
+        let mask = &mut packet.mask.0;
+        mask.in_port = u32::MAX.into();
+        mask.recirc_id = u32::MAX.into();
+        mask.eth_type = u16::MAX.into();
         if packet.is_ip() {
-            packet.mask.require(FieldId::IpFrag);
+            packet.mask.0.nw_frag = frag::ANY | frag::LATER;
         }
         packet
     }
@@ -127,7 +139,13 @@ impl<'k> Packet<'k> {
 
     /// The datapath went on with a copy: it has the packet as it had it then.
     pub(super) fn restore_sent(&mut self, sent: &Sent) {
-        self.sent = sent.0.clone();
+        self.sent.clone_from(&sent.0);
+    }
+
+    /// The packet as the datapath has it.
+    fn sent(&mut self) -> &mut Layer {
+        let (came, home) = (self.came, self.home);
+        self.sent.get_or_insert_with(|| Box::new(Layer::new(came, home)))
     }
 
     // ---- Connection tracking

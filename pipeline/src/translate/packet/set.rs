@@ -109,11 +109,11 @@ impl Packet<'_> {
         self.commit_field(FieldId::IpTtl, actions);
         if self.now.own.0.nw_ttl != 0 {
             self.now.decrements += 1;
-            self.sent.decrements = self.now.decrements;
+            self.sent().decrements = self.now.decrements;
         }
         actions.push(DpAction::DecTtl);
         self.now.key.nw_ttl = ttl.saturating_sub(1);
-        self.sent.key.nw_ttl = ttl.saturating_sub(1);
+        self.sent().key.nw_ttl = ttl.saturating_sub(1);
     }
 
     // ---- VLAN tags
