@@ -51,6 +51,17 @@ impl<T: ?Sized> Interner<T> {
         id
     }
 
+    /// As [`Interner::take`] where the value may be the one with this number; `false`: it is not.
+    pub(crate) fn take_known(&mut self, id: u32, is: impl Fn(&T) -> bool) -> bool {
+        match self.entries.get_mut(id as usize) {
+            Some(Some(entry)) if is(&entry.value) => {
+                entry.users += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn get(&self, id: u32) -> Option<&Arc<T>> {
         Some(&self.entries.get(id as usize)?.as_ref()?.value)
     }

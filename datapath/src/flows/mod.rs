@@ -87,8 +87,8 @@ pub(crate) struct Candidate<'a> {
 /// The mask of a flow: input port and recirculation are always exact.
 pub(crate) fn flow_mask(translation: &Translation) -> Mask {
     let mut mask = translation.mask;
-    mask.require(::flow::FieldId::InPort);
-    mask.require(::flow::FieldId::RecircId);
+    mask.0.in_port = u32::MAX.into();
+    mask.0.recirc_id = u32::MAX.into();
     mask
 }
 
@@ -141,6 +141,8 @@ pub(crate) struct Registry {
     free: VecDeque<u32>,
     by_match: HashTable<u32>,
     masks: Interner<MaskEntry>,
+    /// The mask of the latest flow: the next one often has it too.
+    latest_mask: u32,
     deeds: Interner<Deed>,
     effects: Interner<[Effect]>,
     classes: Classes,
@@ -175,6 +177,7 @@ impl Registry {
             free: VecDeque::new(),
             by_match: HashTable::with_capacity(limit),
             masks: Interner::default(),
+            latest_mask: 0,
             deeds: Interner::default(),
             effects: Interner::default(),
             classes: Classes::default(),
@@ -228,8 +231,13 @@ impl Registry {
     }
 
     fn take_mask(&mut self, mask: &Mask) -> u32 {
+        let same = |entry: &MaskEntry| entry.mask.0.words() == mask.0.words();
+        if self.masks.take_known(self.latest_mask, same) {
+            return self.latest_mask;
+        }
         let make = || Arc::new(MaskEntry { mask: *mask, compiled: CompiledMask::new(mask) });
-        self.masks.take(self.seed.key(&mask.0), |entry| entry.mask == *mask, make)
+        self.latest_mask = self.masks.take(self.seed.key(&mask.0), same, make);
+        self.latest_mask
     }
 
     /// Keep a translation, or join the flow that another worker made of the same.

@@ -15,6 +15,8 @@ pub(super) struct Masks {
     users: Vec<u32>,
     free: Vec<usize>,
     by_mask: HashMap<Mask, usize>,
+    /// The mask of the latest flow: the next one often has it too.
+    latest: usize,
 }
 
 impl Masks {
@@ -35,7 +37,15 @@ impl Masks {
 
     /// The number of a mask, which has one more user now.
     pub(super) fn take(&mut self, mask: &Mask) -> Option<usize> {
+        if let (Some(latest), Some(users)) = (self.full.get(self.latest), self.users.get_mut(self.latest))
+            && *users > 0
+            && latest.0.words() == mask.0.words()
+        {
+            *users += 1;
+            return Some(self.latest);
+        }
         if let Some(id) = self.by_mask.get(mask) {
+            self.latest = *id;
             self.users[*id] += 1;
             return Some(*id);
         }
