@@ -126,7 +126,7 @@ impl PmdShared {
         self.subtables.set(table.subtables() as u64);
     }
 
-    /// Show the cache's use. Walks it: now and then only.
+    /// Show the cache's use.
     pub(crate) fn note_cache(&self, cache: &FlowCache) {
         self.cache_used.set(cache.used() as u64);
         self.cache_capacity.set(cache.capacity() as u64);

@@ -98,6 +98,7 @@ impl Worker {
             self.counters.idle_polls.add(1);
             self.me.cycles.count_idle(spent);
             self.me.note_table(&self.fast.lookup.table);
+            self.me.note_cache(&self.fast.lookup.cache);
         } else {
             self.me.cycles.count_busy(spent);
         }
@@ -117,19 +118,16 @@ impl Worker {
     /// Show table sizes and end the interval of the histories when it is time to.
     #[inline]
     fn roll(&mut self, now: Time) {
-        let began = *self.interval.get_or_insert_with(|| {
-            self.me.note_cache(&self.fast.lookup.cache);
-            now
-        });
+        let began = *self.interval.get_or_insert(now);
         if now.since(self.noted) >= NOTE {
             // A PMD that is never idle shows them too.
             self.noted = now;
             self.me.note_table(&self.fast.lookup.table);
+            self.me.note_cache(&self.fast.lookup.cache);
         }
         if now.since(began) >= INTERVAL {
             self.interval = Some(now);
             self.me.cycles.roll();
-            self.me.note_cache(&self.fast.lookup.cache);
             for source in &self.sources {
                 source.shared().usage.roll();
             }
