@@ -74,7 +74,8 @@ fn main() {
         .allowlist_function("rte_eth_from_rings")
         .allowlist_function(
             "rte_eth_dev_(configure|start|stop|close|info_get|set_mtu|get_mtu|adjust_nb_rx_tx_desc|is_valid_port|\
-             count_total|get_name_by_port|set_link_up|set_link_down|socket_id)",
+             count_total|get_name_by_port|set_link_up|set_link_down|socket_id|callback_register|callback_unregister|\
+             is_removed|flow_ctrl_get|flow_ctrl_set)",
         )
         .allowlist_function("rte_eth_(rx|tx)_queue_setup|rte_eth_(macaddr_get|promiscuous_enable|promiscuous_disable)")
         .allowlist_function("rte_eth_(stats_get|stats_reset|rx_metadata_negotiate|allmulticast_enable)")
@@ -92,7 +93,7 @@ fn main() {
         .allowlist_var("RTE_MAX_ETHPORTS|RTE_MAX_LCORE|LCORE_ID_ANY|RTE_PKTMBUF_HEADROOM|RTE_MEMPOOL_CACHE_MAX_SIZE")
         .allowlist_var("RTE_MBUF_DEFAULT_BUF_SIZE|RTE_ETH_LINK_SPEED_AUTONEG|RTE_ETH_MQ_RX_RSS|RTE_ETHER_.*_MTU")
         .allowlist_var("RING_F_SP_ENQ|RING_F_SC_DEQ|RTE_MEMPOOL_NAMESIZE|RTE_ETH_NAME_MAX_LEN")
-        .allowlist_type("rte_eth_rx_mq_mode")
+        .allowlist_type("rte_eth_rx_mq_mode|rte_eth_event_type|rte_eth_fc_mode")
         // Their members move or are shared-memory state: only the offsets above are used.
         .opaque_type("rte_mbuf|rte_mempool|rte_ring|rte_eth_dev|rte_device|rte_flow_item_flex.*")
         .prepend_enum_name(false)

@@ -141,8 +141,9 @@ pub struct Port {
     /// Largest L3 packet in bytes; as the device says when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
-    /// What only ports of this type know, by name, as with OVS's `options` of an interface: `ifname` and `mac` of `tap`,
-    /// `internal` and `af-packet` ports.
+    /// What only ports of this type know, by name, as with OVS's `options` of an interface: `n_rxq`, `n_txq`, `n_rxq_desc`,
+    /// `n_txq_desc`, `dpdk-lsc-interrupt`, `rx-flow-ctrl`, `tx-flow-ctrl` and `flow-ctrl-autoneg` of `dpdk` ports; `ifname` and `mac`
+    /// of `tap`, `internal` and `af-packet` ports.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
     /// Receive queues and the CPUs whose PMDs are to poll them, as `pmd-rxq-affinity` of Open vSwitch: `0:3,1:7`.
@@ -216,12 +217,15 @@ pub struct PortSet {
     /// Of a `patch` port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
-    /// Largest L3 packet in bytes.
+    /// Largest L3 packet in bytes; 0: as the device says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
     /// As [`Port::rxq_affinity`]; empty: no queue is pinned any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rxq_affinity: Option<String>,
+    /// Options to set; an empty value takes the option away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
 }
 
 /// A port as it is.

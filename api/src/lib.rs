@@ -12,11 +12,13 @@ mod ack;
 mod bridge;
 mod capture;
 mod datapath;
+mod device;
 mod diff;
 mod error;
 mod event;
 mod flow;
 mod group;
+mod mem;
 mod meter;
 mod mirror;
 mod mock;
@@ -31,11 +33,13 @@ pub use ack::*;
 pub use bridge::*;
 pub use capture::*;
 pub use datapath::*;
+pub use device::*;
 pub use diff::*;
 pub use error::*;
 pub use event::*;
 pub use flow::*;
 pub use group::*;
+pub use mem::*;
 pub use meter::*;
 pub use mirror::*;
 pub use mock::*;
@@ -78,6 +82,14 @@ pub mod paths {
     pub const BRIDGE: &str = "/v1/bridges/{bridge}";
     /// GET: ports of all bridges.
     pub const PORTS: &str = "/v1/ports";
+    /// GET: a port with its device.
+    pub const PORT: &str = "/v1/ports/{port}";
+    /// GET (query `xstats`): counters of a port and its device.
+    pub const PORT_STATS: &str = "/v1/ports/{port}/stats";
+    /// GET: mempools in use.
+    pub const MEM: &str = "/v1/mem";
+    /// POST: mempools that the configuration and further ports need.
+    pub const MEM_PLAN: &str = "/v1/mem/plan";
     /// POST.
     pub const BRIDGE_PORTS: &str = "/v1/bridges/{bridge}/ports";
     /// PATCH, DELETE.

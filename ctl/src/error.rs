@@ -18,6 +18,8 @@ pub enum Error {
     Capture(#[from] api::CaptureError),
     #[error("demo: {0}")]
     Demo(String),
+    #[error("memory plan: {0}")]
+    Plan(String),
     #[error("output: {0}")]
     Output(#[from] std::io::Error),
 }

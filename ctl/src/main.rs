@@ -1,8 +1,8 @@
 //! `shuntctl`: the command line of Shunt.
 //!
 //! Noun, then verb. Each command is one request to `shuntd` (see crate `api`) and a rendering of its answer: a table
-//! for people, or with `--json` the answer itself, one JSON value. `flow parse` and `demo` are the exceptions: the first
-//! needs no daemon, the second starts one of its own. One thread; nothing is kept between runs.
+//! for people, or with `--json` the answer itself, one JSON value. `flow parse`, `mem plan --config` and `demo` are the exceptions: the
+//! first two need no daemon, the third starts one of its own. One thread; nothing is kept between runs.
 //!
 //! Exit status: 0 done, 1 refused or failed (one line on stderr, naming the object and the remedy), 2 usage.
 #![forbid(unsafe_code)]
@@ -65,6 +65,9 @@ enum Noun {
     /// PMD threads: receive queues, caches, cycles
     #[command(subcommand)]
     Pmd(commands::pmd::Verb),
+    /// Memory for packets: mempools in use, and what ports need
+    #[command(subcommand)]
+    Mem(commands::mem::Verb),
     /// Hardware offload
     #[command(subcommand)]
     Offload(commands::offload::Verb),
@@ -108,6 +111,7 @@ fn main() -> ExitCode {
         Noun::Fdb(verb) => commands::fdb::run(verb, &client, out),
         Noun::Dp(verb) => commands::dp::run(verb, &client, out),
         Noun::Pmd(verb) => commands::pmd::run(verb, &client, out),
+        Noun::Mem(verb) => commands::mem::run(verb, &client, out),
         Noun::Offload(verb) => commands::offload::run(verb, &client, out),
         Noun::Eswitch(verb) => commands::nic::eswitch(verb, &client, out),
         Noun::Vf(verb) => commands::nic::vf(verb, &client, out),

@@ -13,8 +13,8 @@ const NAMES: &[(&str, &str)] = &[
     ("add-port", "port add BRIDGE NAME --devargs DEVARGS"),
     ("del-port", "port del BRIDGE NAME"),
     ("list-ports", "port list"),
-    ("dump-ports", "port list"),
-    ("dump-ports-desc", "port list"),
+    ("dump-ports", "port stats NAME [--xstats]"),
+    ("dump-ports-desc", "port show NAME"),
     ("mod-port", "port set BRIDGE NAME --up | --down | --flood on|off"),
     ("set-frags", "flow add BRIDGE 'ip,ip_frag=yes,actions=drop'"),
     ("add-flow", "flow add BRIDGE FLOW"),
@@ -62,6 +62,8 @@ const NAMES: &[(&str, &str)] = &[
     ("dpif-netdev/pmd-perf-show", "pmd stats"),
     ("dpif-netdev/pmd-rxq-show", "pmd rxq"),
     ("dpif-netdev/pmd-rxq-rebalance", "pmd rebalance"),
+    ("netdev-dpdk/detach", "port del BRIDGE NAME (which detaches the device)"),
+    ("netdev-dpdk/get-mempool-info", "mem show"),
 ];
 
 /// The arguments, with the options of `ofproto/trace`, which have one dash, in the form that ours have.

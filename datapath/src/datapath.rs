@@ -3,13 +3,11 @@
 use crate::config::Config;
 use crate::counters::{Counters, PortCounters};
 use crate::flows::Shown;
-use crate::placement::{PmdSpot, give_port};
+use crate::placement::PmdSpot;
 use crate::pmd::{Mail, Pmd};
-use crate::ports::{MAX_PORT, PortError, PortOptions, PortRecord, PortState, PortView, RxqRecord};
+use crate::ports::{MAX_PORT, PortError, PortOptions, PortRecord, PortState, PortView};
 use crate::punt::Punts;
 use crate::revalidate::{RevalidationReport, Revalidator};
-use crate::rxq::shared::{NOBODY, RxqShared};
-use crate::rxq::source::RxSource;
 use crate::rxq::{Affinity, AutoBalance, Plan, Policy};
 use crate::shared::Shared;
 use dpdk::{Mempool, Port};
@@ -19,7 +17,6 @@ use flow::dp::{DpFlow, FlowListener, Hits, Meters, Slowpath, WorkerFence};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 /// A listener for datapaths without hardware. Leave [`Config::offload`] off with it.
@@ -149,22 +146,15 @@ impl Datapath {
             device,
             affinity: Affinity::default(),
             rx: Vec::new(),
-            tx_queues: tx.len(),
-            spare_tx: tx.into_iter().rev().collect(),
+            tx_queues: 0,
+            spare_tx: Vec::new(),
             tx_by: BTreeMap::new(),
             counters: BTreeMap::new(),
             retired: PortCounters::default(),
             left: None,
+            paused: false,
         };
-        for queue in rx {
-            let rxq = Arc::new(RxqShared::new(port, queue.index()));
-            self.shared.rxqs.write().push(Arc::clone(&rxq));
-            self.shared.parked.lock().push(RxSource::new(queue, Arc::clone(&rxq)));
-            record.rx.push(RxqRecord { shared: rxq, target: NOBODY, want: NOBODY });
-        }
-        for pmd in pmds.iter() {
-            give_port(&mut record, pmd, &pmds);
-        }
+        self.hand_out(&mut record, rx, tx, &pmds);
         ports.push(record);
         self.place(&mut ports, &pmds, None);
         Ok(())
@@ -193,17 +183,8 @@ impl Datapath {
     pub fn begin_removal(&self, port: DpPort) -> Result<(), PortError> {
         let mut ports = self.ports.lock();
         let record = ports.iter_mut().find(|p| p.port == port).ok_or(PortError::Unknown { port })?;
-        if record.left.is_none() {
-            let pmds = self.pmds.lock();
-            let left = Arc::new(AtomicUsize::new(pmds.len()));
-            record.left = Some(Arc::clone(&left));
-            record.spare_tx.clear();
-            self.shared.parked.lock().retain(|source| source.port() != port);
-            for pmd in pmds.iter() {
-                pmd.shared_part().mailbox.push(Mail::RemovePort { port, left: Arc::clone(&left) });
-                pmd.serve_if_idle();
-            }
-        }
+        record.paused = false;
+        self.call_back(record, &self.pmds.lock());
         Ok(())
     }
 
@@ -217,13 +198,13 @@ impl Datapath {
         match ports[at].state() {
             PortState::Draining { pmds: 0 } => {}
             PortState::Draining { pmds } => return Err(PortError::Draining { port, pmds }),
-            PortState::Active => return Err(PortError::Draining { port, pmds: self.pmds.lock().len() }),
+            PortState::Active | PortState::Paused { .. } => {
+                return Err(PortError::Draining { port, pmds: self.pmds.lock().len() });
+            }
         }
         let record = ports.swap_remove(at);
         self.shared.rxqs.write().retain(|rxq| rxq.port != port);
-        let PortRecord { device, tx_by, .. } = record;
-        // Shared transmit queues go back with their last user.
-        drop(tx_by);
+        let device = record.device;
         self.place(&mut ports, &self.pmds.lock(), None);
         drop(ports);
         self.shared.revalidation.lock().remove_port(&self.shared, port);

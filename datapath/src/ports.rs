@@ -2,17 +2,24 @@
 //!
 //! A port is `Active`, then `Draining` (its workers give the queues back at their next poll; outputs to it are dropped as
 //! `no_such_port` from then on), then gone: its flows are removed and the device is handed back to be closed.
+//!
+//! To be set up anew (MTU, queues, descriptors) it is `Paused` in the same way, and `Active` again with new queues; its flows stay.
 
 use crate::counters::{PortCounters, PortWorkerCounters};
+use crate::datapath::Datapath;
 use crate::egress::max_frame;
+use crate::placement::give_port;
+use crate::pmd::{Mail, Pmd};
 use crate::rxq::Affinity;
-use crate::rxq::shared::{GONE, RxqShared};
+use crate::rxq::shared::{GONE, NOBODY, RxqShared};
+use crate::rxq::source::RxSource;
 use crate::tx::SharedTx;
-use dpdk::{Eal, Mempool, Port, RxMetadata, TxQueue};
+use dpdk::{Port, RxQueue, TxQueue};
 use flow::DpPort;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Numbers of ports are below this.
 pub const MAX_PORT: u32 = 4096;
@@ -67,6 +74,10 @@ pub enum PortState {
     Draining {
         pmds: usize,
     },
+    /// As above, to come back: see [`Datapath::reconfigure_port`].
+    Paused {
+        pmds: usize,
+    },
 }
 
 /// What is to be shown of a port.
@@ -117,8 +128,10 @@ pub(crate) struct PortRecord {
     pub(crate) counters: BTreeMap<u32, Arc<PortWorkerCounters>>,
     /// What PMDs counted that are no more.
     pub(crate) retired: PortCounters,
-    /// Set when removal began: workers that still hold queues.
+    /// Set when its queues were called back: workers that still hold some.
     pub(crate) left: Option<Arc<AtomicUsize>>,
+    /// They were called back to be handed out again.
+    pub(crate) paused: bool,
 }
 
 impl PortRecord {
@@ -128,7 +141,8 @@ impl PortRecord {
             Some(left) => {
                 // A queue may be on its way from a PMD to another.
                 let queues = self.rx.iter().filter(|rxq| rxq.shared.holder() != GONE).count();
-                PortState::Draining { pmds: left.load(Ordering::Acquire).max(queues) }
+                let pmds = left.load(Ordering::Acquire).max(queues);
+                if self.paused { PortState::Paused { pmds } } else { PortState::Draining { pmds } }
             }
         }
     }
@@ -169,30 +183,122 @@ impl PortRecord {
     }
 }
 
-/// Attach a device by its devargs, ask for marks in its packets, configure and start it. It gets fewer transmit queues than asked
-/// for where it has fewer, one at least: PMDs share them then.
-///
-/// # Errors
-/// DPDK's, which name the device and the remedy.
-pub fn attach(
-    eal: &'static Eal,
-    devargs: &str,
-    config: &dpdk::PortConfig,
-    pool: &Mempool,
-) -> Result<Port, dpdk::PortError> {
-    let port = Port::attach(eal, devargs)?;
-    port.negotiate_rx_metadata(RxMetadata::MARK | RxMetadata::FLAG)?;
-    let info = port.info()?;
-    // Queues of a memif are those that both ends agree on when they connect; packets on others are lost.
-    let most = if info.driver == "net_memif" { 1 } else { info.max_tx_queues.max(1) };
-    let fewer = dpdk::PortConfig { tx_queues: config.tx_queues.min(most), ..config.clone() };
-    match port.configure(&fewer, pool) {
-        // Some drivers (net_tap) want as many receive as transmit queues.
-        Err(_) if fewer.tx_queues > config.rx_queues => {
-            port.configure(&dpdk::PortConfig { tx_queues: config.rx_queues, ..fewer }, pool)?;
+impl Datapath {
+    /// Give the PMDs a port's new queues: each a transmit queue, or a share of one; receive queues wait to be placed. Counts of
+    /// queues that it had before go on.
+    pub(crate) fn hand_out(&self, record: &mut PortRecord, rx: Vec<RxQueue>, tx: Vec<TxQueue>, pmds: &[Pmd]) {
+        (record.left, record.paused) = (None, false);
+        record.tx_queues = tx.len();
+        record.spare_tx = tx.into_iter().rev().collect();
+        record.tx_by.clear();
+        let had = std::mem::take(&mut record.rx);
+        let port = record.port;
+        self.shared.rxqs.write().retain(|rxq| rxq.port != port);
+        for queue in rx {
+            let rxq = Arc::new(RxqShared::new(port, queue.index()));
+            if let Some(before) = had.iter().find(|before| before.shared.queue == rxq.queue) {
+                rxq.packets.add(before.shared.packets.get());
+            }
+            self.shared.rxqs.write().push(Arc::clone(&rxq));
+            self.shared.parked.lock().push(RxSource::new(queue, Arc::clone(&rxq)));
+            record.rx.push(RxqRecord { shared: rxq, target: NOBODY, want: NOBODY });
         }
-        done => done?,
+        for pmd in pmds {
+            give_port(record, pmd, pmds);
+        }
     }
-    port.start()?;
-    Ok(port)
+
+    /// Ask the PMDs for a port's queues, once.
+    pub(crate) fn call_back(&self, record: &mut PortRecord, pmds: &[Pmd]) {
+        if record.left.is_some() {
+            return;
+        }
+        let (port, left) = (record.port, Arc::new(AtomicUsize::new(pmds.len())));
+        record.left = Some(Arc::clone(&left));
+        record.spare_tx.clear();
+        // Shared transmit queues go back with their last user.
+        record.tx_by.clear();
+        self.shared.parked.lock().retain(|source| source.port() != port);
+        for pmd in pmds {
+            pmd.shared_part().mailbox.push(Mail::RemovePort { port, left: Arc::clone(&left) });
+            pmd.serve_if_idle();
+        }
+    }
+
+    /// Set a port's device up anew while traffic goes on elsewhere: its PMDs give the queues back, `setup` stops, configures and
+    /// starts the device, the PMDs get its new queues. Flows, counters and number stay; packets to it are dropped as
+    /// `no_such_port` meanwhile. The MTU becomes the device's, unless `mtu` is another.
+    ///
+    /// # Errors
+    /// [`PortError::Draining`] when a PMD did not give its queues back in time: the port stays paused, and this or its removal can
+    /// be tried again. What `setup` says: the port is handed out as the device then is, or stays paused when it does not run.
+    pub fn reconfigure_port(
+        &self,
+        port: DpPort,
+        mtu: Option<u16>,
+        timeout: Duration,
+        setup: impl FnOnce(&Port) -> Result<(), dpdk::PortError>,
+    ) -> Result<(), PortError> {
+        let start = Instant::now();
+        let device = {
+            let mut ports = self.ports.lock();
+            let record = find(&mut ports, port)?;
+            match record.state() {
+                PortState::Draining { pmds } => return Err(PortError::Draining { port, pmds }),
+                PortState::Active | PortState::Paused { .. } => record.paused = true,
+            }
+            self.call_back(record, &self.pmds.lock());
+            record.device.clone()
+        };
+        loop {
+            let state = find(&mut self.ports.lock(), port)?.state();
+            match state {
+                PortState::Paused { pmds: 0 } => break,
+                PortState::Paused { pmds } if start.elapsed() >= timeout => {
+                    return Err(PortError::Draining { port, pmds });
+                }
+                PortState::Paused { .. } => std::thread::sleep(Duration::from_micros(100)),
+                PortState::Draining { pmds } => return Err(PortError::Draining { port, pmds }),
+                PortState::Active => return Ok(()),
+            }
+        }
+        // Without the lock: a device may take its time.
+        let done = setup(&device);
+        let handed = self.resume(port, &device, mtu);
+        done?;
+        handed
+    }
+
+    /// Hand out the queues of a paused port again.
+    fn resume(&self, port: DpPort, device: &Port, mtu: Option<u16>) -> Result<(), PortError> {
+        let mut ports = self.ports.lock();
+        let record = find(&mut ports, port)?;
+        if !matches!(record.state(), PortState::Paused { pmds: 0 }) {
+            return Err(PortError::Draining { port, pmds: 0 });
+        }
+        let (rx, tx) = device.take_queues()?;
+        if tx.is_empty() {
+            return Err(PortError::TxQueues { name: record.name.clone() });
+        }
+        record.mtu = match mtu {
+            Some(mtu) => mtu,
+            None => device.mtu()?,
+        };
+        let pmds = self.pmds.lock();
+        self.hand_out(record, rx, tx, &pmds);
+        self.place(&mut ports, &pmds, None);
+        Ok(())
+    }
+
+    /// The device of a port.
+    ///
+    /// # Errors
+    /// [`PortError::Unknown`].
+    pub fn device(&self, port: DpPort) -> Result<Port, PortError> {
+        Ok(find(&mut self.ports.lock(), port)?.device.clone())
+    }
+}
+
+fn find(ports: &mut [PortRecord], port: DpPort) -> Result<&mut PortRecord, PortError> {
+    ports.iter_mut().find(|p| p.port == port).ok_or(PortError::Unknown { port })
 }

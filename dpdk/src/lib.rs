@@ -22,13 +22,12 @@ mod batch;
 mod clock;
 mod eal;
 mod errno;
-mod hugepages;
+pub mod hugepages;
 pub mod log;
 mod mbuf;
 mod mempool;
 mod metadata;
 mod port;
-mod port_types;
 mod prefetch;
 mod queue;
 mod ring;
@@ -40,10 +39,12 @@ pub use clock::{cycles, tsc_hz};
 pub use eal::{Eal, EalConfig, EalError, HugePages, LogLevel};
 pub use errno::Errno;
 pub use mbuf::{Mbuf, MbufError, Segments};
-pub use mempool::{DEFAULT_DATA_ROOM, Mempool, MempoolConfig, MempoolError};
+pub use mempool::{DEFAULT_DATA_ROOM, HEADROOM, Mempool, MempoolConfig, MempoolError, memory_left, pools_waiting};
 pub use metadata::L4Checksum;
-pub use port::{MAX_PORTS, Port, PortError};
-pub use port_types::{Link, PortConfig, PortInfo, PortStats, RxMetadata, RxOffloads, SwitchInfo, TxOffloads};
+pub use port::{
+    DescriptorLimits, FlowControl, Link, MAX_PORTS, Port, PortConfig, PortError, PortInfo, PortSetup, PortStats,
+    Removal, RxMetadata, RxOffloads, SwitchInfo, TxOffloads,
+};
 pub use prefetch::prefetch;
 pub use queue::{RxQueue, TxQueue};
 pub use ring::{RingConsumer, RingError, RingMode, RingProducer, ring};

@@ -14,6 +14,9 @@ use crate::errno::Errno;
 use crate::hugepages::free_hugepage_mib;
 use crate::mbuf::{Mbuf, MbufError};
 
+/// Bytes of headroom in each buffer (`RTE_PKTMBUF_HEADROOM`).
+pub const HEADROOM: u16 = dpdk_sys::RTE_PKTMBUF_HEADROOM as u16;
+
 /// Bytes of a buffer that hold data and headroom by default: 128 of headroom and 2,048 of frame.
 pub const DEFAULT_DATA_ROOM: u16 = dpdk_sys::RTE_MBUF_DEFAULT_BUF_SIZE as u16;
 
@@ -86,6 +89,7 @@ struct Inner {
     label: String,
     size: u32,
     data_room: u16,
+    socket: Option<u32>,
 }
 
 // SAFETY: (Send and Sync) the pools made here use DPDK's default multi-producer, multi-consumer ring, and a per-lcore cache is only
@@ -144,6 +148,7 @@ impl Mempool {
                 label: label.to_owned(),
                 size: config.size,
                 data_room: config.data_room,
+                socket: config.socket,
             }))),
             // The pool's ring of free buffers answers ENOBUFS for want of memory.
             None => Err(match Errno::last() {
@@ -153,11 +158,16 @@ impl Mempool {
         }
     }
 
+    /// Bytes of DPDK's memory that one buffer takes: the pool's header, the mbuf, the data room, DPDK's padding.
+    pub fn bytes_a_buffer(data_room: u16) -> u32 {
+        let element = dpdk_sys::MBUF_SIZE + u32::from(data_room);
+        // SAFETY: pure computation; a null third argument is allowed.
+        unsafe { dpdk_sys::rte_mempool_calc_obj_size(element, 0, std::ptr::null_mut()) }
+    }
+
     /// Bytes of DPDK's memory that a pool takes: buffers, the ring of free ones, the caches.
     pub fn bytes_needed(config: &MempoolConfig) -> u64 {
-        let element = dpdk_sys::MBUF_SIZE + u32::from(config.data_room);
-        // SAFETY: pure computation; a null third argument is allowed.
-        let object = unsafe { dpdk_sys::rte_mempool_calc_obj_size(element, 0, std::ptr::null_mut()) };
+        let object = Self::bytes_a_buffer(config.data_room);
         let ring = u64::from(config.size).saturating_add(1).next_power_of_two() * 8;
         let caches = if config.cache > 0 { u64::from(dpdk_sys::RTE_MAX_LCORE) * 8 * 1056 } else { 0 };
         u64::from(config.size) * u64::from(object) + ring + caches
@@ -176,6 +186,21 @@ impl Mempool {
     /// Bytes a buffer for headroom and data.
     pub fn data_room(&self) -> u16 {
         self.0.data_room
+    }
+
+    /// Bytes of frame that a buffer holds: its data room without the headroom.
+    pub fn frame_room(&self) -> u16 {
+        self.0.data_room.saturating_sub(dpdk_sys::RTE_PKTMBUF_HEADROOM as u16)
+    }
+
+    /// The NUMA node asked for.
+    pub fn socket(&self) -> Option<u32> {
+        self.0.socket
+    }
+
+    /// Handles to this pool, this one included: those of ports and of whoever makes packets.
+    pub fn handles(&self) -> usize {
+        Arc::strong_count(&self.0)
     }
 
     /// Buffers that are free now, those in thread caches included. Walks all caches: not for the fast path.
@@ -236,8 +261,14 @@ impl Mempool {
     }
 }
 
+/// Pools that nobody has a handle to and whose buffers are not all back yet, or rest: their memory is not free.
+pub fn pools_waiting() -> usize {
+    graveyard::reap();
+    graveyard::waiting()
+}
+
 /// Bytes that DPDK can still give: its heap, and the huge pages it could take.
-fn memory_left() -> u64 {
+pub fn memory_left() -> u64 {
     let more = if Eal::get().is_some_and(Eal::uses_huge_pages) { free_hugepage_mib() << 20 } else { 0 };
     heap_bytes().0 + more
 }
@@ -295,6 +326,10 @@ mod graveyard {
             false
         });
         resting
+    }
+
+    pub(super) fn waiting() -> usize {
+        GRAVES.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Waits for what rests; says whether anything was, by whomever, freed meanwhile.

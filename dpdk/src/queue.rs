@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::batch::{BURST, MbufBatch};
-use crate::port::{Inner, Port};
-use crate::port_types::TxOffloads;
+use crate::port::{Inner, Port, TxOffloads};
 
 /// Keeps the port open and counts the queues that are out.
 #[derive(Debug)]

@@ -25,6 +25,9 @@ pub struct Args {
     /// Memory for packets, in MiB
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u32>,
+    /// Print the packet buffers that the configuration needs as JSON, and end: what `shuntctl mem plan --config` asks
+    #[arg(long, value_name = "JSON", hide = true)]
+    pub plan_memory: Option<String>,
 }
 
 /// What `--mock` says.

@@ -25,8 +25,12 @@ pub struct DatapathConfig {
     pub memory_mib: u32,
     /// PCI devices that ports may be made of (`0000:03:00.0`), with devargs where needed; no other is touched.
     pub pci: Vec<String>,
-    /// Packet buffers.
-    pub mbufs: u32,
+    /// Packet buffers of each shared pool; when absent, as many as the formulas say and memory allows ([`datapath::memory`]).
+    pub mbufs: Option<u32>,
+    /// Each port has a pool of its own.
+    pub per_port_memory: bool,
+    /// MTUs that shared pools are made for, each for all NUMA nodes or one: `9000,1500:1,6000:1`.
+    pub shared_mempool_config: String,
     /// CPU that the only PMD thread runs on. Without this, `pmd_cpus` and `pmd_cpu_mask` there is one on any CPU, which rests
     /// when it is idle.
     pub pmd_cpu: Option<u32>,
@@ -74,7 +78,9 @@ impl Default for DatapathConfig {
         DatapathConfig {
             memory_mib: 256,
             pci: Vec::new(),
-            mbufs: 32_767,
+            mbufs: None,
+            per_port_memory: false,
+            shared_mempool_config: String::new(),
             pmd_cpu: None,
             pmd_cpus: None,
             pmd_cpu_mask: None,

@@ -4,11 +4,13 @@ use crate::args::{Args, MockArgs};
 use crate::config::{Config, ConfigError};
 use crate::control::Control;
 use crate::http::{self, ListenError};
+use crate::memory;
 use crate::nic::{self, MockError, MockSide, Nic};
 use crate::pmds::{AtStart, PmdSettingsError};
 use crate::state::{Desired, Store, StoreError};
 use crate::switch::{Driver, Lockstep, Parts, Switch, SwitchError};
-use dpdk::{Eal, EalConfig, Mempool, MempoolConfig};
+use datapath::memory::Pools;
+use dpdk::{Eal, EalConfig};
 use flow::clock::{Clock, MonotonicClock, VirtualClock};
 use offload::Backend;
 use std::path::{Path, PathBuf};
@@ -37,13 +39,10 @@ pub enum DaemonError {
     Store(#[from] StoreError),
     #[error("{source}{}", said.as_ref().map(|s| format!(" ({s})")).unwrap_or_default())]
     Eal { source: dpdk::EalError, said: Option<String> },
-    #[error(
-        "datapath: {mbufs} packet buffers need {need} MiB, and have {have} MiB of the {memory} MiB of memory; raise memory_mib in \
-         the section [datapath] of the configuration (or --memory), or lower mbufs"
-    )]
-    Memory { mbufs: u32, need: u64, have: u64, memory: u64 },
-    #[error(transparent)]
-    Mempool(dpdk::MempoolError),
+    #[error("datapath: {0}")]
+    Memory(#[from] datapath::memory::MemoryError),
+    #[error("configuration: {0}")]
+    SharedMempools(#[from] datapath::memory::SharedConfigError),
     #[error(transparent)]
     Mock(#[from] MockError),
     #[error(transparent)]
@@ -52,6 +51,24 @@ pub enum DaemonError {
     Api(#[from] api::Error),
     #[error("{what}: {source}")]
     Io { what: &'static str, source: std::io::Error },
+}
+
+/// Answer a question for a plan of memory, without becoming a daemon: ports are those of the state file, when it is there and free.
+pub fn plan_memory(args: &Args, ask: &str) -> Result<String, DaemonError> {
+    let invalid = |e: serde_json::Error| api::Error::new(api::ErrorKind::Invalid, "memory plan", e);
+    let ask: api::MemAsk = serde_json::from_str(ask).map_err(invalid)?;
+    let config = Config::load(args.config.as_deref())?;
+    let socket = api::socket_path(args.socket.clone().or_else(|| config.socket.clone()));
+    let state = state_path(args, &config, &socket);
+    let ports = if state.exists() {
+        let (_store, desired) = Store::open(&state)?;
+        desired.ports.into_values().map(|(_, port)| port).collect()
+    } else {
+        Vec::new()
+    };
+    let memory_mib = u64::from(args.memory.unwrap_or(config.datapath.memory_mib));
+    let plan = memory::plan_offline(&config.datapath, memory_mib, &ports, &ask)?;
+    Ok(serde_json::to_string(&plan).map_err(invalid)?)
 }
 
 /// Run until SIGINT or SIGTERM.
@@ -151,6 +168,7 @@ async fn age(control: Arc<Control>) {
         let control = control.clone();
         let look = move || {
             control.watch_pmds();
+            control.watch_devices();
             control.expire()
         };
         if let Ok(Err(e)) = tokio::task::spawn_blocking(look).await {
@@ -180,13 +198,9 @@ pub fn build(
     }
     let eal = Eal::init(EalConfig { memory_mib, pci_allow: config.datapath.pci.clone(), ..EalConfig::default() })
         .map_err(|source| DaemonError::Eal { source, said: dpdk::log::take().pop() })?;
-    let pool_config = MempoolConfig { size: config.datapath.mbufs, ..MempoolConfig::default() };
-    let pool = Mempool::new(eal, "packets", pool_config).map_err(|e| match e {
-        dpdk::MempoolError::NoMemory { size, need, have, .. } => {
-            DaemonError::Memory { mbufs: size, need: need.div_ceil(1 << 20), have: have >> 20, memory: memory_mib }
-        }
-        other => DaemonError::Mempool(other),
-    })?;
+    let large = eal.uses_huge_pages() && mock.is_none();
+    let pools = Pools::start(eal, memory::settings(&config.datapath, large)?)?;
+    let pool = pools.base();
     let virtual_clock = mock.is_some_and(|m| m.lockstep).then(|| Arc::new(VirtualClock::default()));
     let clock: Arc<dyn Clock> = match &virtual_clock {
         Some(clock) => clock.clone(),
@@ -222,7 +236,7 @@ pub fn build(
         (Some(clock), Some(nic)) => switch.drive(Driver::Lockstep(Lockstep::new(&switch, nic, clock))),
         (_, nic) => switch.drive(Driver::threads(&switch, nic)?),
     }
-    let control = Control::new(switch, nic, store).with_pmds(pmds);
+    let control = Control::new(switch, nic, store).with_pools(pools).with_pmds(pmds);
     control.converge_mock()?;
     control.restore(desired)?;
     Ok(control)

@@ -6,6 +6,7 @@
 //! * [`switch`]: pipeline, datapath and offload engine as one thing, driven by threads or, in lockstep, by the caller.
 //! * [`nic`]: the NIC that the switch works on: kernel (real or fake) and, with `--mock`, the mock SmartNIC.
 //! * [`pmds`], [`cpus`]: settings of PMD threads, and the CPUs that they run on.
+//! * [`memory`]: pools of packet buffers, from the configuration; a plan of them.
 //! * [`http`]: the control API on its Unix socket.
 //! * [`daemon`]: from the command line to a running daemon and back.
 //!
@@ -26,6 +27,7 @@ pub mod control;
 pub mod cpus;
 pub mod daemon;
 pub mod http;
+pub mod memory;
 pub mod nic;
 pub mod pmds;
 pub mod state;

@@ -9,7 +9,11 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SHUNT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match manager::daemon::run(&args) {
+    let done = match &args.plan_memory {
+        Some(ask) => manager::daemon::plan_memory(&args, ask).map(|plan| println!("{plan}")),
+        None => manager::daemon::run(&args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("shuntd: {e}");

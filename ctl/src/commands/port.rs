@@ -1,12 +1,12 @@
 //! `shuntctl port`.
 
+use super::port_device;
 use crate::client::{Client, path};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::output::{self, Output, table};
-use api::{Ack, Port, PortSet, PortType, PortView, VlanMode, paths};
+use api::{Ack, Port, PortCounters, PortDetails, PortSet, PortType, PortView, VlanMode, paths};
 use clap::{Subcommand, ValueEnum};
 use flow::OfPort;
-use std::collections::BTreeMap;
 
 /// Port types by their name on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -75,9 +75,11 @@ pub enum Verb {
         /// What only ports of this type know, such as ifname=veth0 of an af-packet port; may be repeated
         #[arg(long = "option", value_name = "NAME=VALUE", value_parser = option)]
         options: Vec<(String, String)>,
+        #[command(flatten)]
+        dpdk: Dpdk,
     },
     /// Change a port
-    #[command(group = clap::ArgGroup::new("change").args(["tag", "trunks", "vlan_mode", "flood", "up", "down", "peer", "mtu", "rxq_affinity"]).multiple(true).required(true))]
+    #[command(group = clap::ArgGroup::new("change").args(["tag", "trunks", "vlan_mode", "flood", "up", "down", "peer", "mtu", "rxq_affinity", "options", "n_rxq", "n_txq", "n_rxq_desc", "n_txq_desc", "lsc_interrupt", "rx_flow_ctrl", "tx_flow_ctrl", "flow_ctrl_autoneg"]).multiple(true).required(true))]
     Set {
         /// Bridge of the port
         bridge: String,
@@ -104,12 +106,17 @@ pub enum Verb {
         /// Of a patch port: name of the patch port at the other end
         #[arg(long, value_name = "PORT")]
         peer: Option<String>,
-        /// Largest L3 packet in bytes
+        /// Largest L3 packet in bytes; 0: as the device says
         #[arg(long, value_name = "BYTES")]
         mtu: Option<u16>,
         /// Pin receive queues to CPUs of PMDs, such as 0:3,1:7; empty: none is pinned
         #[arg(long, value_name = "QUEUE:CPU")]
         rxq_affinity: Option<String>,
+        /// What only ports of this type know; without a value, the default; may be repeated
+        #[arg(long = "option", value_name = "NAME=[VALUE]", value_parser = option)]
+        options: Vec<(String, String)>,
+        #[command(flatten)]
+        dpdk: Dpdk,
     },
     /// Remove a port from a bridge
     Del {
@@ -120,11 +127,69 @@ pub enum Verb {
     },
     /// List ports
     List,
+    /// Show a port and its device: link, queues, descriptors, MTU, offloads
+    Show {
+        /// Name of the port
+        name: String,
+    },
     /// Show what was counted on a port, by name
     Stats {
         /// Name of the port
         name: String,
+        /// The driver's own counters too
+        #[arg(long)]
+        xstats: bool,
     },
+}
+
+/// Options of DPDK ports, by the names of Open vSwitch.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "DPDK ports")]
+pub struct Dpdk {
+    /// Receive queues [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    n_rxq: Option<u16>,
+    /// Transmit queues [default: PMDs + 1, or as many as the device has]
+    #[arg(long, value_name = "NUMBER")]
+    n_txq: Option<u16>,
+    /// Descriptors a receive queue [default: 2048 within the device's limits]
+    #[arg(long, value_name = "NUMBER")]
+    n_rxq_desc: Option<u16>,
+    /// Descriptors a transmit queue [default: 2048 within the device's limits]
+    #[arg(long, value_name = "NUMBER")]
+    n_txq_desc: Option<u16>,
+    /// Whether the device tells of link changes by interrupt [default: off, it is asked]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+    lsc_interrupt: Option<Switch>,
+    /// Keep the pauses that the peer asks for
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+    rx_flow_ctrl: Option<Switch>,
+    /// Ask the peer to pause when the device is full
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+    tx_flow_ctrl: Option<Switch>,
+    /// Negotiate pauses with the peer
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+    flow_ctrl_autoneg: Option<Switch>,
+}
+
+impl Dpdk {
+    /// As options of the port. A number of 0 is the default again.
+    fn options(&self) -> impl Iterator<Item = (String, String)> {
+        let number = |n: Option<u16>| n.map(|n| if n == 0 { String::new() } else { n.to_string() });
+        let switch = |s: Option<Switch>| s.map(|s| (s == Switch::On).to_string());
+        [
+            ("n_rxq", number(self.n_rxq)),
+            ("n_txq", number(self.n_txq)),
+            ("n_rxq_desc", number(self.n_rxq_desc)),
+            ("n_txq_desc", number(self.n_txq_desc)),
+            ("dpdk-lsc-interrupt", switch(self.lsc_interrupt)),
+            ("rx-flow-ctrl", switch(self.rx_flow_ctrl)),
+            ("tx-flow-ctrl", switch(self.tx_flow_ctrl)),
+            ("flow-ctrl-autoneg", switch(self.flow_ctrl_autoneg)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    }
 }
 
 /// VLAN modes by their name on the command line.
@@ -183,26 +248,26 @@ fn ofport(text: &str) -> std::result::Result<u16, String> {
 
 fn option(text: &str) -> std::result::Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("an option is a name, = and a value, such as ifname=veth0".to_owned()),
     }
 }
 
 pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
     match verb {
-        Verb::Add { bridge, name, kind, devargs, ofport, tag, trunks, vlan_mode, peer, mtu, options } => {
+        Verb::Add { bridge, name, kind, devargs, ofport, tag, trunks, vlan_mode, peer, mtu, options, dpdk } => {
             let guess = || match peer {
                 Some(_) => PortType::Patch,
                 None => kind_of(devargs.as_deref().unwrap_or_default()),
             };
             let kind = kind.map_or_else(guess, PortType::from);
             let vlan_mode = vlan_mode.map(VlanMode::from);
-            let options = options.into_iter().collect();
+            let options = options.into_iter().chain(dpdk.options()).collect();
             let port = Port { devargs, ofport, tag, trunks, vlan_mode, peer, mtu, options, ..Port::new(name, kind) };
             let ack: Ack = client.post(&path(paths::BRIDGE_PORTS, &[&bridge]), &port)?;
             out.print(&ack, output::ack)
         }
-        Verb::Set { bridge, name, tag, trunks, vlan_mode, flood, up, down, peer, mtu, rxq_affinity } => {
+        Verb::Set { bridge, name, tag, trunks, vlan_mode, flood, up, down, peer, mtu, rxq_affinity, options, dpdk } => {
             let set = PortSet {
                 tag,
                 trunks: trunks.map(|t| t.0),
@@ -212,6 +277,7 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
                 peer,
                 mtu,
                 rxq_affinity,
+                options: options.into_iter().chain(dpdk.options()).collect(),
             };
             let ack: Ack = client.patch(&path(paths::BRIDGE_PORT, &[&bridge, &name]), &set)?;
             out.print(&ack, output::ack)
@@ -224,41 +290,15 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
             let ports: Vec<PortView> = client.get(paths::PORTS)?;
             out.print(&ports, |p| list(p))
         }
-        Verb::Stats { name } => {
-            let ports: Vec<PortView> = client.get(paths::PORTS)?;
-            let Some(port) = ports.into_iter().find(|p| p.port.name == name) else {
-                return Err(Error::Input(format!(
-                    "port {name}: there is none of this name; list them with: shuntctl port list"
-                )));
-            };
-            let counters = counters(&port);
-            out.print(&counters, |c| table(["counter", "value"], c.iter().map(|(k, v)| [k.clone(), v.to_string()])))
+        Verb::Show { name } => {
+            let details: PortDetails = client.get(&path(paths::PORT, &[&name]))?;
+            out.print(&details, port_device::text)
         }
-    }
-}
-
-/// All counters of a port by name.
-fn counters(port: &PortView) -> BTreeMap<String, u64> {
-    let mut all = port.device_counters.clone();
-    let own = [
-        ("rx_packets", port.rx_packets),
-        ("rx_bytes", port.rx_bytes),
-        ("tx_packets", port.tx_packets),
-        ("tx_bytes", port.tx_bytes),
-        ("tx_dropped", port.tx_dropped),
-    ];
-    all.extend(own.map(|(name, n)| (name.to_owned(), n)));
-    all
-}
-
-/// What is behind a port, in a word or two.
-fn device(port: &Port) -> String {
-    match (&port.peer, &port.devargs, port.options.get("ifname")) {
-        (Some(peer), ..) => format!("peer {peer}"),
-        (None, Some(devargs), _) => devargs.clone(),
-        (None, None, Some(ifname)) => ifname.clone(),
-        _ if matches!(port.kind, PortType::Tap | PortType::Internal | PortType::AfPacket) => port.name.clone(),
-        _ => "-".to_owned(),
+        Verb::Stats { name, xstats } => {
+            let query = if xstats { "?xstats=true" } else { "" };
+            let stats: PortCounters = client.get(&format!("{}{query}", path(paths::PORT_STATS, &[&name])))?;
+            out.print(&stats, port_device::counters)
+        }
     }
 }
 
@@ -281,6 +321,17 @@ fn kind_of(devargs: &str) -> PortType {
     let function = rest.and_then(|rest| rest.strip_prefix("vf").or_else(|| rest.strip_prefix("sf")));
     let number = function.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     if devargs == "uplink" || number { PortType::Representor } else { PortType::Dpdk }
+}
+
+/// What is behind a port, in a word or two.
+fn device(port: &Port) -> String {
+    match (&port.peer, &port.devargs, port.options.get("ifname")) {
+        (Some(peer), ..) => format!("peer {peer}"),
+        (None, Some(devargs), _) => devargs.clone(),
+        (None, None, Some(ifname)) => ifname.clone(),
+        _ if matches!(port.kind, PortType::Tap | PortType::Internal | PortType::AfPacket) => port.name.clone(),
+        _ => "-".to_owned(),
+    }
 }
 
 pub fn list(ports: &[PortView]) -> String {

@@ -64,7 +64,7 @@ impl Drop for Daemon {
 }
 
 /// `shuntd` beside this program, else the one in PATH.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     std::env::current_exe()
         .ok()
         .and_then(|me| Some(me.parent()?.join("shuntd")))

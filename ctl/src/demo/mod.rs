@@ -8,6 +8,8 @@ mod daemon;
 mod report;
 mod traffic;
 
+pub use daemon::program;
+
 use crate::client::{Client, path};
 use crate::error::{Error, Result};
 use crate::output::Output;

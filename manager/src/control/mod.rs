@@ -6,6 +6,8 @@
 mod affinity;
 mod bridges;
 mod datapath_views;
+mod devices;
+mod dpdk_options;
 mod errors;
 mod eswitch;
 mod fdb;
@@ -26,6 +28,7 @@ mod tables;
 mod trace;
 mod views;
 
+pub use dpdk_options::DpdkOptions;
 pub use errors::{about, invalid};
 
 use crate::nic::Nic;
@@ -33,6 +36,7 @@ use crate::state::{Change, Desired, Store, StoreError};
 use crate::switch::Switch;
 use ::kernel_ports::{KernelPort, KernelPorts};
 use api::{Ack, Error, ErrorKind};
+use datapath::memory::{Pools, Settings};
 use flow::DpPort;
 use flow::dp::BridgeId;
 use std::collections::BTreeMap;
@@ -45,6 +49,7 @@ pub struct Control {
     switch: Arc<Switch>,
     store: Store,
     kernel: KernelPorts,
+    pools: Pools,
     inner: Mutex<Inner>,
     started: Instant,
 }
@@ -62,6 +67,8 @@ struct Inner {
     offload: bool,
     /// Ports that are removed but for a worker that has not given them back.
     draining: Vec<DpPort>,
+    /// Ports without their device, by name: when it is looked for again.
+    retries: BTreeMap<String, devices::Retry>,
     /// Rules that went by themselves.
     removals: flows::Removals,
     pmds: pmd_settings::Pmds,
@@ -87,11 +94,19 @@ impl Control {
             kernel: BTreeMap::new(),
             offload: true,
             draining: Vec::new(),
+            retries: BTreeMap::new(),
             removals: flows::Removals::default(),
             pmds: pmd_settings::Pmds::default(),
         };
         let kernel = KernelPorts::new(switch.eal(), switch.pool().clone());
-        Control { switch, store, kernel, inner: Mutex::new(inner), started: Instant::now() }
+        let pools = Pools::with_base(switch.eal(), Settings::default(), switch.pool().clone());
+        Control { switch, store, kernel, pools, inner: Mutex::new(inner), started: Instant::now() }
+    }
+
+    /// With pools for ports; else all share the switch's own.
+    #[must_use]
+    pub fn with_pools(self, pools: Pools) -> Control {
+        Control { pools, ..self }
     }
 
     /// Take and count packets for controllers.

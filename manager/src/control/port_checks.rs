@@ -1,6 +1,7 @@
 //! What can be said about a port without looking at the switch.
 
 use super::bridges::check_name;
+use super::dpdk_options::DpdkOptions;
 use super::errors::invalid;
 use super::kernel_ports;
 use ::pipeline::VlanSet;
@@ -12,6 +13,8 @@ pub(super) fn check(object: &str, port: &Port) -> Result<(), Error> {
     check_name(object, &port.name)?;
     if let Some(kind) = kernel_ports::kind(port.kind) {
         kernel_ports::check(object, port, kind)?;
+    } else if port.kind == PortType::Dpdk {
+        DpdkOptions::of(port)?;
     } else if let Some(option) = port.options.keys().next() {
         return Err(invalid(object, format!("a {} port has no option {option}", port.kind)).remedy("leave it away"));
     } else if port.mtu.is_some() {

@@ -3,12 +3,12 @@
 use super::errors::{no_port, pipeline};
 use super::kernel_ports;
 use super::port_checks::{check, check_port_name, vlan_mode};
-use super::{Attached, Control, Inner, affinity};
-use crate::nic;
+use super::{Attached, Control, Inner, affinity, devices};
 use crate::state::Change;
 use ::kernel_ports::{Absent, MAX_MTU};
 use ::pipeline::{PortKind, PortSpec, PortUpdate};
 use api::{Ack, Error, ErrorKind, Port, PortSet, PortType, PortView};
+use datapath::PortState;
 use flow::{DpPort, OfPort};
 
 impl Control {
@@ -16,6 +16,7 @@ impl Control {
     pub fn ports(&self) -> Vec<PortView> {
         let inner = self.lock();
         let counters = self.switch.port_counters();
+        let states = self.switch.port_states();
         let view = |a: &Attached| {
             let counted = a.state.as_ref().ok().and_then(|dp| counters.get(dp)).copied().unwrap_or_default();
             PortView {
@@ -23,6 +24,7 @@ impl Control {
                 port: a.port.clone(),
                 dp_port: a.state.as_ref().map(|dp| dp.0).unwrap_or_default(),
                 state: match &a.state {
+                    Ok(dp) if let Some(waits) = waits(states.get(dp)) => waits,
                     Ok(_) if a.port.down => "down".to_owned(),
                     Ok(_) if a.port.kind == PortType::Patch => inner.patch_state(&a.port),
                     Ok(_) => inner.kernel_state(&a.port.name).unwrap_or_else(|| "up".to_owned()),
@@ -106,14 +108,23 @@ impl Control {
         if replug {
             port.peer = set.peer.clone();
         }
-        port.mtu = set.mtu.or(port.mtu);
+        let device = devices::is_of_device(set);
+        let before = port.clone();
         affinity::changed(&mut port, set);
+        devices::changed(&mut port, set);
         check(&object, &port)?;
         let pins = affinity::check(&object, &port)?;
-        if let Some(mtu) = set.mtu {
+        if kernel_ports::kind(port.kind).is_some() && before.options != port.options {
+            let message = format!("options of a {} port cannot be changed", port.kind);
+            return Err(Error::new(ErrorKind::Unsupported, object, message).remedy("remove the port and add it anew"));
+        }
+        if let Some(mtu) = set.mtu.filter(|mtu| *mtu > 0) {
             inner.set_kernel_mtu(name, mtu)?;
         }
         if let (Ok(dp), Some(number)) = (state, port.ofport) {
+            if device && port.kind == PortType::Dpdk {
+                self.change_device(&before, &port, dp)?;
+            }
             if set.rxq_affinity.is_some() && port.kind != PortType::Patch {
                 self.pin(&object, dp, pins)?;
             }
@@ -153,11 +164,7 @@ impl Control {
                 kernel = Some(port);
                 Some(Ok(device))
             }
-            (_, None) => {
-                let devargs = port.devargs.as_deref().unwrap_or_default();
-                let pmds = self.switch.datapath().pmds().len();
-                Some(nic::attach(self.switch.eal(), self.switch.pool(), devargs, pmds))
-            }
+            (_, None) => Some(Ok(self.dpdk_device(port)?)),
         };
         let device = device.transpose().map_err(|e| e.named(&object))?;
         let mut spec = match device {
@@ -167,9 +174,12 @@ impl Control {
                 let added = match &kernel {
                     // Their own thread drops what is too long, by the device's MTU as it is at that time.
                     Some(_) => self.switch.add_port_with_mtu(dp, &port.name, device, Some(MAX_MTU)),
-                    None => self.switch.add_port(dp, &port.name, device),
+                    None => self.switch.add_port_with_mtu(dp, &port.name, device, port.mtu),
                 };
-                added.map_err(|e| Error::new(ErrorKind::Failed, object.clone(), e))?;
+                added.map_err(|e| {
+                    self.pools.release(&port.name);
+                    Error::new(ErrorKind::Failed, object.clone(), e)
+                })?;
                 PortSpec::new(&port.name, dp)
             }
         };
@@ -198,6 +208,7 @@ impl Control {
             Err(e) => {
                 if port.kind != PortType::Patch {
                     self.switch.remove_port(dp);
+                    self.pools.release(&port.name);
                 }
                 Err(e)
             }
@@ -217,11 +228,23 @@ impl Control {
             inner.draining.push(dp);
         }
         inner.kernel.remove(name);
+        // The device keeps its pool until it is closed.
+        self.pools.release(name);
     }
 
     /// End the removal of ports whose worker was late.
     pub(super) fn finish_removals(&self, inner: &mut Inner) {
         inner.draining.retain(|dp| !self.switch.finish_removal(*dp));
+    }
+}
+
+/// What a port waits for, when it does.
+fn waits(state: Option<&PortState>) -> Option<String> {
+    match state {
+        Some(PortState::Draining { pmds }) => Some(format!("draining: {pmds} PMDs hold its queues")),
+        Some(PortState::Paused { pmds: 0 }) => Some("stopped: its device could not be set up again".to_owned()),
+        Some(PortState::Paused { pmds }) => Some(format!("paused: {pmds} PMDs hold its queues")),
+        Some(PortState::Active) | None => None,
     }
 }
 

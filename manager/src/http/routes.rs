@@ -22,6 +22,10 @@ pub fn router(control: Arc<Control>) -> Router {
         .route(paths::BRIDGES, get(async |State(c): Daemon| answer(move || Ok(c.bridges())).await).post(bridge_add))
         .route(paths::BRIDGE, get(bridge_view).patch(bridge_set).delete(bridge_delete))
         .route(paths::PORTS, get(async |State(c): Daemon| answer(move || Ok(c.ports())).await))
+        .route(paths::PORT, get(port_details))
+        .route(paths::PORT_STATS, get(port_stats))
+        .route(paths::MEM, get(async |State(c): Daemon| answer(move || Ok(c.memory())).await))
+        .route(paths::MEM_PLAN, post(memory_plan))
         .route(paths::BRIDGE_PORTS, post(port_add))
         .route(paths::BRIDGE_PORT, patch(port_set).delete(port_delete))
         .route(
@@ -90,6 +94,31 @@ async fn port_set(
 ) -> Result<Response, Refused> {
     let (bridge, name) = names(path)?;
     Ok(answer(move || c.port_set(&bridge, &name, &set)).await)
+}
+
+async fn port_details(State(c): Daemon, path: Names<String>) -> Result<Response, Refused> {
+    let name = names(path)?;
+    Ok(answer(move || c.port_details(&name)).await)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatsQuery {
+    #[serde(default)]
+    xstats: bool,
+}
+
+async fn port_stats(
+    State(c): Daemon,
+    path: Names<String>,
+    q: Result<Query<StatsQuery>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let (name, q) = (names(path)?, query(q)?);
+    Ok(answer(move || c.port_stats(&name, q.xstats)).await)
+}
+
+async fn memory_plan(State(c): Daemon, Input(ask): Input<api::MemAsk>) -> Response {
+    answer(move || c.memory_plan(&ask)).await
 }
 
 async fn port_delete(State(c): Daemon, path: Names<(String, String)>) -> Result<Response, Refused> {

@@ -7,7 +7,7 @@ pub use mock::{MockError, MockSide};
 
 use crate::config::DatapathConfig;
 use api::{Error, ErrorKind};
-use dpdk::{Eal, Mempool, Port, PortConfig, PortError};
+use dpdk::{Eal, Port, PortError, RxMetadata};
 use offload::{Capabilities, EswitchDomain, EthdevId, PortInfo, PortKind};
 use representors::{Kernel, RepName};
 use std::str::FromStr;
@@ -42,39 +42,55 @@ impl DeviceError {
     }
 }
 
-/// Make a DPDK port of devargs, ready to be polled by so many PMDs.
-pub fn attach(eal: &'static Eal, pool: &Mempool, devargs: &str, pmds: usize) -> Result<Port, DeviceError> {
+/// Make a DPDK port of devargs, to be set up.
+pub fn attach(eal: &'static Eal, devargs: &str) -> Result<Port, DeviceError> {
     check_captures(devargs)?;
     // What DPDK has said so far is about something else.
     dpdk::log::take().iter().for_each(|line| tracing::warn!("DPDK: {line}"));
-    let tx_queues = u16::try_from(pmds.max(1)).unwrap_or(u16::MAX);
-    let config = PortConfig { tx_queues, ..PortConfig::default() };
-    datapath::attach(eal, devargs, &config, pool).map_err(|e| {
-        // The driver's own words come first; after them EAL says at every layer that it failed.
-        let said = dpdk::log::take().into_iter().next();
-        let said = said.map(|line| line.trim_start_matches("EAL: ").to_owned());
-        match e {
-            PortError::Attach { .. } if vf_of(devargs).is_ok() => {
-                DeviceError::new(ErrorKind::Invalid, format!("{devargs} is a representor, not a DPDK device"))
-                    .remedy("use --type representor")
-            }
-            PortError::Attach { errno, .. } => {
-                let why = said.unwrap_or_else(|| errno.to_string());
-                DeviceError::new(ErrorKind::Invalid, format!("DPDK does not take devargs `{devargs}`: {why}")).remedy(
-                    "look at the driver's name, its arguments and its package (librte-net-*), and whether the device is there",
-                )
-            }
-            PortError::TooManyPorts { limit, .. } => {
-                DeviceError::new(ErrorKind::Full, format!("DPDK has {limit} ports, and no more (RTE_MAX_ETHPORTS)"))
-                    .remedy("remove another port first; each representor of a mock NIC is one")
-            }
-            PortError::BadName { reason, .. } => DeviceError::new(ErrorKind::Invalid, format!("devargs: {reason}")),
-            other => DeviceError::new(
-                ErrorKind::Failed,
-                said.map_or_else(|| other.to_string(), |said| format!("{other} ({said})")),
-            ),
+    let port = Port::attach(eal, devargs).map_err(|e| device_error(devargs, e))?;
+    port.negotiate_rx_metadata(RxMetadata::MARK | RxMetadata::FLAG).map_err(|e| device_error(devargs, e))?;
+    Ok(port)
+}
+
+/// What DPDK says of a device, with the driver's own words.
+pub fn device_error(devargs: &str, e: PortError) -> DeviceError {
+    // The driver's words come first; after them EAL says at every layer that it failed.
+    let said = dpdk::log::take().into_iter().next();
+    let said = said.map(|line| line.trim_start_matches("EAL: ").to_owned());
+    match e {
+        PortError::Attach { .. } if vf_of(devargs).is_ok() => {
+            DeviceError::new(ErrorKind::Invalid, format!("{devargs} is a representor, not a DPDK device"))
+                .remedy("use --type representor")
         }
-    })
+        PortError::Attach { errno, .. } => {
+            let why = said.unwrap_or_else(|| errno.to_string());
+            DeviceError::new(ErrorKind::Invalid, format!("DPDK does not take devargs `{devargs}`: {why}")).remedy(
+                "look at the driver's name, its arguments and its package (librte-net-*), and whether the device is there",
+            )
+        }
+        PortError::TooManyPorts { limit, .. } => {
+            DeviceError::new(ErrorKind::Full, format!("DPDK has {limit} ports, and no more (RTE_MAX_ETHPORTS)"))
+                .remedy("remove another port first; each representor of a mock NIC is one")
+        }
+        PortError::BadName { reason, .. } => DeviceError::new(ErrorKind::Invalid, format!("devargs: {reason}")),
+        PortError::Unsupported { driver, what, .. } => {
+            DeviceError::new(ErrorKind::Unsupported, format!("driver {driver} does not support {what}"))
+                .remedy("leave the option away, or ask for less")
+        }
+        PortError::Descriptors { driver, queue, asked, min, max, align, .. } => DeviceError::new(
+            ErrorKind::Invalid,
+            format!("a {queue} queue of driver {driver} cannot have {asked} descriptors"),
+        )
+        .remedy(format!("use {min} to {max}, a multiple of {align}")),
+        PortError::Mtu { driver, asked, min, max, .. } => {
+            DeviceError::new(ErrorKind::Invalid, format!("driver {driver} does not take an MTU of {asked}"))
+                .remedy(format!("use {min} to {max}"))
+        }
+        other => DeviceError::new(
+            ErrorKind::Failed,
+            said.map_or_else(|| other.to_string(), |said| format!("{other} ({said})")),
+        ),
+    }
 }
 
 /// Largest capture that is read through before DPDK gets it, in bytes.
@@ -193,5 +209,5 @@ impl Nic {
 /// Memory and buffers of the datapath, as the mock NIC needs them beside it.
 #[must_use]
 pub fn mock_buffers(config: &DatapathConfig) -> u32 {
-    (config.mbufs / 4).clamp(1023, 8191)
+    config.mbufs.map_or(8191, |mbufs| (mbufs / 4).clamp(1023, 8191))
 }

@@ -13,7 +13,7 @@ pub use pmds::PmdsMade;
 use punted::Punted;
 
 use api::DpCounters;
-use datapath::{Datapath, PmdSpot, PortCounters, PortOptions};
+use datapath::{Datapath, PmdSpot, PortCounters, PortOptions, PortState};
 use dpdk::{Eal, Mempool, Port};
 use flow::DpPort;
 use flow::clock::Clock;
@@ -195,10 +195,10 @@ impl Switch {
 
     /// Poll a port's packets from now on.
     pub fn add_port(&self, port: DpPort, name: &str, device: Port) -> Result<(), SwitchError> {
-        self.add_port_with_mtu(port, name, device, self.mtu)
+        self.add_port_with_mtu(port, name, device, None)
     }
 
-    /// The same, with an MTU in bytes; `None`: as the device says.
+    /// The same, with an MTU in bytes that was asked for; `None`: that of the switch, or as the device says.
     pub fn add_port_with_mtu(
         &self,
         port: DpPort,
@@ -206,8 +206,23 @@ impl Switch {
         device: Port,
         mtu: Option<u16>,
     ) -> Result<(), SwitchError> {
-        let options = PortOptions { name: name.to_owned(), mtu, down: false };
+        let options = PortOptions { name: name.to_owned(), mtu: mtu.or(self.mtu), down: false };
         Ok(self.datapath.add_port(port, device, options)?)
+    }
+
+    /// Set a port's device up anew, with its queues called back meanwhile.
+    pub fn reconfigure(
+        &self,
+        port: DpPort,
+        mtu: Option<u16>,
+        setup: impl FnOnce(&Port) -> Result<(), dpdk::PortError>,
+    ) -> Result<(), datapath::PortError> {
+        self.datapath.reconfigure_port(port, mtu.or(self.mtu), DRAIN_TIMEOUT, setup)
+    }
+
+    /// What each port is doing.
+    pub fn port_states(&self) -> HashMap<DpPort, PortState> {
+        self.datapath.ports().into_iter().map(|p| (p.port, p.state)).collect()
     }
 
     /// Poll a port no longer; its flows are gone when this returns. `false`: a worker still holds it and gives it back later.

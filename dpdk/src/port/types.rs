@@ -51,6 +51,26 @@ bitflags! {
     }
 }
 
+impl RxOffloads {
+    /// Names of those in the set that this crate knows, small letters and hyphens.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.iter_names().map(|(name, _)| in_small(name)).collect()
+    }
+}
+
+impl TxOffloads {
+    /// Names of those in the set that this crate knows, small letters and hyphens.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.iter_names().map(|(name, _)| in_small(name)).collect()
+    }
+}
+
+fn in_small(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
 /// How a port is to be set up.
 #[derive(Clone, Debug)]
 pub struct PortConfig {
@@ -68,6 +88,8 @@ pub struct PortConfig {
     pub rx_offloads: RxOffloads,
     /// Transmit offloads to switch on; each must be in [`PortInfo::tx_offloads`].
     pub tx_offloads: TxOffloads,
+    /// The device tells by interrupt that its link changed; else it is asked each time.
+    pub link_interrupt: bool,
     /// Accept frames to any MAC address, as a switch port must. A driver that cannot is taken as it is.
     pub promiscuous: bool,
 }
@@ -82,8 +104,22 @@ impl Default for PortConfig {
             mtu: None,
             rx_offloads: RxOffloads::empty(),
             tx_offloads: TxOffloads::empty(),
+            link_interrupt: false,
             promiscuous: true,
         }
+    }
+}
+
+impl PortConfig {
+    /// With what a switch wants of the device when it can: check received checksums in hardware. `net_tap` checks them by the CPU, so there it is left out. VLAN tags stay in the bytes: the switch would put most
+    /// of them back.
+    #[must_use]
+    pub fn with_useful_offloads(mut self, info: &PortInfo) -> PortConfig {
+        if info.driver != "net_tap" {
+            let checksums = RxOffloads::IPV4_CKSUM | RxOffloads::UDP_CKSUM | RxOffloads::TCP_CKSUM;
+            self.rx_offloads |= info.rx_offloads & checksums;
+        }
+        self
     }
 }
 
@@ -100,6 +136,14 @@ pub struct PortInfo {
     pub max_tx_queues: u16,
     /// Smallest and largest MTU in bytes.
     pub mtu_range: (u16, u16),
+    /// Descriptors a receive queue.
+    pub rx_descriptors: DescriptorLimits,
+    /// Descriptors a transmit queue.
+    pub tx_descriptors: DescriptorLimits,
+    /// Whether the device tells by interrupt that its link changed.
+    pub link_interrupt: bool,
+    /// Whether the device tells that it was removed.
+    pub removal_interrupt: bool,
     /// Receive offloads there are.
     pub rx_offloads: RxOffloads,
     /// Transmit offloads there are.
@@ -112,6 +156,69 @@ pub struct PortInfo {
     pub keeps_shared_actions: bool,
     /// The switch the port belongs to, when the driver has one.
     pub switch: Option<SwitchInfo>,
+}
+
+/// How many descriptors a queue may have (`rte_eth_desc_lim`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescriptorLimits {
+    /// Fewest.
+    pub min: u16,
+    /// Most; 0: no limit is told.
+    pub max: u16,
+    /// The number is a multiple of this; 0: of 1.
+    pub align: u16,
+}
+
+impl DescriptorLimits {
+    /// Whether a queue may have `n` descriptors.
+    #[must_use]
+    pub fn allows(&self, n: u16) -> bool {
+        n >= self.min.max(1) && (self.max == 0 || n <= self.max) && n.is_multiple_of(self.align.max(1))
+    }
+
+    /// The number that a queue may have closest to `n` from below, or the fewest.
+    #[must_use]
+    pub fn nearest(&self, n: u16) -> u16 {
+        let most = if self.max == 0 { n } else { n.min(self.max) };
+        let align = self.align.max(1);
+        (most / align * align).max(self.min.max(1).next_multiple_of(align))
+    }
+}
+
+/// What is in force on a configured port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSetup {
+    /// Receive queues.
+    pub rx_queues: u16,
+    /// Transmit queues.
+    pub tx_queues: u16,
+    /// Descriptors a receive queue, as the driver's limits left them.
+    pub rx_descriptors: u16,
+    /// Descriptors a transmit queue.
+    pub tx_descriptors: u16,
+    /// Largest L3 packet in bytes.
+    pub mtu: u16,
+    /// Receive offloads that are on.
+    pub rx_offloads: RxOffloads,
+    /// Transmit offloads that are on: what packets may ask of the device.
+    pub tx_offloads: TxOffloads,
+    /// Whether the device tells by interrupt that its link changed.
+    pub link_interrupt: bool,
+    /// Label of the pool that received packets come from.
+    pub pool: String,
+    /// Bytes of frame that a buffer of that pool holds.
+    pub buffer: u16,
+}
+
+/// Pause frames (IEEE 802.3 annex 31B).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowControl {
+    /// Pauses that the peer asks for are kept.
+    pub rx: bool,
+    /// The peer is asked to pause when the device is full.
+    pub tx: bool,
+    /// The two are negotiated with the peer.
+    pub autoneg: bool,
 }
 
 /// Place of a port in its NIC's switch. Ports with one domain can be targets of one another's transfer rules.
@@ -157,4 +264,42 @@ pub struct Link {
     pub full_duplex: bool,
     /// Whether the speed was negotiated.
     pub autoneg: bool,
+}
+
+impl PortInfo {
+    pub(super) fn from_raw(raw: &dpdk_sys::rte_eth_dev_info) -> PortInfo {
+        let text = |s: *const std::ffi::c_char| {
+            if s.is_null() {
+                return String::new();
+            }
+            // SAFETY: a driver's static NUL-terminated string.
+            unsafe { std::ffi::CStr::from_ptr(s) }.to_string_lossy().into_owned()
+        };
+        let limits =
+            |l: &dpdk_sys::rte_eth_desc_lim| DescriptorLimits { min: l.nb_min, max: l.nb_max, align: l.nb_align };
+        // SAFETY: the driver's own flags, null or live as long as the device is.
+        let flags = unsafe { raw.dev_flags.as_ref() }.copied().unwrap_or_default();
+        PortInfo {
+            driver: text(raw.driver_name),
+            if_index: Some(raw.if_index).filter(|i| *i != 0),
+            max_rx_queues: raw.max_rx_queues,
+            max_tx_queues: raw.max_tx_queues,
+            mtu_range: (raw.min_mtu, raw.max_mtu),
+            rx_descriptors: limits(&raw.rx_desc_lim),
+            tx_descriptors: limits(&raw.tx_desc_lim),
+            link_interrupt: flags & dpdk_sys::ETH_DEV_INTR_LSC != 0,
+            removal_interrupt: flags & dpdk_sys::ETH_DEV_INTR_RMV != 0,
+            rx_offloads: RxOffloads::from_bits_retain(raw.rx_offload_capa),
+            tx_offloads: TxOffloads::from_bits_retain(raw.tx_offload_capa),
+            rss_types: raw.flow_type_rss_offloads,
+            keeps_flow_rules: raw.dev_capa & dpdk_sys::ETH_DEV_CAPA_FLOW_RULE_KEEP != 0,
+            keeps_shared_actions: raw.dev_capa & dpdk_sys::ETH_DEV_CAPA_FLOW_SHARED_OBJECT_KEEP != 0,
+            // RTE_ETH_DEV_SWITCH_DOMAIN_ID_INVALID is all ones.
+            switch: (raw.switch_info.domain_id != u16::MAX).then(|| SwitchInfo {
+                name: text(raw.switch_info.name),
+                domain_id: raw.switch_info.domain_id,
+                port_id: raw.switch_info.port_id,
+            }),
+        }
+    }
 }

@@ -5,6 +5,7 @@ use crate::batch::MbufBatch;
 use crate::mbuf::Mbuf;
 use crate::ring::{RingMode, ring};
 use crate::testing;
+use crate::{HEADROOM, MempoolConfig};
 
 /// Serialises tests that count or fill DPDK's port table.
 static TABLE: Mutex<()> = Mutex::new(());
@@ -236,4 +237,115 @@ fn the_port_limit_is_named() {
     assert!(err.to_string().contains("32"), "{err}");
     drop(ports);
     assert!(Port::attach(testing::eal(), "net_null100").is_ok(), "ports were not removed");
+}
+
+#[test]
+fn descriptors_and_mtus_out_of_the_limits_are_refused_before_dpdk_hears_of_them() {
+    let _table = table();
+    let pool = testing::mempool(255);
+    let port = Port::attach(testing::eal(), "net_null_lim").unwrap();
+    let limits = DescriptorLimits { min: 64, max: 4096, align: 32 };
+    assert!([64, 96, 4096].iter().all(|n| limits.allows(*n)));
+    assert!([0, 32, 65, 4128].iter().all(|n| !limits.allows(*n)));
+    assert_eq!([1, 100, 5000].map(|n| limits.nearest(n)), [64, 96, 4096]);
+    let none = DescriptorLimits { min: 0, max: 0, align: 0 };
+    assert!(none.allows(1) && none.nearest(2048) == 2048);
+    let none = PortConfig { rx_descriptors: Some(0), ..PortConfig::default() };
+    let err = port.configure(&none, &pool).unwrap_err();
+    assert!(matches!(err, PortError::Descriptors { queue: "receive", asked: 0, min: 1, .. }), "{err}");
+    let small = PortConfig { mtu: Some(10), ..PortConfig::default() };
+    let err = port.configure(&small, &pool).unwrap_err();
+    assert!(matches!(err, PortError::Mtu { asked: 10, min: 46, .. }), "{err}");
+    let link = PortConfig { link_interrupt: true, ..PortConfig::default() };
+    assert!(matches!(port.configure(&link, &pool).unwrap_err(), PortError::Unsupported { .. }));
+    // Nothing was changed: it is still as new.
+    assert_eq!(port.setup(), None);
+    assert!(matches!(port.start(), Err(PortError::State { .. })));
+    assert!(matches!(port.set_flow_control(FlowControl::default()), Err(PortError::Unsupported { .. })));
+    assert_eq!(port.flow_control().unwrap(), None);
+}
+
+#[test]
+fn a_long_frame_needs_large_buffers_where_the_device_cannot_spread_it() {
+    let _table = table();
+    let small = testing::mempool(255);
+    let port = Port::attach(testing::eal(), "net_null_jumbo").unwrap();
+    let jumbo = PortConfig { mtu: Some(9000), ..PortConfig::default() };
+    let err = port.configure(&jumbo, &small).unwrap_err();
+    assert!(matches!(err, PortError::Buffers { mtu: 9000, need: 9026, room: 2048, .. }), "{err}");
+    let config = MempoolConfig { size: 255, data_room: 9216 + HEADROOM, ..MempoolConfig::default() };
+    let large = Mempool::new(testing::eal(), "large", config).unwrap();
+    port.configure(&jumbo, &large).unwrap();
+    let setup = port.setup().unwrap();
+    assert_eq!((setup.mtu, setup.buffer, setup.pool.as_str()), (9000, 9216, "large"));
+    assert!(!setup.rx_offloads.contains(RxOffloads::SCATTER));
+    port.start().unwrap();
+    port.stop().unwrap();
+    // Back again: the large pool is let go, and free when nobody else has it.
+    port.configure(&PortConfig::default(), &small).unwrap();
+    assert_eq!((port.setup().unwrap().mtu, large.handles()), (1500, 1));
+    port.close().unwrap();
+}
+
+#[test]
+fn counters_of_the_driver_are_read_by_name() {
+    let _table = table();
+    let pool = testing::mempool(255);
+    let (port, mut into, _from) = ring_port("xstats", 63);
+    port.configure(&PortConfig::default(), &pool).unwrap();
+    port.start().unwrap();
+    let (mut rx, _tx) = port.take_queues().unwrap();
+    let mut batch = MbufBatch::new();
+    pool.alloc_batch(&mut batch, 5).unwrap();
+    assert_eq!(into.enqueue(&mut batch), 5);
+    assert_eq!(rx[0].burst(&mut batch), 5);
+    let xstats = port.xstats().unwrap();
+    let of = |name: &str| xstats.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+    assert_eq!((of("rx_good_packets"), of("rx_q0_packets"), of("nothing")), (Some(5), Some(5), None));
+}
+
+#[test]
+fn a_device_that_reports_its_removal_is_marked_and_its_successor_is_not() {
+    let _table = table();
+    let pool = testing::mempool(255);
+    let (port, _into, _from) = ring_port("unplugged", 63);
+    port.configure(&PortConfig::default(), &pool).unwrap();
+    port.start().unwrap();
+    assert_eq!(port.removal(), None);
+    // What DPDK calls when a driver sends the event.
+    events::note_for_tests(port.id(), dpdk_sys::RTE_ETH_EVENT_INTR_RMV);
+    assert_eq!(port.link_changes(), 0);
+    assert_eq!(port.removal(), Some(Removal::Reported));
+    assert_eq!(port.clone().removal(), Some(Removal::Reported));
+    let id = port.id();
+    drop((port, _into, _from));
+    let (again, _into, _from) = ring_port("unplugged", 63);
+    assert_eq!((again.id(), again.removal()), (id, None));
+}
+
+#[test]
+fn attaching_and_closing_in_a_loop_leaves_nothing_behind() {
+    let _table = table();
+    let eal = testing::eal();
+    // SAFETY: reads a global.
+    let count = || unsafe { dpdk_sys::rte_eth_dev_count_total() };
+    let before = count();
+    for round in 0..20 {
+        let pool = testing::mempool(1023);
+        let port = Port::attach(eal, "net_null_loop,size=60").unwrap();
+        let info = port.info().unwrap();
+        let config = PortConfig { rx_queues: 4, tx_queues: 3, ..PortConfig::default() };
+        port.configure(&config.with_useful_offloads(&info), &pool).unwrap();
+        port.start().unwrap();
+        let (mut rx, mut tx) = port.take_queues().unwrap();
+        let mut batch = MbufBatch::new();
+        for queue in &mut rx {
+            assert_eq!(queue.burst(&mut batch), 32);
+            assert_eq!(tx[2].burst(&mut batch), 32);
+        }
+        drop((batch, rx, tx));
+        port.close().unwrap();
+        assert!(pool.is_full(), "round {round}: {} buffers are missing", pool.in_use());
+    }
+    assert_eq!(count(), before);
 }
