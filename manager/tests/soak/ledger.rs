@@ -51,8 +51,9 @@ impl Ledger {
             let mut hits: HashMap<u64, u64> = HashMap::new();
             outcome.hits.iter().filter_map(|hit| hit.1).for_each(|cookie| *hits.entry(cookie).or_default() += 1);
             let through: u64 = state.metering.iter().filter_map(|cookie| hits.get(cookie)).sum();
-            // A packet that fails on the way does nothing at all, but its rules count.
-            metered = (metered.0.min(if outcome.sent.is_empty() { 0 } else { through }), metered.1.max(through));
+            // A packet that fails on the way may not come as far as its meters, but its rules count.
+            let sure = if outcome.failed || outcome.sent.is_empty() { 0 } else { through };
+            metered = (metered.0.min(sure), metered.1.max(through));
             let to_controllers = Reference::leaving(sent, outcome).1;
             punted = (punted.0.min(to_controllers), punted.1.max(to_controllers));
             for (cookie, n) in &hits {

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub sent: Vec<(DpPort, FlowKey)>,
     /// Rules that the packet makes, in order.
     pub made: Vec<RuleSpec>,
+    /// Whether its TTL runs out on the way: what comes behind is not done, though its rules are hit.
+    pub failed: bool,
 }
 
 /// A port of the [`Model`].
@@ -160,6 +162,7 @@ impl Run<'_> {
                 Action::DecTtl => {
                     if self.ip() {
                         self.dead |= self.key.nw_ttl <= 1;
+                        self.out.failed |= self.dead;
                         self.key.nw_ttl = self.key.nw_ttl.saturating_sub(1);
                     }
                 }
