@@ -38,7 +38,8 @@ class Shunt(Bench, Alone):
         self.options = options
         # Every frame of a capture stays in a buffer.
         settings = {"mbufs": 262143, "memory_mib": 2048} | datapath
-        settings |= {"pmd_cpu": 1} if pmds == 1 else {"pmd_cpus": list(reversed(range(pmds)))}
+        self.cpus = [1] if pmds == 1 else list(reversed(range(pmds)))
+        settings["pmd_cpus"] = self.cpus
         config = "[datapath]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
         (self.dir / "shunt.toml").write_text(config)
         command = [self.bin / "shuntd", "--config", self.dir / "shunt.toml", "--socket", self.socket, "--state", self.dir / "state.redb"]
