@@ -4,6 +4,8 @@
 # make gate   instructions a packet against the numbers kept; make gate-record keeps new ones
 # make lint   formatting and lints only
 # make soak   random traffic and changes for SOAK_SECONDS (default 1800), from SOAK_SEED (default: of the clock) on
+# make lab    scenarios on a real kernel with SmartNIC-like devices, in a virtual machine (SCENARIO=name: one of them)
+# make lab-shell  a shell in that machine (DEVICES=igb: with SR-IOV network cards)
 # make docs   the API documentation, under target/doc
 # make fuzz   each fuzz target for FUZZ_SECONDS (default 300)
 
@@ -14,7 +16,7 @@ DEMO_OUT ?= target/demo
 SHUNT_SOAK_SECONDS ?= 180
 SOAK_SECONDS ?= 1800
 
-.PHONY: demo test bench gate gate-record soak lint docs fuzz build deps deps-test deps-bench
+.PHONY: demo test bench gate gate-record soak lint docs fuzz build deps deps-test deps-bench lab lab-shell
 
 deps:
 	@scripts/deps.sh build
@@ -53,6 +55,12 @@ gate: deps
 
 gate-record: deps
 	bench/gate.py --record
+
+lab:
+	@hw-tests/lab/lab.py run $(SCENARIO)
+
+lab-shell:
+	@hw-tests/lab/lab.py shell $(DEVICES)
 
 docs: deps
 	$(CARGO) doc --locked --workspace --no-deps
