@@ -16,6 +16,15 @@ pub struct RawAttr {
     pub value: Vec<u8>,
 }
 
+/// `struct nla_bitfield32` (linux/netlink.h).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Bitfield32 {
+    /// The bits' values; those outside of `selector` mean nothing.
+    pub value: u32,
+    /// Which bits are meant.
+    pub selector: u32,
+}
+
 /// One attribute of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attr<'a> {
@@ -59,6 +68,23 @@ impl<'a> Attr<'a> {
     /// [`Error::Malformed`] when the length is not 4.
     pub fn u32(&self) -> Result<u32> {
         Ok(u32::from_ne_bytes(self.array("a u32")?))
+    }
+
+    /// Value as u64 (host order).
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the length is not 8.
+    pub fn u64(&self) -> Result<u64> {
+        Ok(u64::from_ne_bytes(self.array("a u64")?))
+    }
+
+    /// Value as `struct nla_bitfield32` (linux/netlink.h): the bits' values, and which of them are meant.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the length is not 8.
+    pub fn bitfield32(&self) -> Result<Bitfield32> {
+        let [a, b, c, d, e, f, g, h] = self.array("a bit field of 8 bytes")?;
+        Ok(Bitfield32 { value: u32::from_ne_bytes([a, b, c, d]), selector: u32::from_ne_bytes([e, f, g, h]) })
     }
 
     /// Value as an Ethernet address.
@@ -143,10 +169,13 @@ impl<'a> Iterator for Attrs<'a> {
 
 /// Builds a row of attributes.
 ///
-/// A value longer than an attribute can be (65,531 bytes) is cut by no one: [`AttrBuf::put`] leaves it out, so that what is sent
-/// stays well-formed; none of our messages comes near.
+/// A value longer than an attribute can be (65,531 bytes) is not cut: it is left out and remembered, and
+/// [`AttrBuf::check`] refuses the whole row. Clients call it before they send.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AttrBuf(Vec<u8>);
+pub struct AttrBuf {
+    bytes: Vec<u8>,
+    too_long: Option<u16>,
+}
 
 impl AttrBuf {
     /// An empty row.
@@ -157,12 +186,20 @@ impl AttrBuf {
 
     /// Appends an attribute.
     pub fn put(&mut self, kind: u16, value: &[u8]) -> &mut Self {
-        let Ok(len) = u16::try_from(value.len() + NLA_HEADER_SIZE) else { return self };
-        self.0.extend_from_slice(&len.to_ne_bytes());
-        self.0.extend_from_slice(&kind.to_ne_bytes());
-        self.0.extend_from_slice(value);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        let Ok(len) = u16::try_from(value.len() + NLA_HEADER_SIZE) else {
+            self.too_long.get_or_insert(kind);
+            return self;
+        };
+        self.bytes.extend_from_slice(&len.to_ne_bytes());
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(value);
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
         self
+    }
+
+    /// Appends an attribute whose presence is its value.
+    pub fn put_flag(&mut self, kind: u16) -> &mut Self {
+        self.put(kind, &[])
     }
 
     /// Appends a u8.
@@ -180,6 +217,16 @@ impl AttrBuf {
         self.put(kind, &value.to_ne_bytes())
     }
 
+    /// Appends a u64 (host order).
+    pub fn put_u64(&mut self, kind: u16, value: u64) -> &mut Self {
+        self.put(kind, &value.to_ne_bytes())
+    }
+
+    /// Appends a bit field.
+    pub fn put_bitfield32(&mut self, kind: u16, bits: Bitfield32) -> &mut Self {
+        self.put(kind, &[bits.value.to_ne_bytes(), bits.selector.to_ne_bytes()].concat())
+    }
+
     /// Appends a text with its terminating NUL.
     pub fn put_str(&mut self, kind: u16, value: &str) -> &mut Self {
         let mut bytes = value.as_bytes().to_vec();
@@ -189,18 +236,30 @@ impl AttrBuf {
 
     /// Appends a list of attributes under `kind` with the nested flag.
     pub fn put_nested(&mut self, kind: u16, inner: &AttrBuf) -> &mut Self {
-        self.put(kind | NLA_F_NESTED, &inner.0)
+        self.too_long = self.too_long.or(inner.too_long);
+        self.put(kind | NLA_F_NESTED, &inner.bytes)
+    }
+
+    /// Refuses a row in which a value was too long.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`]; `what` names the request.
+    pub fn check(&self, what: &str) -> Result<()> {
+        match self.too_long {
+            None => Ok(()),
+            Some(attr) => Err(Error::TooLong { what: what.to_owned(), attr }),
+        }
     }
 
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// The bytes, owned.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.0
+        self.bytes
     }
 }

@@ -17,6 +17,8 @@ use crate::{
 };
 
 const DUMP_TRIES: u32 = 8;
+/// How long an earlier dump that was given up is waited for, between two of its datagrams.
+const LEFTOVER_WAIT: Duration = Duration::from_millis(50);
 
 /// A request socket: one request at a time, each answered before the next is sent.
 pub struct Connection {
@@ -68,6 +70,13 @@ impl Connection {
                             Some(e) => Err(e.into()),
                         };
                     }
+                    // Some requests that are no dumps (devlink resources, health) are answered in several parts with an end of
+                    // their own; the acknowledgement comes after it.
+                    NLMSG_DONE => {
+                        if let Some(e) = parse_done(what, &msg) {
+                            return Err(e.into());
+                        }
+                    }
                     NLMSG_NOOP => {}
                     NLMSG_OVERRUN => return Err(Error::Overrun { what: what.to_owned() }),
                     _ => replies.push(msg),
@@ -76,20 +85,41 @@ impl Connection {
         }
     }
 
-    /// Dumps all objects of a kind. A dump that the kernel marks as interrupted, or that lost messages, is started again.
+    /// Dumps all objects of a kind. A dump that the kernel marks as interrupted (`NLM_F_DUMP_INTR`, `EINTR`), or that lost
+    /// messages, is started again: what the kernel had sent until then may describe a state that never was, so nothing of it is kept.
+    /// An earlier dump on this socket that was given up half-way (`EBUSY`) is read to its end first.
     ///
     /// # Errors
     /// [`Error::DumpInterrupted`] when that does not end; else as [`Connection::request`].
     pub fn dump(&mut self, what: &str, kind: u16, payload: &[u8]) -> Result<Vec<Message>> {
-        for _ in 0..DUMP_TRIES {
+        let mut busy = None;
+        for n in 0..DUMP_TRIES {
+            if n > 0 {
+                // Let what interrupts (functions that come up one after the other) get ahead: 1, 2, 4 .. 64 ms.
+                std::thread::sleep(Duration::from_millis(1 << (n - 1)));
+            }
             match self.dump_once(what, kind, payload) {
                 Ok(Dump::Complete(messages)) => return Ok(messages),
                 Ok(Dump::Interrupted) | Err(Error::Overrun { .. }) => {}
                 Err(e) if e.errno() == Some(Errno::INTR.raw_os_error()) => {}
+                Err(e) if e.errno() == Some(Errno::BUSY.raw_os_error()) => {
+                    self.read_leftovers();
+                    busy = Some(e);
+                    continue;
+                }
                 Err(e) => return Err(e),
             }
+            busy = None;
         }
-        Err(Error::DumpInterrupted { what: what.to_owned(), tries: DUMP_TRIES })
+        Err(busy.unwrap_or_else(|| Error::DumpInterrupted { what: what.to_owned(), tries: DUMP_TRIES }))
+    }
+
+    /// Reads and forgets what is left of a dump that was given up: the kernel goes on with it only as it is read.
+    fn read_leftovers(&mut self) {
+        let deadline = Instant::now() + self.timeout;
+        while Instant::now() < deadline && !matches!(self.receive_all(LEFTOVER_WAIT), Ok(None) | Err(Error::Io { .. }))
+        {
+        }
     }
 
     fn dump_once(&mut self, what: &str, kind: u16, payload: &[u8]) -> Result<Dump> {
@@ -121,35 +151,55 @@ impl Connection {
     }
 
     fn send(&mut self, kind: u16, flags: u16, payload: &[u8]) -> Result<u32> {
-        // 0 is the sequence number of events.
-        self.seq = self.seq.checked_add(1).unwrap_or(1);
-        let msg = Message { kind, flags, seq: self.seq, payload: payload.to_vec() };
+        let seq = self.reserve_seqs(1);
+        let msg = Message { kind, flags, seq, payload: payload.to_vec() };
         self.transport.send(&msg.to_bytes()).map_err(|source| Error::Io { op: "send", source })?;
-        Ok(self.seq)
+        Ok(seq)
+    }
+
+    /// Takes `count` sequence numbers in a row and returns the first. 0 is the sequence number of events.
+    pub(crate) fn reserve_seqs(&mut self, count: usize) -> u32 {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let first = if self.seq.checked_add(count).is_some() { self.seq.saturating_add(1) } else { 1 };
+        self.seq = first.saturating_add(count.saturating_sub(1));
+        first
+    }
+
+    pub(crate) fn transport(&mut self) -> &mut dyn Transport {
+        &mut *self.transport
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The messages of the next datagram that answer `seq`. Late answers to earlier requests are passed over.
     fn receive(&mut self, what: &str, seq: u32, deadline: Instant) -> Result<Vec<Message>> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timed_out = || Error::Timeout { what: what.to_owned(), after: self.timeout };
+        let after = self.timeout;
+        let timed_out = || Error::Timeout { what: what.to_owned(), after };
         if left.is_zero() {
             return Err(timed_out());
         }
-        let datagram = match self.transport.recv(left) {
-            Ok(Some(datagram)) => datagram,
+        let mut messages = match self.receive_all(left) {
+            Ok(Some(messages)) => messages,
             Ok(None) => return Err(timed_out()),
-            Err(e) if e.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {
-                return Err(Error::Overrun { what: what.to_owned() });
-            }
-            Err(source) => return Err(Error::Io { op: "recv", source }),
+            Err(Error::Overrun { .. }) => return Err(Error::Overrun { what: what.to_owned() }),
+            Err(e) => return Err(e),
         };
-        let mut messages = Vec::new();
-        for msg in split(&datagram) {
-            let msg = msg?;
-            if msg.seq == seq {
-                messages.push(msg);
-            }
-        }
+        messages.retain(|m| m.seq == seq);
         Ok(messages)
+    }
+
+    /// All messages of the next datagram; `None` when none came within `wait`.
+    pub(crate) fn receive_all(&mut self, wait: Duration) -> Result<Option<Vec<Message>>> {
+        match self.transport.recv(wait) {
+            Ok(Some(datagram)) => split(&datagram).collect::<Result<_>>().map(Some),
+            Ok(None) => Ok(None),
+            Err(e) if e.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {
+                Err(Error::Overrun { what: "netlink socket".into() })
+            }
+            Err(source) => Err(Error::Io { op: "recv", source }),
+        }
     }
 }

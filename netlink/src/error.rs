@@ -76,6 +76,28 @@ pub enum Error {
         /// What was being done.
         what: String,
     },
+    /// A request of a batch was not sent, because an earlier one of it got no answer. It had no effect.
+    #[error(
+        "{what}: not sent, because an earlier request of the batch got no answer; read the state back and send the rest again"
+    )]
+    NotSent {
+        /// What was to be asked.
+        what: String,
+    },
+    /// A value is longer than an attribute can be. Nothing was sent.
+    #[error("{what}: the value of attribute {attr} is longer than netlink can carry (65,531 bytes); nothing was sent")]
+    TooLong {
+        /// What was to be asked.
+        what: String,
+        /// Number of the attribute.
+        attr: u16,
+    },
+    /// The thread that serves the connection has ended (it panicked).
+    #[error("{what}: the thread that speaks to the kernel has ended; open a new client")]
+    Closed {
+        /// What was to be asked.
+        what: String,
+    },
     /// A generic netlink family is not there.
     #[error("the kernel has no generic netlink family '{name}'; load the module or use a kernel that has it")]
     NoFamily {

@@ -1,6 +1,10 @@
 //! Multicast events, and the signal that some were lost.
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use rustix::io::Errno;
 
@@ -35,11 +39,24 @@ impl fmt::Debug for EventStream {
 }
 
 impl EventStream {
-    /// Joins `groups` on a transport of its own.
+    /// Bytes of events that may wait in the kernel: some thousand events of network devices.
+    pub const RECEIVE_BUFFER: u32 = 4 << 20;
+
+    /// Joins `groups` on a transport of its own. Asks for a receive buffer of [`EventStream::RECEIVE_BUFFER`]; a smaller one only
+    /// means that overruns come earlier.
     ///
     /// # Errors
     /// [`Error::Io`] when a group cannot be joined.
     pub fn new(mut transport: Box<dyn Transport>, groups: &[u32]) -> Result<Self> {
+        let _wish = transport.set_receive_buffer(Self::RECEIVE_BUFFER);
+        Self::with_buffer_as_it_is(transport, groups)
+    }
+
+    /// As [`EventStream::new`], with the receive buffer that the transport has.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a group cannot be joined.
+    pub fn with_buffer_as_it_is(mut transport: Box<dyn Transport>, groups: &[u32]) -> Result<Self> {
         for &group in groups {
             transport.join(group).map_err(|source| Error::Io { op: "join multicast group", source })?;
         }
@@ -67,5 +84,24 @@ impl EventStream {
             Err(e) => Notice::Resync { reason: e.to_string() },
         }));
         Ok(self.queue.pop_front())
+    }
+
+    /// Reads and forgets everything that waits, before a fresh dump: what came before the dump is in the dump. Stops after a
+    /// tenth of a second when events keep coming.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the socket fails.
+    pub fn drain(&mut self) -> Result<()> {
+        self.queue.clear();
+        let deadline = Instant::now() + Duration::from_millis(100);
+        while Instant::now() < deadline {
+            match self.transport.recv(Duration::ZERO) {
+                Ok(None) => break,
+                Ok(Some(_)) => {}
+                Err(e) if e.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {}
+                Err(source) => return Err(Error::Io { op: "recv", source }),
+            }
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     attr::{AttrBuf, Attrs},
+    batch::Request,
     conn::Connection,
     error::{Error, Result},
     message::Message,
@@ -122,8 +123,34 @@ impl GenlConnection {
     /// # Errors
     /// As [`Connection::request`].
     pub fn request(&mut self, what: &str, cmd: u8, attrs: &AttrBuf) -> Result<Vec<GenlReply>> {
+        attrs.check(what)?;
         let replies = self.conn.request(what, self.family.id, 0, &payload(cmd, self.family.version, attrs))?;
         replies.iter().map(|m| GenlReply::parse(self.family.id, m)).collect()
+    }
+
+    /// Many requests at a time, as [`Connection::batch`]: what it is called, command and attributes of each.
+    pub fn batch(&mut self, requests: &[(String, u8, AttrBuf)]) -> Vec<Result<Vec<GenlReply>>> {
+        if let Some((at, e)) = requests.iter().enumerate().find_map(|(i, (w, _, a))| Some((i, a.check(w).err()?))) {
+            // Nothing is sent when a part cannot be: a batch that starts is carried through as far as the kernel lets it.
+            let mut bad = Some(e);
+            let error = |(i, (what, _, _)): (usize, &(String, u8, AttrBuf))| match bad.take_if(|_| i == at) {
+                Some(e) => Err(e),
+                None => Err(Error::NotSent { what: what.clone() }),
+            };
+            return requests.iter().enumerate().map(error).collect();
+        }
+        let (id, version) = (self.family.id, self.family.version);
+        let requests: Vec<_> = requests
+            .iter()
+            .map(|(what, cmd, attrs)| Request {
+                what: what.clone(),
+                kind: id,
+                flags: 0,
+                payload: payload(*cmd, version, attrs),
+            })
+            .collect();
+        let read = |messages: Vec<Message>| messages.iter().map(|m| GenlReply::parse(id, m)).collect();
+        self.conn.batch(&requests).into_iter().map(|r| r.and_then(read)).collect()
     }
 
     /// A dump.
@@ -131,9 +158,20 @@ impl GenlConnection {
     /// # Errors
     /// As [`Connection::dump`].
     pub fn dump(&mut self, what: &str, cmd: u8, attrs: &AttrBuf) -> Result<Vec<GenlReply>> {
+        attrs.check(what)?;
         let replies = self.conn.dump(what, self.family.id, &payload(cmd, self.family.version, attrs))?;
         replies.iter().map(|m| GenlReply::parse(self.family.id, m)).collect()
     }
+}
+
+/// All families that the kernel has now (`genl ctrl list`).
+///
+/// # Errors
+/// As [`Connection::dump`].
+pub fn families(conn: &mut Connection) -> Result<Vec<Family>> {
+    let body = payload(CTRL_CMD_GETFAMILY, 1, &AttrBuf::new());
+    let replies = conn.dump("list generic netlink families", GENL_ID_CTRL, &body)?;
+    replies.iter().map(|m| parse_family("?", &GenlReply::parse(GENL_ID_CTRL, m)?)).collect()
 }
 
 fn payload(cmd: u8, version: u8, attrs: &AttrBuf) -> Vec<u8> {
@@ -147,6 +185,7 @@ fn parse_family(name: &str, reply: &GenlReply) -> Result<Family> {
     for attr in reply.attrs() {
         let attr = attr?;
         match attr.kind {
+            CTRL_ATTR_FAMILY_NAME => family.name = attr.str()?.to_owned(),
             CTRL_ATTR_FAMILY_ID => family.id = attr.u16()?,
             CTRL_ATTR_VERSION => family.version = u8::try_from(attr.u32()?).unwrap_or(1),
             CTRL_ATTR_MCAST_GROUPS => {

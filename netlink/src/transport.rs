@@ -36,6 +36,15 @@ pub trait Transport: Send {
     /// # Errors
     /// As the system says.
     fn join(&mut self, group: u32) -> io::Result<()>;
+
+    /// Asks for a receive buffer of `bytes`: how many events can wait before some are lost. A wish: transports without one ignore it.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn set_receive_buffer(&mut self, bytes: u32) -> io::Result<()> {
+        let _ = bytes;
+        Ok(())
+    }
 }
 
 /// A socket to the kernel of this host.
@@ -103,5 +112,14 @@ impl Transport for SocketTransport {
 
     fn join(&mut self, group: u32) -> io::Result<()> {
         self.socket.add_membership(group)
+    }
+
+    fn set_receive_buffer(&mut self, bytes: u32) -> io::Result<()> {
+        // With CAP_NET_ADMIN the limit of net.core.rmem_max does not hold.
+        let fd = rustix::fd::AsFd::as_fd(&self.socket);
+        match rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, bytes as usize) {
+            Ok(()) => Ok(()),
+            Err(_) => SocketTransport::set_receive_buffer(self, bytes),
+        }
     }
 }
