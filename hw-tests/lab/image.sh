@@ -60,7 +60,7 @@ for module in fs/netfs/netfs net/9p/9pnet net/9p/9pnet_virtio fs/9p/9p fs/overla
     number=$((number + 1))
 done
 (cd "$image/initramfs" && find . | ./bin/busybox cpio -o -H newc 2>>"$log" | gzip -1) >"$image/initrd"
-cp "$image/netdevsim/netdevsim.ko" "$image/netdevsim.ko"
+strip --strip-debug -o "$image/netdevsim.ko" "$image/netdevsim/netdevsim.ko"
 rm -rf "$image/initramfs" "$image/netdevsim"
 echo "$kernel" >"$image/ready"
 for old in "$cache"/image-* "$cache"/packages-*; do
