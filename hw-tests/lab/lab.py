@@ -107,6 +107,7 @@ def prepare(guest, name, scenario):
         "LAB_BIN": Path(os.environ.get("LAB_BIN", TARGET / "debug")).resolve(),
         "LAB_SCENARIO": scenario or "",
         "LAB_TERM": os.environ.get("TERM", "dumb"),
+        "LAB_SIZE": "rows {1} cols {0}".format(*shutil.get_terminal_size((100, 40))),
     }
     lines = [f"export {key}={shlex.quote(str(value))}" for key, value in told.items()]
     (run / "job").write_text("\n".join([*lines, f". {shlex.quote(str(HERE / 'guest/stage2.sh'))}", ""]))

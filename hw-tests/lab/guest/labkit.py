@@ -118,12 +118,15 @@ class Netdevsim:
 
 
 def wire(one, other):
-    """Links two netdevsim netdevs like a cable, and sets them up with offload switched on."""
+    """Links two netdevsim netdevs like a cable, and sets them up with offload switched on; they say nothing by
+    themselves (no IPv6).
+    """
     with open("/proc/self/ns/net", encoding="ascii") as namespace:
         a, b = (socket.if_nametoindex(name) for name in (one, other))
         fd = namespace.fileno()
         Path("/sys/bus/netdevsim/link_device").write_text(f"{fd}:{a} {fd}:{b}")
     for name in (one, other):
+        sh(f"sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1")
         sh(f"ip link set {name} up")
         sh(f"ethtool -K {name} hw-tc-offload on")
     eventually(lambda: all("LOWER_UP" in flags(name) for name in (one, other)), what=f"{one} and {other} up")
@@ -150,8 +153,6 @@ class Cabled:
             wire(representor, end)
         for name in (self.uplink, *self.representors):
             sh(f"tc qdisc add dev {name} clsact")
-        for name in (self.uplink, self.wire_end, *self.representors, *self.vf_ends):
-            sh(f"sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1")
 
 
 # --- tc --------------------------------------------------------------------------------------------------------------

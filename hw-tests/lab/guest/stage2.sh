@@ -26,6 +26,8 @@ if [ -n "$LAB_SCENARIO" ]; then
 else
     cd /root || exit
     echo "A shell in the lab: scenarios in $LAB_SOURCE/scenarios, files for the host in /lab. 'exit' ends it."
+    # shellcheck disable=SC2086
+    stty $LAB_SIZE </dev/ttyS0
     TERM=${LAB_TERM:-dumb} setsid -c bash -i </dev/ttyS0 >/dev/ttyS0 2>&1
 fi
 sync

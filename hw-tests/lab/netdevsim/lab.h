@@ -13,6 +13,7 @@ struct flow_cls_offload;
 struct netdevsim;
 struct netlink_ext_ack;
 struct nsim_dev;
+struct nsim_dev_port;
 struct nsim_policer;
 struct sk_buff;
 
@@ -30,8 +31,9 @@ struct nsim_lab {
 	struct dentry *ddir;
 };
 
-/* One for each VF, beside what `ip link set PF vf N` keeps. */
-struct nsim_lab_vf {
+/* What devlink knows of a VF or SF, beside what `ip link set PF vf N` keeps for VFs. */
+struct nsim_lab_function {
+	u8 hw_addr[6];		/* an SF's; a VF's is with the rest of its settings */
 	bool inactive;
 	bool roce_off;
 	bool migratable;
@@ -52,7 +54,9 @@ int nsim_police_init(void);
 void nsim_police_exit(void);
 
 /* eswitch.c */
-extern const struct devlink_port_ops nsim_vf_port_ops;
+const struct devlink_port_ops *nsim_lab_port_ops(struct nsim_dev_port *port);
+int nsim_lab_sf_check(struct nsim_dev *nsim_dev, const struct devlink_port_new_attrs *attrs,
+		      struct netlink_ext_ack *extack);
 void nsim_lab_init(struct nsim_dev *nsim_dev);
 void nsim_lab_debugfs_init(struct nsim_dev *nsim_dev);
 int nsim_lab_mode_check(struct nsim_dev *nsim_dev, struct netlink_ext_ack *extack);
@@ -61,5 +65,8 @@ int nsim_inline_mode_set(struct devlink *devlink, u8 mode, struct netlink_ext_ac
 int nsim_encap_mode_get(struct devlink *devlink, enum devlink_eswitch_encap_mode *mode);
 int nsim_encap_mode_set(struct devlink *devlink, enum devlink_eswitch_encap_mode mode,
 			struct netlink_ext_ack *extack);
+
+/* dev.c */
+int nsim_lab_sf_del(struct devlink *devlink, struct devlink_port *port, struct netlink_ext_ack *extack);
 
 #endif
