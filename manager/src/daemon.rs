@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often rules and addresses are looked at for their age.
+/// How often rules and addresses are looked at for their age, and devices whether they are there.
 const AGEING: Duration = Duration::from_secs(1);
 
 /// How often packets for controllers are taken from the workers.
@@ -90,6 +90,7 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
     runtime.block_on(async {
         let (mut interrupt, mut terminate) = signals().map_err(io("signal handlers"))?;
         let ageing = tokio::spawn(age(control.clone()));
+        let watching = tokio::spawn(watch_devices(control.clone()));
         let counting = tokio::spawn(count_punted(control.clone()));
         let balancing = tokio::spawn(balance(control.clone()));
         let stop = async move {
@@ -100,6 +101,7 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
         };
         http::serve(listener, control, stop).await;
         ageing.abort();
+        watching.abort();
         counting.abort();
         balancing.abort();
         Ok::<_, DaemonError>(())
@@ -147,6 +149,18 @@ async fn count_punted(control: Arc<Control>) {
     }
 }
 
+/// Devices that go and come back. Setting one up may take long: nothing else waits for that.
+async fn watch_devices(control: Arc<Control>) {
+    let mut tick = tokio::time::interval(AGEING);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let control = control.clone();
+        // It ends with the daemon only.
+        let _ = tokio::task::spawn_blocking(move || control.watch_devices()).await;
+    }
+}
+
 /// Automatic load balancing of PMDs.
 async fn balance(control: Arc<Control>) {
     let mut tick = tokio::time::interval(datapath::LOOK_EVERY);
@@ -168,7 +182,6 @@ async fn age(control: Arc<Control>) {
         let control = control.clone();
         let look = move || {
             control.watch_pmds();
-            control.watch_devices();
             control.expire()
         };
         if let Ok(Err(e)) = tokio::task::spawn_blocking(look).await {

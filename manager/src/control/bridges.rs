@@ -97,15 +97,20 @@ impl Control {
     pub fn bridge_delete(&self, name: &str) -> Result<Ack, Error> {
         let mut inner = self.change()?;
         let id = inner.bridge(name)?;
-        let ports: Vec<_> = inner.ports.values().filter(|p| p.bridge == name).map(|p| p.port.name.clone()).collect();
-        for port in &ports {
-            self.detach(&mut inner, port);
+        let at_work = |inner: &Inner| {
+            let mut ports = inner.ports.values().filter(|p| p.bridge == name);
+            ports.find(|p| p.work.is_some()).map(|p| p.port.name.clone())
+        };
+        while let Some(port) = at_work(&inner) {
+            inner = self.idle(inner, &port)?;
         }
+        let ports: Vec<_> = inner.ports.values().filter(|p| p.bridge == name).map(|p| p.port.name.clone()).collect();
+        let drains: Vec<_> = ports.iter().filter_map(|port| self.detach(&mut inner, port)).collect();
         self.switch.pipeline().remove_bridge(id).map_err(|e| pipeline(format!("bridge {name}"), &e))?;
         inner.bridges.remove(name);
         inner.desired.bridges.remove(name);
         inner.desired.ports.retain(|_, (bridge, _)| bridge != name);
-        self.commit(inner, vec![Change::DeleteBridge(name.to_owned())], 1 + ports.len())
+        self.commit_after(inner, vec![Change::DeleteBridge(name.to_owned())], 1 + ports.len(), || self.drain(drains))
     }
 }
 

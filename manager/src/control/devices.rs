@@ -3,9 +3,10 @@
 //! A device that is taken away from outside is found out by [`Control::watch_devices`]: its port is drained as for a removal, its device
 //! is closed, and the port waits, with its number, its rules and the reason, until the device can be attached again.
 
+use super::attach::Work;
 use super::dpdk_options::DpdkOptions;
 use super::errors::invalid;
-use super::{Attached, Control, Inner};
+use super::{Attached, Control, Inner, Locked};
 use crate::memory;
 use crate::nic::{self, device_error};
 use api::{
@@ -82,8 +83,28 @@ impl Control {
         }
     }
 
-    /// Change options and MTU of a port whose device is there.
-    pub(super) fn change_device(&self, old: &api::Port, new: &api::Port, dp: DpPort) -> Result<(), Error> {
+    /// Change options and MTU of a port whose device is there. Takes as long as the device takes, without the lock.
+    pub(super) fn change_unlocked<'a>(
+        &'a self,
+        mut inner: Locked<'a>,
+        old: &api::Port,
+        new: &api::Port,
+        dp: DpPort,
+    ) -> (Locked<'a>, Result<(), Error>) {
+        let work = |mut inner: Locked<'a>, work: Option<Work>| {
+            if let Some(attached) = inner.ports.get_mut(&new.name) {
+                attached.work = work;
+            }
+            inner
+        };
+        drop(work(inner, Some(Work::Change)));
+        let done = self.change_device(old, new, dp);
+        inner = work(self.lock(), None);
+        self.worked.notify_all();
+        (inner, done)
+    }
+
+    fn change_device(&self, old: &api::Port, new: &api::Port, dp: DpPort) -> Result<(), Error> {
         let object = format!("port {}", new.name);
         let options = DpdkOptions::of(new)?;
         let device = self.switch.datapath().device(dp).map_err(|e| Error::new(ErrorKind::Failed, &object, e))?;
@@ -119,61 +140,63 @@ impl Control {
 
     /// Find out which devices are gone, and whether gone ones are back. Called every second or so.
     pub fn watch_devices(&self) {
+        self.finish_removals();
         let mut inner = self.lock();
-        self.finish_removals(&mut inner);
-        let dpdk = |p: &&Attached| p.port.kind == PortType::Dpdk;
-        let there: Vec<_> = inner
-            .ports
-            .values()
-            .filter(dpdk)
-            .filter_map(|p| Some((p.port.name.clone(), p.state.clone().ok()?)))
-            .collect();
-        for (name, dp) in there {
+        let dpdk = |p: &&Attached| p.port.kind == PortType::Dpdk && p.work.is_none();
+        let there =
+            inner.ports.values().filter(dpdk).filter_map(|p| Some((p.port.name.clone(), p.state.clone().ok()?)));
+        let mut drains = Vec::new();
+        for (name, dp) in there.collect::<Vec<_>>() {
             let removal = self.switch.datapath().device(dp).ok().and_then(|device| device.removal());
             if let Some(why) = removal {
-                self.device_gone(&mut inner, &name, &format!("gone: {why}"));
+                drains.extend(self.device_gone(&mut inner, &name, &format!("gone: {why}")));
             }
         }
-        let now = Instant::now();
+        drop(inner);
+        self.drain(drains);
+        let mut inner = self.lock();
         let absent: Vec<_> = inner.ports.values().filter(dpdk).filter(|p| p.state.is_err()).cloned().collect();
         for port in absent {
-            let name = port.port.name.clone();
-            let retry = inner.retries.get(&name).copied();
-            if retry.is_some_and(|r| r.at > now) {
+            let name = &port.port.name;
+            let retry = inner.retries.get(name).copied();
+            if retry.is_some_and(|r| r.at > Instant::now()) {
                 continue;
             }
             if retry.is_some() {
-                self.try_again(&mut inner, &port);
+                inner = self.try_again(inner, name);
             }
-            if inner.ports.get(&name).is_some_and(|p| p.state.is_err()) {
-                inner.retries.insert(name, Retry::after(retry));
+            if inner.ports.get(name).is_some_and(|p| p.state.is_err()) {
+                inner.retries.insert(name.clone(), Retry::after(retry));
             } else {
-                inner.retries.remove(&name);
+                inner.retries.remove(name);
             }
         }
         let Inner { retries, ports, .. } = &mut *inner;
         retries.retain(|name, _| ports.contains_key(name));
     }
 
-    fn device_gone(&self, inner: &mut Inner, name: &str, why: &str) {
-        let Some(attached) = inner.ports.get(name).cloned() else { return };
+    /// The port waits for its device. What is to be drained.
+    fn device_gone(&self, inner: &mut Inner, name: &str, why: &str) -> Option<u64> {
+        let attached = inner.ports.get(name).cloned()?;
         tracing::warn!("port {name}: {why}");
-        self.detach(inner, name);
+        let drains = self.detach(inner, name);
         inner.ports.insert(name.to_owned(), Attached { state: Err(why.to_owned()), ..attached });
+        drains
     }
 
-    fn try_again(&self, inner: &mut Inner, absent: &Attached) {
+    fn try_again<'a>(&'a self, mut inner: Locked<'a>, name: &str) -> Locked<'a> {
         // The device may be attached in DPDK still while a worker holds it.
-        if !inner.draining.is_empty() {
-            return;
-        }
-        match self.attach(inner, &absent.bridge, &absent.port, Absent::Refuse) {
-            Ok(_) => {
-                tracing::warn!("port {}: its device is back", absent.port.name);
-                self.switch.set_world(inner.world());
-            }
+        let held = inner.draining.iter().any(|d| d.port.name == name);
+        // While others were tried, it may have been removed, or is tried by somebody else.
+        let absent = inner.ports.get(name).filter(|p| p.state.is_err() && p.work.is_none() && !held).cloned();
+        let Some(absent) = absent else { return inner };
+        let attached;
+        (inner, attached) = self.attach(inner, &absent.bridge, &absent.port, Absent::Refuse);
+        match attached {
+            Ok(_) => tracing::warn!("port {name}: its device is back"),
             Err(e) => tracing::debug!("{e}"),
         }
+        inner
     }
 
     /// A port with its device.

@@ -46,8 +46,11 @@ impl Control {
         let used: Vec<_> = inner
             .ports
             .values()
-            .filter(|p| p.port.kind == api::PortType::Representor && p.state.is_ok())
-            .map(|p| p.port.name.clone())
+            .filter(|p| p.state.is_ok() || p.work.is_some())
+            .map(|p| &p.port)
+            .chain(inner.draining.iter().map(|d| &d.port))
+            .filter(|p| p.kind == api::PortType::Representor)
+            .map(|p| p.name.clone())
             .collect();
         if !used.is_empty() {
             return Err(Error::new(

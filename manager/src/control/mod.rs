@@ -1,9 +1,11 @@
 //! What the API asks for.
 //!
 //! One lock orders all changes. A change goes: check, do it to the switch, hand it to the state writer, let go of the lock, wait
-//! for the fences and the disk, answer. Reading takes the lock for as long as a copy takes.
+//! for the fences and the disk, answer. Reading takes the lock for as long as a copy takes. Devices are set up and closed without
+//! it (`attach`).
 
 mod affinity;
+mod attach;
 mod bridges;
 mod datapath_views;
 mod devices;
@@ -40,7 +42,7 @@ use datapath::memory::{Pools, Settings};
 use flow::DpPort;
 use flow::dp::BridgeId;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// The daemon's brain.
@@ -51,8 +53,12 @@ pub struct Control {
     kernel: KernelPorts,
     pools: Pools,
     inner: Mutex<Inner>,
+    /// Work on a port has ended.
+    worked: Condvar,
     started: Instant,
 }
+
+type Locked<'a> = MutexGuard<'a, Inner>;
 
 #[derive(Debug)]
 struct Inner {
@@ -65,8 +71,10 @@ struct Inner {
     /// The devices of those that face the kernel.
     kernel: BTreeMap<String, KernelPort>,
     offload: bool,
-    /// Ports that are removed but for a worker that has not given them back.
-    draining: Vec<DpPort>,
+    /// Ports that are removed but for a worker that has not given them back, or a device that is being closed.
+    draining: Vec<attach::Draining>,
+    /// Ports that were to be drained so far.
+    drained: u64,
     /// Ports without their device, by name: when it is looked for again.
     retries: BTreeMap<String, devices::Retry>,
     /// Rules that went by themselves.
@@ -80,6 +88,9 @@ struct Attached {
     bridge: String,
     port: api::Port,
     state: Result<DpPort, String>,
+    work: Option<attach::Work>,
+    /// It is there for the sake of that work only: its name is not to be taken.
+    claimed: bool,
 }
 
 impl Control {
@@ -94,13 +105,22 @@ impl Control {
             kernel: BTreeMap::new(),
             offload: true,
             draining: Vec::new(),
+            drained: 0,
             retries: BTreeMap::new(),
             removals: flows::Removals::default(),
             pmds: pmd_settings::Pmds::default(),
         };
         let kernel = KernelPorts::new(switch.eal(), switch.pool().clone());
         let pools = Pools::with_base(switch.eal(), Settings::default(), switch.pool().clone());
-        Control { switch, store, kernel, pools, inner: Mutex::new(inner), started: Instant::now() }
+        Control {
+            switch,
+            store,
+            kernel,
+            pools,
+            inner: Mutex::new(inner),
+            worked: Condvar::new(),
+            started: Instant::now(),
+        }
     }
 
     /// With pools for ports; else all share the switch's own.
@@ -114,21 +134,33 @@ impl Control {
         self.switch.drain_punted();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> Locked<'_> {
         // A panic under the lock ended one request; the state it left is what there is.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lock, for a change: refused while the state file cannot be written.
-    fn change(&self) -> Result<MutexGuard<'_, Inner>, Error> {
+    fn change(&self) -> Result<Locked<'_>, Error> {
         self.store.ready().map_err(|e| self.store_error(&e, "nothing was changed"))?;
         Ok(self.lock())
     }
 
     /// Persist `changes`, fence, and answer. Takes the lock: the order of commits is the order of changes.
-    fn commit(&self, inner: MutexGuard<'_, Inner>, changes: Vec<Change>, changed: usize) -> Result<Ack, Error> {
+    fn commit(&self, inner: Locked<'_>, changes: Vec<Change>, changed: usize) -> Result<Ack, Error> {
+        self.commit_after(inner, changes, changed, || ())
+    }
+
+    /// The same, with something to wait for before the fence.
+    fn commit_after(
+        &self,
+        inner: Locked<'_>,
+        changes: Vec<Change>,
+        changed: usize,
+        wait: impl FnOnce(),
+    ) -> Result<Ack, Error> {
         let ticket = self.store.submit(changes);
         drop(inner);
+        wait();
         // While the disk is at work.
         let mut ack = Ack::from(self.switch.fence());
         ticket

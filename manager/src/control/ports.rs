@@ -1,15 +1,17 @@
 //! Ports of bridges.
 
+use super::attach::{Draining, Work};
 use super::errors::{no_port, pipeline};
 use super::kernel_ports;
 use super::port_checks::{check, check_port_name, vlan_mode};
 use super::{Attached, Control, Inner, affinity, devices};
 use crate::state::Change;
-use ::kernel_ports::{Absent, MAX_MTU};
-use ::pipeline::{PortKind, PortSpec, PortUpdate};
+use ::kernel_ports::Absent;
+use ::pipeline::PortUpdate;
 use api::{Ack, Error, ErrorKind, Port, PortSet, PortType, PortView};
-use datapath::PortState;
+use datapath::{PortCounters, PortState};
 use flow::{DpPort, OfPort};
+use std::collections::HashMap;
 
 impl Control {
     /// All ports, as they are.
@@ -17,28 +19,11 @@ impl Control {
         let inner = self.lock();
         let counters = self.switch.port_counters();
         let states = self.switch.port_states();
-        let view = |a: &Attached| {
-            let counted = a.state.as_ref().ok().and_then(|dp| counters.get(dp)).copied().unwrap_or_default();
-            PortView {
-                bridge: a.bridge.clone(),
-                port: a.port.clone(),
-                dp_port: a.state.as_ref().map(|dp| dp.0).unwrap_or_default(),
-                state: match &a.state {
-                    Ok(dp) if let Some(waits) = waits(states.get(dp)) => waits,
-                    Ok(_) if a.port.down => "down".to_owned(),
-                    Ok(_) if a.port.kind == PortType::Patch => inner.patch_state(&a.port),
-                    Ok(_) => inner.kernel_state(&a.port.name).unwrap_or_else(|| "up".to_owned()),
-                    Err(why) => why.clone(),
-                },
-                rx_packets: counted.rx_packets,
-                rx_bytes: counted.rx_bytes,
-                tx_packets: counted.tx_packets,
-                tx_bytes: counted.tx_bytes,
-                tx_dropped: counted.tx_dropped,
-                device_counters: inner.device_counters(&a.port.name),
-            }
-        };
-        let mut views: Vec<_> = inner.ports.values().map(view).collect();
+        let shown = Shown { inner: &inner, states: &states, counters: &counters };
+        let gone = |d: &&Draining| !inner.ports.contains_key(&d.port.name);
+        let draining =
+            inner.draining.iter().filter(gone).map(|d| shown.view(&d.bridge, &d.port, Some(d.dp), shown.drains(d)));
+        let mut views: Vec<_> = inner.ports.values().map(|a| shown.attached(a)).chain(draining).collect();
         views.sort_by(|a, b| (&a.bridge, a.port.ofport).cmp(&(&b.bridge, b.port.ofport)));
         views
     }
@@ -49,27 +34,25 @@ impl Control {
         check(&object, &port)?;
         check_port_name(&object, &port.name)?;
         affinity::check(&object, &port)?;
-        let mut inner = self.change()?;
+        // What is drained by now is in nobody's way.
+        self.finish_removals();
+        let inner = self.change()?;
         inner.bridge(bridge)?;
         inner.check_free(&object, bridge, &port)?;
         // Ports whose device is gone keep their numbers: rules name them.
         port.ofport = port.ofport.or_else(|| inner.free_ofport(bridge));
-        let number = self.attach(&mut inner, bridge, &port, Absent::Refuse)?;
-        port.ofport = Some(number.0);
-        if let Some(attached) = inner.ports.get_mut(&port.name) {
-            attached.port.ofport = port.ofport;
-        }
+        let (mut inner, attached) = self.attach(inner, bridge, &port, Absent::Refuse);
+        port.ofport = Some(attached?.0);
         inner.desired.ports.insert(port.name.clone(), (bridge.to_owned(), port.clone()));
-        self.switch.set_world(inner.world());
         self.commit(inner, vec![Change::PutPort { bridge: bridge.to_owned(), port }], 1)
     }
 
     /// Remove a port from a bridge.
     pub fn port_delete(&self, bridge: &str, name: &str) -> Result<Ack, Error> {
-        let mut inner = self.change()?;
+        let mut inner = self.idle(self.change()?, name)?;
         inner.bridge(bridge)?;
         if inner.ports.get(name).is_none_or(|p| p.bridge != bridge) {
-            return Err(no_port(bridge, name));
+            return Err(inner.being_removed(bridge, name).unwrap_or_else(|| no_port(bridge, name)));
         }
         // A later port of the same number would get what the mirror copies.
         let mirror = self.mirrors_locked(&inner, bridge)?.into_iter().find(|m| m.mirror.names(name));
@@ -80,17 +63,21 @@ impl Control {
         }
         let stations: Vec<_> = self.stations_locked(&inner, bridge, name)?;
         self.detach(&mut inner, name);
+        // A port whose device went is drained already, maybe.
+        let drains = inner.draining_as(name);
         inner.desired.ports.remove(name);
         let mut changes = vec![Change::DeletePort(name.to_owned())];
         changes.extend(stations);
-        self.commit(inner, changes, 1)
+        self.commit_after(inner, changes, 1, || self.drain(drains))
     }
 
     /// Change a port.
     pub fn port_set(&self, bridge: &str, name: &str, set: &PortSet) -> Result<Ack, Error> {
-        let mut inner = self.change()?;
+        let mut inner = self.idle(self.change()?, name)?;
         let id = inner.bridge(bridge)?;
-        let attached = inner.ports.get(name).filter(|p| p.bridge == bridge).ok_or_else(|| no_port(bridge, name))?;
+        let there = inner.ports.get(name).filter(|p| p.bridge == bridge);
+        let missing = || inner.being_removed(bridge, name).unwrap_or_else(|| no_port(bridge, name));
+        let attached = there.ok_or_else(missing)?;
         let object = format!("port {name}");
         let mut port = attached.port.clone();
         let state = attached.state.clone();
@@ -123,14 +110,16 @@ impl Control {
         }
         if let (Ok(dp), Some(number)) = (state, port.ofport) {
             if device && port.kind == PortType::Dpdk {
-                self.change_device(&before, &port, dp)?;
+                let done;
+                (inner, done) = self.change_unlocked(inner, &before, &port, dp);
+                done?;
             }
             if set.rxq_affinity.is_some() && port.kind != PortType::Patch {
                 self.pin(&object, dp, pins)?;
             }
             if replug {
                 self.detach(&mut inner, name);
-                self.attach(&mut inner, bridge, &port, Absent::Refuse)?;
+                self.connect(&mut inner, bridge, &port, dp, None)?;
             } else {
                 let update = PortUpdate {
                     vlan: Some(vlan_mode(&object, &port)?),
@@ -149,102 +138,65 @@ impl Control {
         self.switch.set_world(inner.world());
         self.commit(inner, vec![Change::PutPort { bridge: bridge.to_owned(), port }], 1)
     }
+}
 
-    /// Bring a port into the switch: device, datapath, bridge; what was done is undone when the rest fails.
-    /// `absent` says what becomes of a port whose network device is not there.
-    pub(super) fn attach(&self, inner: &mut Inner, bridge: &str, port: &Port, absent: Absent) -> Result<OfPort, Error> {
-        let object = format!("port {}", port.name);
-        let id = inner.bridge(bridge)?;
-        let mut kernel = None;
-        let device = match (port.kind, kernel_ports::kind(port.kind)) {
-            (PortType::Patch, _) => None,
-            (PortType::Representor, _) => Some(inner.nic.representor(port.devargs.as_deref().unwrap_or_default())),
-            (_, Some(kind)) => {
-                let (device, port) = self.kernel_device(port, kind, absent)?;
-                kernel = Some(port);
-                Some(Ok(device))
-            }
-            (_, None) => Some(Ok(self.dpdk_device(port)?)),
+/// What there is to be shown of ports.
+struct Shown<'a> {
+    inner: &'a Inner,
+    states: &'a HashMap<DpPort, PortState>,
+    counters: &'a HashMap<DpPort, PortCounters>,
+}
+
+impl Shown<'_> {
+    fn attached(&self, a: &Attached) -> PortView {
+        let dp = a.state.as_ref().ok().copied();
+        let before = self.inner.draining.iter().find(|d| d.port.name == a.port.name);
+        let state = match (&a.state, a.work) {
+            (Ok(dp), _) if let Some(waits) = waits(self.states.get(dp)) => waits,
+            (Ok(_), Some(Work::Change)) => "its device is being set up anew".to_owned(),
+            (Ok(_), _) if a.port.down => "down".to_owned(),
+            (Ok(_), _) if a.port.kind == PortType::Patch => self.inner.patch_state(&a.port),
+            (Ok(_), _) => self.inner.kernel_state(&a.port.name).unwrap_or_else(|| "up".to_owned()),
+            (Err(why), _) => match before {
+                Some(before) => format!("{why}; {}", self.drains(before)),
+                None => why.clone(),
+            },
         };
-        let device = device.transpose().map_err(|e| e.named(&object))?;
-        let mut spec = match device {
-            None => PortSpec::patch(&port.name, port.peer.clone().unwrap_or_default()),
-            Some(device) => {
-                let dp = inner.free_number();
-                let added = match &kernel {
-                    // Their own thread drops what is too long, by the device's MTU as it is at that time.
-                    Some(_) => self.switch.add_port_with_mtu(dp, &port.name, device, Some(MAX_MTU)),
-                    None => self.switch.add_port_with_mtu(dp, &port.name, device, port.mtu),
-                };
-                added.map_err(|e| {
-                    self.pools.release(&port.name);
-                    Error::new(ErrorKind::Failed, object.clone(), e)
-                })?;
-                PortSpec::new(&port.name, dp)
-            }
-        };
-        spec.number = port.ofport.map(OfPort);
-        spec.flood = !port.no_flood;
-        spec.up = !port.down;
-        if port.kind == PortType::Internal {
-            spec.kind = PortKind::Internal;
-        }
-        let dp = spec.dp;
-        let added = vlan_mode(&object, port).and_then(|mode| {
-            spec.vlan = mode;
-            self.switch.pipeline().add_port(id, spec).map_err(|e| pipeline(object, &e))
-        });
-        match added {
-            Ok(number) => {
-                // A patch port gets its datapath number from the pipeline.
-                let there = self.switch.pipeline().ports(id).into_iter().find(|p| p.number == number);
-                let dp = there.map_or(dp, |p| p.dp);
-                let attached = Attached { bridge: bridge.to_owned(), port: port.clone(), state: Ok(dp) };
-                inner.ports.insert(port.name.clone(), attached);
-                self.pin_again(port, dp);
-                inner.kernel.extend(kernel.map(|device| (port.name.clone(), device)));
-                Ok(number)
-            }
-            Err(e) => {
-                if port.kind != PortType::Patch {
-                    self.switch.remove_port(dp);
-                    self.pools.release(&port.name);
-                }
-                Err(e)
-            }
-        }
+        self.view(&a.bridge, &a.port, dp, state)
     }
 
-    /// Take a port out of the switch. Its flows go, its hardware rules too.
-    pub(super) fn detach(&self, inner: &mut Inner, name: &str) {
-        let Some(attached) = inner.ports.remove(name) else { return };
-        let Ok(dp) = attached.state else { return };
-        if let (Ok(bridge), Some(number)) = (inner.bridge(&attached.bridge), attached.port.ofport) {
-            // It was found a moment ago, under the lock.
-            let _ = self.switch.pipeline().remove_port(bridge, OfPort(number));
-        }
-        self.switch.set_world(inner.world());
-        if attached.port.kind != PortType::Patch && !self.switch.remove_port(dp) {
-            inner.draining.push(dp);
-        }
-        inner.kernel.remove(name);
-        // The device keeps its pool until it is closed.
-        self.pools.release(name);
+    /// What is left of the removal of a port.
+    fn drains(&self, draining: &Draining) -> String {
+        let waits = waits(self.states.get(&draining.dp));
+        waits.unwrap_or_else(|| "draining: its device is being closed".to_owned())
     }
 
-    /// End the removal of ports whose worker was late.
-    pub(super) fn finish_removals(&self, inner: &mut Inner) {
-        inner.draining.retain(|dp| !self.switch.finish_removal(*dp));
+    fn view(&self, bridge: &str, port: &Port, dp: Option<DpPort>, state: String) -> PortView {
+        let counted = dp.and_then(|dp| self.counters.get(&dp)).copied().unwrap_or_default();
+        PortView {
+            bridge: bridge.to_owned(),
+            port: port.clone(),
+            dp_port: dp.map(|dp| dp.0).unwrap_or_default(),
+            state,
+            rx_packets: counted.rx_packets,
+            rx_bytes: counted.rx_bytes,
+            tx_packets: counted.tx_packets,
+            tx_bytes: counted.tx_bytes,
+            tx_dropped: counted.tx_dropped,
+            device_counters: self.inner.device_counters(&port.name),
+        }
     }
 }
 
 /// What a port waits for, when it does.
 fn waits(state: Option<&PortState>) -> Option<String> {
-    match state {
-        Some(PortState::Draining { pmds }) => Some(format!("draining: {pmds} PMDs hold its queues")),
-        Some(PortState::Paused { pmds: 0 }) => Some("stopped: its device could not be set up again".to_owned()),
-        Some(PortState::Paused { pmds }) => Some(format!("paused: {pmds} PMDs hold its queues")),
-        Some(PortState::Active) | None => None,
+    let hold = |pmds: usize| format!("{pmds} PMD{} its queues", if pmds == 1 { " holds" } else { "s hold" });
+    match *state? {
+        PortState::Draining { pmds: 0 } => None,
+        PortState::Draining { pmds } => Some(format!("draining: {}", hold(pmds))),
+        PortState::Paused { pmds: 0 } => Some("stopped: its device could not be set up again".to_owned()),
+        PortState::Paused { pmds } => Some(format!("paused: {}", hold(pmds))),
+        PortState::Active => None,
     }
 }
 
@@ -261,13 +213,6 @@ impl Inner {
         }
     }
 
-    /// The lowest datapath port number that no port has, nor one that is still being drained.
-    fn free_number(&self) -> DpPort {
-        let taken =
-            |n: u32| self.draining.contains(&DpPort(n)) || self.ports.values().any(|p| p.state == Ok(DpPort(n)));
-        DpPort((1..).find(|n| !taken(*n)).unwrap_or(u32::MAX - 1))
-    }
-
     /// The lowest OpenFlow number that no port of the bridge has, whether its device is there or not.
     fn free_ofport(&self, bridge: &str) -> Option<u16> {
         let taken = |n: u16| self.ports.values().any(|p| p.bridge == bridge && p.port.ofport == Some(n));
@@ -279,22 +224,16 @@ impl Inner {
             return Err(Error::new(ErrorKind::Conflict, object, format!("bridge {} has it already", there.bridge))
                 .remedy("choose another name, or remove that one first"));
         }
-        let netdev = kernel_ports::ifname(port);
-        let same_device = |p: &&Attached| {
-            let same = match netdev {
-                Some(ifname) => kernel_ports::ifname(&p.port) == Some(ifname),
-                None => port.kind != PortType::Patch && p.port.kind == port.kind && p.port.devargs == port.devargs,
-            };
-            same && p.state.is_ok()
-        };
-        if let Some(other) = self.ports.values().find(same_device) {
-            let device = netdev.or(port.devargs.as_deref()).unwrap_or_default();
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                object,
-                format!("{device} is port {} already", other.port.name),
-            )
-            .remedy("remove that port first, or name another device"));
+        let device = device_of(port);
+        let there = self.ports.values().filter(|p| p.state.is_ok() || p.work.is_some());
+        if let Some(other) = there.map(|p| &p.port).find(|p| device.is_some() && device_of(p) == device) {
+            let (_, device) = device.unwrap_or_default();
+            return Err(Error::new(ErrorKind::Conflict, object, format!("{device} is port {} already", other.name))
+                .remedy("remove that port first, or name another device"));
+        }
+        let same = |d: &&Draining| d.port.name == port.name || (device.is_some() && device_of(&d.port) == device);
+        if let Some(other) = self.draining.iter().find(same) {
+            return Err(still_there(object, other));
         }
         if let Some(other) =
             self.ports.values().find(|p| p.bridge == bridge && p.port.ofport.is_some() && p.port.ofport == port.ofport)
@@ -310,6 +249,12 @@ impl Inner {
         Ok(())
     }
 
+    /// The error about a port that is being removed already.
+    fn being_removed(&self, bridge: &str, name: &str) -> Option<Error> {
+        let draining = self.draining.iter().find(|d| d.bridge == bridge && d.port.name == name)?;
+        Some(still_there(&format!("port {name}"), draining))
+    }
+
     /// What the planner may know of the ports.
     pub(super) fn world(&self) -> offload::World {
         let mut world = offload::World::new();
@@ -322,4 +267,24 @@ impl Inner {
         }
         world
     }
+}
+
+/// What a port takes for itself alone: a network device of the kernel, or a device of DPDK.
+fn device_of(port: &Port) -> Option<(bool, &str)> {
+    if let Some(ifname) = kernel_ports::ifname(port) {
+        return Some((true, ifname));
+    }
+    let devargs = port.devargs.as_deref()?;
+    // Devices that DPDK makes are told apart by their names, others by all that is said of them.
+    Some((false, devargs.split(',').next().filter(|name| name.starts_with("net_")).unwrap_or(devargs)))
+}
+
+fn still_there(object: &str, draining: &Draining) -> Error {
+    let name = &draining.port.name;
+    let whose =
+        if object == format!("port {name}") { "it".to_owned() } else { format!("its device is port {name}, which") };
+    let message = format!("{whose} is being removed, and a PMD has not given it back yet");
+    let remedy = "try again when `shuntctl port list` does not show it any more; if that PMD is stalled (shuntctl pmd show), \
+                  see what takes its CPU or holds it";
+    Error::new(ErrorKind::Conflict, object, message).remedy(remedy)
 }

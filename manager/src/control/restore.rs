@@ -2,7 +2,7 @@
 
 use super::errors::invalid;
 use super::flows::put;
-use super::{Attached, Control, Inner};
+use super::{Attached, Control, Inner, Locked};
 use crate::state::{Change, Desired, ObjectKey};
 use ::kernel_ports::Absent;
 use ::pipeline::{GroupChange, MeterChange, RuleChange, Select};
@@ -28,7 +28,7 @@ impl Control {
         // Ports last: a port that is attached has its packets switched at once. Rules need groups, groups meters.
         self.restore_groups(&inner, &desired)?;
         self.restore_rules(&inner, &desired)?;
-        self.restore_ports(&mut inner, &desired);
+        let mut inner = self.restore_ports(inner, &desired);
         self.restore_objects(&inner, &desired);
         // Rules and objects are the pipeline's from here on.
         inner.desired = Desired { rules: BTreeMap::new(), objects: BTreeMap::new(), ..desired };
@@ -38,17 +38,20 @@ impl Control {
         Ok(())
     }
 
-    fn restore_ports(&self, inner: &mut Inner, desired: &Desired) {
+    fn restore_ports<'a>(&'a self, mut inner: Locked<'a>, desired: &Desired) -> Locked<'a> {
         let mut ports: Vec<_> = desired.ports.values().collect();
         // Those with the lowest numbers first, as they were added.
         ports.sort_by_key(|(_, port)| port.ofport);
         for (bridge, port) in ports {
-            if let Err(e) = self.attach(inner, bridge, port, Absent::Wait) {
+            let attached;
+            (inner, attached) = self.attach(inner, bridge, port, Absent::Wait);
+            if let Err(e) = attached {
                 tracing::error!("{e}");
-                let absent = Attached { bridge: bridge.clone(), port: port.clone(), state: Err(e.message) };
+                let absent = Attached::absent(bridge, port, e.message);
                 inner.ports.insert(port.name.clone(), absent);
             }
         }
+        inner
     }
 
     /// Meters, tables and groups. As with rules, what cannot be understood is an error.

@@ -31,7 +31,7 @@ const HARDWARE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a reading of all hardware counters may take.
 const READ_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long a port may take to be drained.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a switch cannot be made or changed.
 #[derive(Debug, thiserror::Error)]
@@ -234,7 +234,14 @@ impl Switch {
         removed.is_ok()
     }
 
-    /// Go on with a removal that [`Switch::remove_port`] could not end; whether it has ended.
+    /// Begin to remove a port; [`Switch::finish_removal`] ends it.
+    pub fn begin_removal(&self, port: DpPort) {
+        if let Err(e) = self.datapath.begin_removal(port) {
+            tracing::error!("{e}");
+        }
+    }
+
+    /// Go on with a removal; whether it has ended. The device is closed then.
     pub fn finish_removal(&self, port: DpPort) -> bool {
         !matches!(self.datapath.finish_removal(port), Err(datapath::PortError::Draining { .. }))
     }

@@ -29,9 +29,7 @@ impl Control {
     pub fn expire(&self) -> Result<(), Error> {
         // Hits that were not counted yet keep a rule from idling out.
         self.switch.fold();
-        let mut inner = self.lock();
-        self.finish_removals(&mut inner);
-        let (mut inner, changes) = self.expire_locked(inner);
+        let (mut inner, changes) = self.expire_locked(self.lock());
         // Rules may have gone with no command: replaced by what packets made.
         self.note_removed(&mut inner);
         if changes.is_empty() {
