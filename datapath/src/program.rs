@@ -82,6 +82,7 @@ pub(crate) struct Forward {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     forward: Option<Forward>,
+    drop: Option<DropReason>,
     needs_metadata: bool,
     steps: Box<[Step]>,
 }
@@ -96,8 +97,13 @@ impl Program {
             }
             _ => None,
         };
+        let drop = match &*steps {
+            [] => Some(DropReason::RuleDrop),
+            [Step::Drop(reason)] => Some(*reason),
+            _ => None,
+        };
         let needs_metadata = steps.iter().any(needs_metadata);
-        Program { forward, needs_metadata, steps }
+        Program { forward, drop, needs_metadata, steps }
     }
 
     pub(crate) fn steps(&self) -> &[Step] {
@@ -108,6 +114,12 @@ impl Program {
     #[inline(always)]
     pub(crate) fn forward(&self) -> Option<&Forward> {
         self.forward.as_ref()
+    }
+
+    /// Why packets are dropped, when that is all that the program does.
+    #[inline(always)]
+    pub(crate) fn only_drops(&self) -> Option<DropReason> {
+        self.drop
     }
 
     /// The port, when all that the program does is to send the whole packet there.

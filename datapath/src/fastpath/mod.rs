@@ -7,7 +7,7 @@
 //!    hash of what they look at. The line of the cache is asked for.
 //! 2. *Cache*: the flow that was remembered under the hash. Its record is asked for.
 //! 3. *Actions*: that flow is verified. One that only changes bytes and sends to one port is executed in place.
-//! 4. *Actions*, in the packets' order: when all were executed in place and go to one port, the burst is sent as it is. If not,
+//! 4. *Actions*, in the packets' order: when all were executed in place and go to one port or nowhere, they are sent at once. If not,
 //!    packets of other flows are collected by flow and executed when the burst ends or a packet misses. Packets that the cache
 //!    did not know are searched for in the tuple space, and if they are not there, translated by the slow path.
 //!
@@ -48,6 +48,8 @@ pub(crate) struct FastPath {
     keys: Keys,
     /// What is known of each packet's flow.
     found: [Found; BURST],
+    /// The packets of a burst that are sent, when some are dropped.
+    kept: MbufBatch,
 }
 
 /// How far the search for a packet's flow has come.
@@ -61,6 +63,8 @@ enum Found {
     Known(u32),
     /// The flow was executed, but for sending the packet to this port.
     Done(DpPort),
+    /// The flow was executed: it drops the packet.
+    Dropped,
     /// The packet is not to be looked up.
     Refused(DropReason),
 }
@@ -84,6 +88,7 @@ impl FastPath {
             burst: Burst::default(),
             keys: Keys::new(),
             found: [Found::Nothing; BURST],
+            kept: MbufBatch::new(),
         }
     }
 
@@ -211,12 +216,12 @@ impl FastPath {
         self.counters.cache_hit.add(hits);
     }
 
-    /// Stage 4. The port that all packets are to be sent to, if that is all that is left to do.
+    /// Stage 4. The port that all packets that are left are to be sent to, if that is all that is left to do.
     #[inline]
     fn change_in_place(&mut self, batch: &mut MbufBatch, now: Time) -> Option<DpPort> {
         let table = &self.lookup.table;
-        let (mut to, mut same) = (NO_PORT, true);
-        for (i, (packet, found)) in batch.iter_mut().zip(&mut self.found).enumerate() {
+        let (mut to, mut same, mut dropped) = (NO_PORT, true, false);
+        for (packet, found) in batch.iter_mut().zip(&mut self.found) {
             let mut port = NO_PORT;
             if let Found::Known(number) = *found
                 && let Some(hot) = table.hot(number)
@@ -225,14 +230,35 @@ impl FastPath {
                 if port != NO_PORT {
                     hot.hits.add(1, packet.pkt_len() as u64, now);
                     *found = Found::Done(DpPort(port));
+                } else if let Some(reason) = table.program(hot).and_then(|program| program.only_drops()) {
+                    hot.hits.add(1, packet.pkt_len() as u64, now);
+                    self.counters.count_drop(reason);
+                    *found = Found::Dropped;
+                    dropped = true;
+                    continue;
                 }
             }
-            if i == 0 {
-                to = port;
-            }
-            same &= port == to;
+            to = if to == NO_PORT { port } else { to };
+            same &= port == to && port != NO_PORT;
         }
-        (same && to != NO_PORT).then_some(DpPort(to))
+        if !same || to == NO_PORT {
+            return None;
+        }
+        if dropped {
+            self.drop_from(batch);
+        }
+        Some(DpPort(to))
+    }
+
+    /// Take the packets out of a burst whose flows drop them.
+    fn drop_from(&mut self, batch: &mut MbufBatch) {
+        for (packet, found) in batch.drain().zip(&self.found) {
+            if *found != Found::Dropped {
+                // As many packets as were in another batch find room.
+                drop(self.kept.push(packet));
+            }
+        }
+        batch.append_from(&mut self.kept, BURST);
     }
 
     /// Stage 5.
@@ -244,6 +270,7 @@ impl FastPath {
                     self.executor.egress.send(to, packet);
                     continue;
                 }
+                Found::Dropped => continue,
                 Found::Known(number) => Some(number),
                 Found::Refused(reason) => {
                     self.counters.count_drop(reason);

@@ -1,6 +1,7 @@
 //! Life of a flow: statistics, marks, idling out, limits.
 
 use super::*;
+use flow::{FieldId, Value};
 
 fn rig(config: Config) -> Rig {
     let rig = Rig::new(2, config);
@@ -224,4 +225,55 @@ fn a_second_pmd_joins_a_flow_and_a_fence_waits_for_nobody_idle() {
     assert_eq!(dp.dump()[0].software.packets, 20);
     assert_eq!(slowpath.packets(RULE), 20);
     assert_eq!(dp.barrier(Duration::ZERO), WorkerFence::Fenced);
+}
+
+#[test]
+fn dropped_packets_leave_a_burst_and_the_others_keep_their_order() {
+    let reserved = DropReason::Reserved;
+    let actions = [vec![], vec![out(2)], vec![out(3)], vec![DpAction::DecTtl, out(2)], vec![DpAction::Drop(reserved)]];
+    let rules = actions.iter().zip(0u16..).map(|(actions, tp)| {
+        let (mut mask, mut key) = (Mask::ANY, FlowKey::ZERO);
+        mask.require_bits(FieldId::UdpDst.def(), Value(0xffff));
+        key.set(FieldId::UdpDst, Value(u128::from(tp)));
+        Rule { id: u64::from(tp), mask, key, actions: actions.clone() }
+    });
+    let mut rig = Rig::new(3, Config::default());
+    rig.slowpath.set_rules(rules.collect());
+    let bursts: [&[u16]; 8] = [
+        &[0, 1, 2, 3, 4],
+        &[1, 0, 1, 4, 1],
+        &[0, 1],
+        &[1, 0],
+        &[0, 0, 4],
+        &[0, 1, 2, 0, 3, 4, 1],
+        &[3, 0, 3, 1],
+        &[2, 4, 2],
+    ];
+    let mut seen = [0u64; 5];
+    for (n, burst) in (0u8..).zip(bursts.iter().cycle().take(24)) {
+        let mut want = [Vec::new(), Vec::new()];
+        for (i, tp) in (0u8..).zip(*burst) {
+            let bytes = frame(n, i, *tp, 4);
+            rig.inject(1, &bytes);
+            seen[usize::from(*tp)] += 1;
+            match tp {
+                1 | 3 => want[0].push((n, i)),
+                2 => want[1].push((n, i)),
+                _ => {}
+            }
+        }
+        assert_eq!(rig.poll(), burst.len());
+        for (port, want) in (2..).zip(want) {
+            let got: Vec<(u8, u8)> = rig.collect(port).iter().map(|bytes| (bytes[29], bytes[33])).collect();
+            assert_eq!(got, want, "burst {n} {burst:?} on port {port}");
+        }
+    }
+    rig.run();
+    let counters = rig.dp.counters();
+    assert_eq!((counters.drops_by(DropReason::RuleDrop), counters.drops_by(reserved)), (seen[0], seen[4]));
+    let hits = rig.slowpath.replayed.lock();
+    let mut counted: Vec<u64> = hits.values().map(|hits| hits.packets).collect();
+    counted.sort_unstable();
+    seen.sort_unstable();
+    assert_eq!(counted, seen);
 }
