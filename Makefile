@@ -69,3 +69,5 @@ fuzz: deps
 	fuzz/run.sh extract $(FUZZ_SECONDS)
 	fuzz/run.sh rule_parser $(FUZZ_SECONDS)
 	fuzz/run.sh group_meter_parser $(FUZZ_SECONDS)
+	fuzz/run.sh netlink $(FUZZ_SECONDS)
+	fuzz/run.sh devlink $(FUZZ_SECONDS)

@@ -6,7 +6,7 @@
 # More folders of inputs may follow the seconds.
 set -eu
 cd "$(dirname "$0")"
-target=${1:?target: extract, rule_parser, group_meter_parser or translate}
+target=${1:?target: extract, rule_parser, group_meter_parser, translate, netlink or devlink}
 seconds=${2:?seconds}
 shift 2
 

@@ -1,35 +1,172 @@
 //! Numbers of `include/uapi/linux/devlink.h` (stable ABI), under its names without the prefix `DEVLINK_`.
 
+macro_rules! numbers {
+    ($($type:ty { $($name:ident = $number:literal,)+ })+) => {
+        $($(pub(crate) const $name: $type = $number;)+)+
+    };
+}
+
 pub(crate) const GENL_NAME: &str = "devlink";
 pub(crate) const MCGRP_CONFIG_NAME: &str = "config";
 
-pub(crate) const CMD_GET: u8 = 1;
-pub(crate) const CMD_NEW: u8 = 3;
-pub(crate) const CMD_DEL: u8 = 4;
-pub(crate) const CMD_PORT_GET: u8 = 5;
-pub(crate) const CMD_PORT_SET: u8 = 6;
-pub(crate) const CMD_PORT_NEW: u8 = 7;
-pub(crate) const CMD_PORT_DEL: u8 = 8;
-pub(crate) const CMD_ESWITCH_GET: u8 = 29;
-pub(crate) const CMD_ESWITCH_SET: u8 = 30;
+numbers! {
+    u8 {
+        CMD_GET = 1,
+        CMD_NEW = 3,
+        CMD_DEL = 4,
+        CMD_PORT_GET = 5,
+        CMD_PORT_SET = 6,
+        CMD_PORT_NEW = 7,
+        CMD_PORT_DEL = 8,
+        CMD_ESWITCH_GET = 29,
+        CMD_ESWITCH_SET = 30,
+        CMD_RESOURCE_SET = 35,
+        CMD_RESOURCE_DUMP = 36,
+        CMD_RELOAD = 37,
+        CMD_PARAM_GET = 38,
+        CMD_PARAM_SET = 39,
+        CMD_PARAM_NEW = 40,
+        CMD_PARAM_DEL = 41,
+        CMD_REGION_GET = 42,
+        CMD_REGION_NEW = 44,
+        CMD_REGION_DEL = 45,
+        CMD_INFO_GET = 51,
+        CMD_HEALTH_REPORTER_GET = 52,
+        CMD_HEALTH_REPORTER_SET = 53,
+        CMD_HEALTH_REPORTER_RECOVER = 54,
+        CMD_HEALTH_REPORTER_DIAGNOSE = 55,
+        CMD_HEALTH_REPORTER_DUMP_GET = 56,
+        CMD_HEALTH_REPORTER_DUMP_CLEAR = 57,
+        CMD_TRAP_GET = 61,
+        CMD_TRAP_GROUP_GET = 65,
+        CMD_TRAP_POLICER_GET = 69,
+        CMD_HEALTH_REPORTER_TEST = 73,
+        CMD_RATE_GET = 74,
+        CMD_RATE_SET = 75,
+        CMD_RATE_NEW = 76,
+        CMD_RATE_DEL = 77,
+    }
+    u16 {
+        ATTR_BUS_NAME = 1,
+        ATTR_DEV_NAME = 2,
+        ATTR_PORT_INDEX = 3,
+        ATTR_PORT_TYPE = 4,
+        ATTR_PORT_NETDEV_IFINDEX = 6,
+        ATTR_PORT_NETDEV_NAME = 7,
+        ATTR_PORT_IBDEV_NAME = 8,
+        ATTR_ESWITCH_MODE = 25,
+        ATTR_ESWITCH_INLINE_MODE = 26,
+        ATTR_PAD = 61,
+        ATTR_ESWITCH_ENCAP_MODE = 62,
+        ATTR_RESOURCE_LIST = 63,
+        ATTR_RESOURCE = 64,
+        ATTR_RESOURCE_NAME = 65,
+        ATTR_RESOURCE_ID = 66,
+        ATTR_RESOURCE_SIZE = 67,
+        ATTR_RESOURCE_SIZE_NEW = 68,
+        ATTR_RESOURCE_SIZE_VALID = 69,
+        ATTR_RESOURCE_SIZE_MIN = 70,
+        ATTR_RESOURCE_SIZE_MAX = 71,
+        ATTR_RESOURCE_SIZE_GRAN = 72,
+        ATTR_RESOURCE_UNIT = 73,
+        ATTR_RESOURCE_OCC = 74,
+        ATTR_PORT_FLAVOUR = 77,
+        ATTR_PORT_NUMBER = 78,
+        ATTR_PARAM = 80,
+        ATTR_PARAM_NAME = 81,
+        ATTR_PARAM_GENERIC = 82,
+        ATTR_PARAM_TYPE = 83,
+        ATTR_PARAM_VALUES_LIST = 84,
+        ATTR_PARAM_VALUE = 85,
+        ATTR_PARAM_VALUE_DATA = 86,
+        ATTR_PARAM_VALUE_CMODE = 87,
+        ATTR_REGION_NAME = 88,
+        ATTR_REGION_SIZE = 89,
+        ATTR_REGION_SNAPSHOTS = 90,
+        ATTR_REGION_SNAPSHOT = 91,
+        ATTR_REGION_SNAPSHOT_ID = 92,
+        ATTR_INFO_DRIVER_NAME = 98,
+        ATTR_INFO_SERIAL_NUMBER = 99,
+        ATTR_INFO_VERSION_FIXED = 100,
+        ATTR_INFO_VERSION_RUNNING = 101,
+        ATTR_INFO_VERSION_STORED = 102,
+        ATTR_INFO_VERSION_NAME = 103,
+        ATTR_INFO_VERSION_VALUE = 104,
+        ATTR_FMSG = 106,
+        ATTR_FMSG_OBJ_NEST_START = 107,
+        ATTR_FMSG_PAIR_NEST_START = 108,
+        ATTR_FMSG_ARR_NEST_START = 109,
+        ATTR_FMSG_NEST_END = 110,
+        ATTR_FMSG_OBJ_NAME = 111,
+        ATTR_FMSG_OBJ_VALUE_TYPE = 112,
+        ATTR_FMSG_OBJ_VALUE_DATA = 113,
+        ATTR_HEALTH_REPORTER = 114,
+        ATTR_HEALTH_REPORTER_NAME = 115,
+        ATTR_HEALTH_REPORTER_STATE = 116,
+        ATTR_HEALTH_REPORTER_ERR_COUNT = 117,
+        ATTR_HEALTH_REPORTER_RECOVER_COUNT = 118,
+        ATTR_HEALTH_REPORTER_GRACEFUL_PERIOD = 120,
+        ATTR_HEALTH_REPORTER_AUTO_RECOVER = 121,
+        ATTR_PORT_PCI_PF_NUMBER = 127,
+        ATTR_PORT_PCI_VF_NUMBER = 128,
+        ATTR_STATS = 129,
+        ATTR_TRAP_NAME = 130,
+        ATTR_TRAP_ACTION = 131,
+        ATTR_TRAP_TYPE = 132,
+        ATTR_TRAP_GENERIC = 133,
+        ATTR_TRAP_METADATA = 134,
+        ATTR_TRAP_GROUP_NAME = 135,
+        ATTR_RELOAD_FAILED = 136,
+        ATTR_HEALTH_REPORTER_DUMP_TS_NS = 137,
+        ATTR_HEALTH_REPORTER_AUTO_DUMP = 141,
+        ATTR_TRAP_POLICER_ID = 142,
+        ATTR_TRAP_POLICER_RATE = 143,
+        ATTR_TRAP_POLICER_BURST = 144,
+        ATTR_PORT_FUNCTION = 145,
+        ATTR_INFO_BOARD_SERIAL_NUMBER = 146,
+        ATTR_PORT_LANES = 147,
+        ATTR_PORT_SPLITTABLE = 148,
+        ATTR_PORT_EXTERNAL = 149,
+        ATTR_PORT_CONTROLLER_NUMBER = 150,
+        ATTR_RELOAD_ACTION = 153,
+        ATTR_RELOAD_ACTIONS_PERFORMED = 154,
+        ATTR_RELOAD_LIMITS = 155,
+        ATTR_DEV_STATS = 156,
+        ATTR_RELOAD_STATS = 157,
+        ATTR_RELOAD_STATS_ENTRY = 158,
+        ATTR_RELOAD_STATS_LIMIT = 159,
+        ATTR_RELOAD_STATS_VALUE = 160,
+        ATTR_REMOTE_RELOAD_STATS = 161,
+        ATTR_RELOAD_ACTION_INFO = 162,
+        ATTR_RELOAD_ACTION_STATS = 163,
+        ATTR_PORT_PCI_SF_NUMBER = 164,
+        ATTR_RATE_TYPE = 165,
+        ATTR_RATE_TX_SHARE = 166,
+        ATTR_RATE_TX_MAX = 167,
+        ATTR_RATE_NODE_NAME = 168,
+        ATTR_RATE_PARENT_NODE_NAME = 169,
+        ATTR_REGION_MAX_SNAPSHOTS = 170,
+        ATTR_RATE_TX_PRIORITY = 177,
+        ATTR_RATE_TX_WEIGHT = 178,
 
-pub(crate) const ATTR_BUS_NAME: u16 = 1;
-pub(crate) const ATTR_DEV_NAME: u16 = 2;
-pub(crate) const ATTR_PORT_INDEX: u16 = 3;
-pub(crate) const ATTR_PORT_NETDEV_IFINDEX: u16 = 6;
-pub(crate) const ATTR_PORT_NETDEV_NAME: u16 = 7;
-pub(crate) const ATTR_ESWITCH_MODE: u16 = 25;
-pub(crate) const ATTR_ESWITCH_INLINE_MODE: u16 = 26;
-pub(crate) const ATTR_ESWITCH_ENCAP_MODE: u16 = 62;
-pub(crate) const ATTR_PORT_FLAVOUR: u16 = 77;
-pub(crate) const ATTR_PORT_NUMBER: u16 = 78;
-pub(crate) const ATTR_PORT_PCI_PF_NUMBER: u16 = 127;
-pub(crate) const ATTR_PORT_PCI_VF_NUMBER: u16 = 128;
-pub(crate) const ATTR_PORT_FUNCTION: u16 = 145;
-pub(crate) const ATTR_PORT_EXTERNAL: u16 = 149;
-pub(crate) const ATTR_PORT_CONTROLLER_NUMBER: u16 = 150;
-pub(crate) const ATTR_PORT_PCI_SF_NUMBER: u16 = 164;
+        PORT_FUNCTION_ATTR_HW_ADDR = 1,
+        PORT_FN_ATTR_STATE = 2,
+        PORT_FN_ATTR_OPSTATE = 3,
+        PORT_FN_ATTR_CAPS = 4,
+        PORT_FN_ATTR_DEVLINK = 5,
+        PORT_FN_ATTR_MAX_IO_EQS = 6,
 
-pub(crate) const PORT_FUNCTION_ATTR_HW_ADDR: u16 = 1;
-pub(crate) const PORT_FN_ATTR_STATE: u16 = 2;
-pub(crate) const PORT_FN_ATTR_OPSTATE: u16 = 3;
+        ATTR_STATS_RX_PACKETS = 0,
+        ATTR_STATS_RX_BYTES = 1,
+        ATTR_STATS_RX_DROPPED = 2,
+
+        RATE_TYPE_LEAF = 0,
+        RATE_TYPE_NODE = 1,
+    }
+    u32 {
+        PORT_FN_CAP_ROCE = 0x1,
+        PORT_FN_CAP_MIGRATABLE = 0x2,
+        PORT_FN_CAP_IPSEC_CRYPTO = 0x4,
+        PORT_FN_CAP_IPSEC_PACKET = 0x8,
+    }
+}

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, io, time::Duration};
 
 use devlink_rs::{
     DeviceId, Devlink, DevlinkEvent, DevlinkEvents, EncapMode, EswitchChange, EswitchMode, Flavour, FunctionChange,
-    FunctionState, InlineMode,
+    FunctionState, InlineMode, PortType,
 };
 use mocks::kernel::{FakeKernel, Fault, FaultRule, NicSpec, Op, Profile};
 use netlink::{Error, KernelAccess, Protocol, Transport};
@@ -71,8 +71,8 @@ fn ports_carry_their_pci_numbers() {
     );
     assert_eq!(ports[0].number, Some(1));
     assert!(ports.iter().all(|p| p.ifindex.is_some() && p.netdev.is_some()));
-    // port type and splittable are kept although nothing here uses them
-    assert!(ports[1].other.iter().any(|a| a.kind == 148));
+    assert!(ports.iter().all(|p| p.port_type == Some(PortType::Eth) && p.splittable == Some(false)));
+    assert!(ports.iter().all(|p| p.other.is_empty()));
 }
 
 #[test]
@@ -94,10 +94,10 @@ fn functions_are_set_or_refused() {
     let ports = devlink.ports().unwrap();
     let port = &ports.iter().find(|p| p.vf == Some(0)).unwrap().id;
     let mac = [2, 0, 0, 0, 0, 7];
-    devlink.set_function(port, &FunctionChange { hw_addr: Some(mac), state: None }).unwrap();
+    devlink.set_function(port, &FunctionChange { hw_addr: Some(mac), ..FunctionChange::default() }).unwrap();
     assert_eq!(devlink.port(port).unwrap().function.unwrap().hw_addr, Some(mac));
-    let e =
-        devlink.set_function(port, &FunctionChange { hw_addr: None, state: Some(FunctionState::Active) }).unwrap_err();
+    let state = FunctionChange { state: Some(FunctionState::Active), ..FunctionChange::default() };
+    let e = devlink.set_function(port, &state).unwrap_err();
     assert!(e.is_unsupported());
 }
 

@@ -143,7 +143,7 @@ impl Step {
             },
             Step::SetVfMac { vf, mac } => {
                 let rep = nic.vf_representor(*vf).ok_or_else(|| missing(format!("VF {vf} has no representor")))?;
-                let change = FunctionChange { hw_addr: Some(*mac), state: None };
+                let change = FunctionChange { hw_addr: Some(*mac), ..FunctionChange::default() };
                 match kernel.devlink().map_err(Cause::Netlink)? {
                     Some(devlink) => devlink.set_function(&rep.port, &change).map_err(Cause::Netlink),
                     None => Err(missing("there is no devlink".into())),

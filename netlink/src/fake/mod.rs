@@ -127,6 +127,8 @@ pub struct FakeNetlink {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    /// Events of services, to be sent when their request is carried out.
+    pending: Mutex<Vec<(Protocol, u32, Vec<u8>)>>,
     arrived: Condvar,
 }
 
@@ -208,13 +210,19 @@ impl FakeNetlink {
     /// Sends an event to the sockets that joined `group`. Where the receive buffer is full it is lost, and the socket reports
     /// `ENOBUFS` at its next read.
     pub fn multicast(&self, protocol: Protocol, group: u32, kind: u16, payload: &[u8]) {
-        let bytes = wire::message(kind, 0, 0, payload);
-        let mut state = self.state();
-        for queue in state.sockets.values_mut().filter(|q| q.listens(protocol, group)) {
-            queue.push_event(bytes.clone());
-        }
-        drop(state);
+        self.queue_event(protocol, group, kind, payload);
+        self.state().deliver(self.take_pending());
         self.shared.arrived.notify_all();
+    }
+
+    /// For a [`Service`] that is carrying out a request: an event that is sent before the answer.
+    pub fn queue_event(&self, protocol: Protocol, group: u32, kind: u16, payload: &[u8]) {
+        let event = (protocol, group, wire::message(kind, 0, 0, payload));
+        self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    fn take_pending(&self) -> Vec<(Protocol, u32, Vec<u8>)> {
+        std::mem::take(&mut *self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

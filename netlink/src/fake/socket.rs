@@ -151,7 +151,11 @@ impl Transport for FakeSocket {
         while let Some((request, next)) = FakeRequest::parse(rest) {
             rest = next;
             if request.flags & NLM_F_REQUEST != 0 {
-                state.carry_out(self.id, &request);
+                let (sent, pending) = state.carry_out(self.id, &request, &self.kernel);
+                state.deliver(pending);
+                if let Some(queue) = state.sockets.get_mut(&self.id) {
+                    queue.push_all(sent);
+                }
             }
         }
         drop(state);
@@ -195,8 +199,19 @@ impl Transport for FakeSocket {
     }
 }
 
+type Events = Vec<(Protocol, u32, Vec<u8>)>;
+
 impl State {
-    fn carry_out(&mut self, socket: u64, request: &FakeRequest<'_>) {
+    /// Hands events to the sockets that joined their group.
+    pub(super) fn deliver(&mut self, events: Events) {
+        for (protocol, group, bytes) in events {
+            for queue in self.sockets.values_mut().filter(|q| q.listens(protocol, group)) {
+                queue.push_event(bytes.clone());
+            }
+        }
+    }
+
+    fn carry_out(&mut self, socket: u64, request: &FakeRequest<'_>, kernel: &FakeNetlink) -> (Sent, Events) {
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
         let busy = request.is_dump() && self.sockets.get(&socket).is_some_and(|q| !q.dump.is_empty());
         let answer = match &fault {
@@ -204,10 +219,7 @@ impl State {
             _ if busy => Err(Refusal::new(EBUSY)),
             _ => self.serve(socket, request),
         };
-        let sent = spoil(frame(request, answer, fault == Fault::Interrupt), &fault, request);
-        if let Some(queue) = self.sockets.get_mut(&socket) {
-            queue.push_all(sent);
-        }
+        (spoil(frame(request, answer, fault == Fault::Interrupt), &fault, request), kernel.take_pending())
     }
 
     fn serve(&mut self, socket: u64, request: &FakeRequest<'_>) -> Answer {
