@@ -11,6 +11,17 @@ mkdir -p "$1"
 cache=$(cd "$1" && pwd)
 export PATH=$PATH:/usr/sbin:/sbin
 
+# What builds the module, and what the guest uses of this machine.
+missing=""
+for tool in gcc make patch xz depmod modprobe python3 ip devlink tc ethtool sysctl; do
+    command -v $tool >/dev/null || missing="$missing $tool"
+done
+if [ -n "$missing" ]; then
+    echo "missing:$missing; apt-get install -y --no-install-recommends build-essential patch xz-utils kmod python3" \
+        "iproute2 ethtool procps"
+    exit 75
+fi
+
 hash_of() { cat "$@" | sha256sum | cut -c1-16; }
 
 exec 9>"$cache/lock"

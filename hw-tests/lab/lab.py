@@ -12,6 +12,7 @@ run/NAME with the log, console, dumps and captures of each scenario.
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")).resolve()
 CACHE = TARGET / "lab"
+BINARIES = Path(os.environ.get("LAB_BIN", TARGET / "debug")).resolve()  # ours, which the guest has in its PATH
 SKIP = 75  # exit code of image.sh, and of a scenario that cannot run here
 
 # A scenario says what it needs in comment lines "# lab: KEY VALUE" at its top.
@@ -72,6 +74,8 @@ def machine(guest, run, devices, memory, cpus):
     """QEMU's command line: no network but what `devices` names, the host's root and `run` over 9p."""
     command, env = qemu(guest)
     append = "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on"
+    # On a busy host the guest stands still at times, which is no fault of its kernel.
+    append += " nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
     platform = "q35"
     extra = []
     if "igb" in devices.split():
@@ -104,7 +108,7 @@ def prepare(guest, name, scenario):
         "LAB_SOURCE": HERE,
         "LAB_IMAGE": guest,
         "LAB_KERNEL": (guest / "ready").read_text().strip(),
-        "LAB_BIN": Path(os.environ.get("LAB_BIN", TARGET / "debug")).resolve(),
+        "LAB_BIN": BINARIES,
         "LAB_SCENARIO": scenario or "",
         "LAB_TERM": os.environ.get("TERM", "dumb"),
         "LAB_SIZE": "rows {1} cols {0}".format(*shutil.get_terminal_size((100, 40))),
@@ -119,8 +123,8 @@ def run_one(guest, name, scenario):
     wanted = settings(scenario)
     run = prepare(guest, name, scenario)
     for binary in wanted["needs"].split():
-        if not (TARGET / "debug" / binary).exists() and "LAB_BIN" not in os.environ:
-            return "failed", f"{binary} is not built: cargo build -p manager -p ctl --bins"
+        if not (BINARIES / binary).exists():
+            return "failed", f"{BINARIES} has no {binary}: cargo build -p manager -p ctl --bins"
     if "igb" in wanted["devices"].split():
         command, env = qemu(guest)
         known = subprocess.run([*command, "-device", "help"], env=env, capture_output=True, text=True, check=False)
@@ -136,6 +140,9 @@ def run_one(guest, name, scenario):
             except subprocess.TimeoutExpired:
                 guest_process.kill()
                 return "failed", f"the guest was still running after {limit} s"
+            except BaseException:  # interrupted: no guest stays behind
+                guest_process.kill()
+                raise
     result = run / "result"
     if not result.exists():
         return "failed", f"the guest ended without a result: see {run}/console"
@@ -185,6 +192,7 @@ def command_shell(devices):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     verb, *rest = sys.argv[1:] or ["help"]
     if verb == "run":
         return command_run(rest)

@@ -2,8 +2,8 @@
 /* cls_flower in "hardware": each port keeps the rules of its ingress, by priority, and executes them on what it
  * receives before the kernel's stack sees the packet. What the capability profile lacks is refused with the reason.
  *
- * Rules change under the RTNL (the block's callback is not registered as unlocked) and are read under RCU. The match
- * points into the filter of cls_flower, which lives until its DESTROY has returned.
+ * Rules change under the RTNL (the block's callback is not registered as unlocked) and are read under RCU. A rule has
+ * its own copy of the match: cls_flower may free the mask and the dissector before it calls DESTROY.
  */
 #include <linux/debugfs.h>
 #include <linux/icmp.h>
@@ -68,7 +68,8 @@ struct nsim_rule {
 	struct list_head list;
 	unsigned long cookie;
 	u32 prio, chain;
-	struct flow_match match;
+	struct flow_dissector dissector;
+	u8 mask[NSIM_KEY_BYTES], key[NSIM_KEY_BYTES];	/* where the dissector says; the key is masked */
 	bool mangles;
 	atomic64_t packets, bytes, dropped;
 	u64 told_packets, told_bytes, told_dropped, last_used;
@@ -198,6 +199,22 @@ static int nsim_check_keys(struct nsim_lab *lab, const struct flow_match *match,
 	return 0;
 }
 
+static void nsim_copy_match(struct nsim_rule *rule, const struct flow_match *match)
+{
+	const u8 *mask = match->mask, *key = match->key;
+	int i, j;
+
+	rule->dissector = *match->dissector;
+	for (i = 0; i < FLOW_DISSECTOR_KEY_MAX; i++) {
+		if (!dissector_uses_key(match->dissector, i))
+			continue;
+		for (j = match->dissector->offset[i]; j < match->dissector->offset[i] + nsim_key_bytes[i]; j++) {
+			rule->mask[j] = mask[j];
+			rule->key[j] = key[j] & mask[j];
+		}
+	}
+}
+
 static int nsim_parse_output(struct netdevsim *ns, struct net_device *dev, struct nsim_rule_action *to,
 			     struct netlink_ext_ack *extack)
 {
@@ -266,7 +283,7 @@ static void nsim_rule_free(struct nsim_rule *rule)
 	while (rule->count--)
 		if (rule->actions[rule->count].id == FLOW_ACTION_POLICE)
 			nsim_policer_put(rule->actions[rule->count].policer);
-	kfree(rule);
+	kvfree(rule);
 }
 
 static int nsim_rule_parse(struct netdevsim *ns, struct flow_cls_offload *f, struct nsim_rule *rule)
@@ -279,6 +296,7 @@ static int nsim_rule_parse(struct netdevsim *ns, struct flow_cls_offload *f, str
 	err = nsim_check_keys(&ns->nsim_dev->lab, &f->rule->match, extack);
 	if (err)
 		return err;
+	nsim_copy_match(rule, &f->rule->match);
 	if (!flow_action_basic_hw_stats_check(action, extack))
 		return -EOPNOTSUPP;
 	if (action->num_entries > NSIM_ACTIONS) {
@@ -321,13 +339,12 @@ static int nsim_rule_add(struct netdevsim *ns, struct flow_cls_offload *f)
 		NL_SET_ERR_MSG_MOD(extack, "the table is full");
 		return -ENOSPC;
 	}
-	rule = kzalloc(sizeof(*rule), GFP_KERNEL);
+	rule = kvzalloc(sizeof(*rule), GFP_KERNEL);
 	if (!rule)
 		return -ENOMEM;
 	rule->cookie = f->cookie;
 	rule->prio = f->common.prio;
 	rule->chain = f->common.chain_index;
-	rule->match = f->rule->match;
 	err = nsim_rule_parse(ns, f, rule);
 	if (err) {
 		nsim_rule_free(rule);
@@ -402,8 +419,7 @@ void nsim_flower_forget(struct netdevsim *gone)
 
 static bool nsim_rule_matches(struct nsim_rule *rule, struct sk_buff *skb, u8 *key)
 {
-	struct flow_dissector *dissector = rule->match.dissector;
-	const u8 *mask = rule->match.mask, *wanted = rule->match.key;
+	struct flow_dissector *dissector = &rule->dissector;
 	struct flow_dissector_key_basic *basic;
 	int i, j;
 
@@ -416,7 +432,7 @@ static bool nsim_rule_matches(struct nsim_rule *rule, struct sk_buff *skb, u8 *k
 		if (!dissector_uses_key(dissector, i))
 			continue;
 		for (j = dissector->offset[i]; j < dissector->offset[i] + nsim_key_bytes[i]; j++)
-			if ((key[j] & mask[j]) != (wanted[j] & mask[j]))
+			if ((key[j] & rule->mask[j]) != rule->key[j])
 				return false;
 	}
 	return true;
