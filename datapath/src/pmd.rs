@@ -256,13 +256,19 @@ impl Pmd {
 
     fn run(&self, stop: &AtomicBool, rest: Option<Duration>) {
         const IDLE_POLLS: u32 = 1024;
+        // To read the clock costs as much as a packet; a burst takes a microsecond.
+        const POLLS_A_TIME: u32 = 4;
         let mut worker = self.worker.lock();
         worker.limited = self.shared.config.miss_budget;
         self.me.quiescence.online(&self.shared.fences);
         worker.resume();
-        let mut idle = 0;
+        let (mut idle, mut polls, mut now) = (0, 0, self.shared.clock.now());
         while !stop.load(Ordering::Relaxed) {
-            if worker.poll(self.shared.clock.now()) > 0 {
+            polls += 1;
+            if polls >= POLLS_A_TIME {
+                (polls, now) = (0, self.shared.clock.now());
+            }
+            if worker.poll(now) > 0 {
                 idle = 0;
             } else if let Some(rest) = rest {
                 idle += 1;
@@ -272,6 +278,7 @@ impl Pmd {
                     std::thread::sleep(rest);
                     self.me.quiescence.online(&self.shared.fences);
                     worker.resume();
+                    polls = POLLS_A_TIME;
                 }
             } else {
                 std::hint::spin_loop();
