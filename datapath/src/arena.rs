@@ -149,9 +149,16 @@ impl Arena {
 
     /// Let a flow end: no packet that is looked up from now on uses it. Its hits stay until another begins.
     pub(crate) fn end(&self, mark: u32) {
-        if let Some(hot) = self.get(index_of(mark)) {
+        if let Some(hot) = self.get(index_of(mark)).filter(|hot| hot.mark.load(Ordering::Relaxed) == mark) {
             // Another flow that has the record by now keeps it.
             let _ = hot.mark.compare_exchange(mark, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    /// Tell the CPU that a flow may begin here soon.
+    pub(crate) fn prefetch(&self, index: usize) {
+        if let Some(hot) = self.get(index) {
+            hot.prefetch();
         }
     }
 

@@ -71,6 +71,7 @@ mod cache;
 mod checksum;
 mod config;
 mod counters;
+mod courtesy;
 mod cycles;
 mod datapath;
 mod egress;

@@ -3,6 +3,7 @@
 use crate::alarm::Alarm;
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::courtesy::Courteous;
 use crate::fence::Fences;
 use crate::flows::{Candidate, Granted, Refusal, Registry};
 use crate::hash::Seed;
@@ -28,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Mempool>,
     pub(crate) seed: Seed,
     pub(crate) fences: Fences,
-    pub(crate) registry: Mutex<Registry>,
+    pub(crate) registry: Courteous<Registry>,
     pub(crate) revalidation: Mutex<Revalidation>,
     /// Held for a round over all flows.
     pub(crate) sweeping: Mutex<()>,
@@ -66,7 +67,7 @@ impl Shared {
             pool,
             seed,
             fences: Fences::default(),
-            registry: Mutex::new(Registry::new(seed, config.flow_limit, config.offload)),
+            registry: Courteous::new(Registry::new(seed, config.flow_limit, config.offload)),
             revalidation: Mutex::default(),
             sweeping: Mutex::default(),
             barriers: Barriers::default(),
@@ -94,7 +95,7 @@ impl Shared {
 
     /// Keep a translation.
     pub(crate) fn install(&self, candidate: &Candidate<'_>) -> Result<Granted, Refusal> {
-        let mut registry = self.registry.lock();
+        let mut registry = self.registry.lock_now();
         let installed = registry.install(candidate);
         if let Err(Refusal::Limit) = installed {
             drop(registry);

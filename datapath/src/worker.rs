@@ -187,7 +187,7 @@ impl Worker {
         for _ in 0..most {
             let Some(mail) = self.me.mailbox.pop() else { return true };
             match mail {
-                Mail::FlowsRemoved(marks) => marks.iter().for_each(|mark| self.fast.lookup.table.remove(*mark)),
+                Mail::FlowsRemoved(marks) => self.fast.lookup.table.remove_all(&marks),
                 Mail::AddPort(port) => self.add_port(*port),
                 Mail::TakeRx(source) => self.take_rx(*source),
                 Mail::GiveRx { port, queue, to } => self.give_rx(port, queue, to.as_deref()),

@@ -20,9 +20,11 @@ pub(crate) struct Class {
     pub(crate) written: Option<Box<Mask>>,
     hash: u64,
     width: usize,
+    /// Words of a row: those of the key, and numbers of rules behind them ([`super::effects`]).
+    stride: usize,
     /// The flow of each row.
     flows: Vec<u32>,
-    /// `width` words a row.
+    /// `stride` words a row.
     words: Vec<u64>,
 }
 
@@ -34,8 +36,14 @@ impl Class {
     /// The words of a flow's key that the mask requires, in their order.
     #[inline]
     pub(crate) fn row(&self, row: u32) -> &[u64] {
-        let at = row as usize * self.width;
+        let at = row as usize * self.stride;
         self.words.get(at..at + self.width).unwrap_or_default()
+    }
+
+    /// What a flow's row has behind them.
+    pub(crate) fn numbers(&self, row: u32) -> &[u64] {
+        let at = row as usize * self.stride;
+        self.words.get(at + self.width..at + self.stride).unwrap_or_default()
     }
 
     /// Add the flows in rows `from..to` that the filter lets through.
@@ -46,7 +54,7 @@ impl Class {
             Filter::All => into.extend_from_slice(flows),
             Filter::Some(_) if self.width == 0 => into.extend_from_slice(flows),
             Filter::Some(tests) => {
-                let rows = self.words[from * self.width..to * self.width].chunks_exact(self.width);
+                let rows = self.words[from * self.stride..to * self.stride].chunks_exact(self.stride);
                 for (row, flow) in rows.zip(flows) {
                     if tests.iter().any(|test| test.meets(row)) {
                         into.push(*flow);
@@ -82,20 +90,24 @@ impl Classes {
         self.classes.get(id as usize)?.as_ref()
     }
 
-    /// The class with this content, made when there is none.
+    /// The class with this content, made when there is none. `width` and `numbers`: the words of a row.
     pub(crate) fn find<'d>(
         &mut self,
         mask: u32,
         deps: impl Iterator<Item = &'d Dep> + Clone,
         written: Option<&Mask>,
         width: usize,
+        numbers: usize,
     ) -> u32 {
-        let is = |c: &Class| c.mask == mask && c.written.as_deref() == written && c.deps.iter().eq(deps.clone());
+        let stride = width + numbers;
+        let is = |c: &Class| {
+            c.mask == mask && c.stride == stride && c.written.as_deref() == written && c.deps.iter().eq(deps.clone())
+        };
         if self.get(self.latest).is_some_and(is) {
             return self.latest;
         }
         let mut hasher = self.hasher.build_hasher();
-        (mask, written).hash(&mut hasher);
+        (mask, stride, written).hash(&mut hasher);
         deps.clone().for_each(|dep| dep.hash(&mut hasher));
         let hash = hasher.finish();
         let classes = &self.classes;
@@ -110,7 +122,7 @@ impl Classes {
             self.by_dep.entry(*dep).or_default().push(id);
         }
         let written = written.map(|m| Box::new(*m));
-        let class = Some(Class { mask, deps, written, hash, width, flows: Vec::new(), words: Vec::new() });
+        let class = Some(Class { mask, deps, written, hash, width, stride, flows: Vec::new(), words: Vec::new() });
         match self.classes.get_mut(id as usize) {
             Some(place) => *place = class,
             None => self.classes.push(class),
@@ -122,7 +134,7 @@ impl Classes {
         id
     }
 
-    /// Add a flow; its row.
+    /// Add a flow; its row. `words` are all of its row.
     pub(crate) fn push(&mut self, id: u32, flow: u32, words: &[u64]) -> u32 {
         let Some(Some(class)) = self.classes.get_mut(id as usize) else { return 0 };
         push_slowly(&mut class.flows, std::iter::once(flow));
@@ -138,9 +150,9 @@ impl Classes {
             return (None, None);
         }
         class.flows.swap_remove(row);
-        let width = class.width;
-        class.words.copy_within(last * width..(last + 1) * width, row * width);
-        class.words.truncate(last * width);
+        let stride = class.stride;
+        class.words.copy_within(last * stride..(last + 1) * stride, row * stride);
+        class.words.truncate(last * stride);
         if !class.flows.is_empty() {
             if class.flows.capacity() > 1024 && class.flows.len() < class.flows.capacity() / 4 {
                 class.flows.shrink_to(class.flows.len() * 2);

@@ -1,10 +1,11 @@
 //! One flow as the registry keeps it: numbers of what it shares with others, and who used it how much.
 
 use super::super::arena::Arena;
+use super::effects::Effects;
 use super::owned::OwnDeps;
 use crate::program::Program;
 use flow::clock::Time;
-use flow::dp::{DpAction, DpFlow, Effect, FlowId, Hits};
+use flow::dp::{DpAction, DpFlow, FlowId, Hits};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -81,11 +82,12 @@ pub(crate) struct Offloaded {
 pub(crate) struct Flow {
     pub(crate) id: FlowId,
     pub(crate) created: Time,
-    /// Its class and the place in it: mask, key and dependencies.
+    /// Its class and the place in it: mask, key, dependencies, and the rules that it counts for.
     pub(crate) class: u32,
     pub(crate) row: u32,
     pub(crate) own: OwnDeps,
     pub(crate) deed: u32,
+    /// The pattern of its effects; their rules are in its row.
     pub(crate) effects: u32,
     pub(crate) ledgers: Ledgers,
     pub(crate) offloaded: Option<Box<Offloaded>>,
@@ -96,7 +98,7 @@ pub(crate) struct Flow {
 pub(crate) struct Removed {
     pub(crate) id: FlowId,
     pub(crate) mark: u32,
-    pub(crate) effects: Arc<[Effect]>,
+    pub(crate) effects: Effects,
     pub(crate) ledgers: Ledgers,
     pub(crate) flow: Option<Arc<DpFlow>>,
 }

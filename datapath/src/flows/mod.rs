@@ -3,16 +3,19 @@
 //! One lock guards the registry. It is taken on a miss, by revalidation and to show flows, never for a packet that hits. Nobody
 //! holds it for more than some thousand rows, so that a miss does not wait.
 //!
-//! What many flows have in common is kept once: masks, actions with their programs, effects ([`intern`]), and sets of
-//! dependencies ([`classes`]). A flow itself is numbers, its masked words, and a ledger for each worker.
+//! What many flows have in common is kept once: masks, actions with their programs, patterns of effects ([`intern`],
+//! [`effects`]), and sets of dependencies ([`classes`]). A flow itself is numbers, its row of masked words and numbers of
+//! rules, and a ledger for each worker.
 
 mod classes;
+pub(crate) mod effects;
 mod flow;
 mod intern;
 mod limit;
 mod owned;
 mod sieve;
 
+use effects::Effects;
 pub(crate) use flow::{Deed, Removed};
 pub(crate) use limit::AdaptiveLimit;
 pub(crate) use sieve::{Filter, Sieve};
@@ -23,15 +26,16 @@ use crate::hash::Seed;
 use crate::mask::CompiledMask;
 use crate::program::Program;
 use ::flow::clock::Time;
-use ::flow::dp::{Change, DepSet, DpFlow, Effect, FlowId, Hits, Mark, Scope, Translation};
+use ::flow::dp::{Change, DepSet, DpFlow, FlowId, Hits, Mark, Scope, Translation};
 use ::flow::{FlowKey, Mask};
 use classes::Classes;
+use effects::Pattern;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use intern::Interner;
 use owned::{OWN, Owned, is_own};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 /// Bits of a mark that are the flow's index; those above are the generation.
@@ -99,7 +103,7 @@ pub(crate) struct Suspect {
     pub(crate) key: FlowKey,
     pub(crate) mask: Mask,
     pub(crate) deed: Arc<Deed>,
-    pub(crate) effects: Arc<[Effect]>,
+    pub(crate) effects: Effects,
 }
 
 /// A live flow, to be shown.
@@ -111,10 +115,11 @@ pub(crate) struct Shown {
     pub(crate) created: Time,
 }
 
-/// Hits that are to be replayed, by what they do.
+/// Hits that are to be replayed.
 #[derive(Debug, Default)]
 pub(crate) struct Harvest {
-    pub(crate) hits: hashbrown::HashMap<u32, (Arc<[Effect]>, Hits)>,
+    /// What they do, a flow each.
+    pub(crate) hits: Vec<(Effects, Hits)>,
     /// Flows that nobody used for too long.
     pub(crate) idle: Vec<u32>,
 }
@@ -144,7 +149,10 @@ pub(crate) struct Registry {
     /// The mask of the latest flow: the next one often has it too.
     latest_mask: u32,
     deeds: Interner<Deed>,
-    effects: Interner<[Effect]>,
+    effects: Interner<Pattern>,
+    /// Those of the latest flow: the next one often has them too.
+    latest_deed: u32,
+    latest_effects: u32,
     classes: Classes,
     owned: Owned,
     live: usize,
@@ -160,6 +168,16 @@ pub(crate) struct Registry {
 /// The hash of a flow's match. Its mask's number is enough of the mask.
 fn match_hash(seed: Seed, mask: u32, words: &[u64]) -> u64 {
     seed.mix(seed.words(words.iter().copied()), u64::from(mask), 0)
+}
+
+/// The words of a flow's row.
+type Row = SmallVec<[u64; 20]>;
+
+/// What packets of a flow do beside being forwarded.
+fn effects_of(patterns: &Interner<Pattern>, classes: &Classes, flow: &Flow) -> Option<Effects> {
+    let pattern = Arc::clone(patterns.get(flow.effects)?);
+    let numbers = classes.get(flow.class)?.numbers(flow.row);
+    Some(Effects { numbers: numbers.get(..pattern.words())?.iter().copied().collect(), pattern })
 }
 
 impl Registry {
@@ -180,6 +198,8 @@ impl Registry {
             latest_mask: 0,
             deeds: Interner::default(),
             effects: Interner::default(),
+            latest_deed: 0,
+            latest_effects: 0,
             classes: Classes::default(),
             owned: Owned::default(),
             live: 0,
@@ -269,8 +289,8 @@ impl Registry {
         first: &Hits,
         arena: &Arc<Arena>,
     ) -> Result<(Granted, u32), Refusal> {
-        let Some(entry) = self.masks.get(mask).map(Arc::clone) else { return Err(Refusal::Marks) };
-        let words: SmallVec<[u64; 16]> = entry.compiled.words(key).collect();
+        let Some(entry) = self.masks.get(mask) else { return Err(Refusal::Marks) };
+        let mut words: Row = entry.compiled.words(key).collect();
         let hash = match_hash(self.seed, mask, &words);
         let same = |i: &u32| {
             let class = self.flow(*i).and_then(|f| Some((self.classes.get(f.class)?, f.row)));
@@ -285,9 +305,13 @@ impl Registry {
         }
         let index = self.free_index().ok_or(Refusal::Marks)?;
         let mark = self.mark(index);
-        let (class, row, own) = self.place(index, mask, &words, translation);
         let deed = self.take_deed(translation);
         let effects = self.take_effects(translation);
+        let width = words.len();
+        if let Some(pattern) = self.effects.get(effects) {
+            words.extend(pattern.numbers(&translation.effects));
+        }
+        let (class, row, own) = self.place(index, mask, &words, width, translation);
         let mut flow = Flow {
             id: FlowId(self.next_id),
             created: first.used,
@@ -309,6 +333,7 @@ impl Registry {
             let class = flow.and_then(|f| Some((classes.get(f.class)?, f.row)));
             class.map_or(0, |(class, row)| match_hash(seed, class.mask, class.row(row)))
         });
+        self.expect_another(arena);
         let program = self.deeds.get(deed).map(|d| Arc::clone(&d.program)).ok_or(Refusal::Marks)?;
         Ok((Granted { mark, program, new: true, flow: None }, index))
     }
@@ -323,20 +348,28 @@ impl Registry {
     ) -> Result<Granted, Refusal> {
         let mark = self.mark(index);
         let flow = self.slots.get_mut(index as usize).and_then(|slot| slot.flow.as_mut()).ok_or(Refusal::Stale)?;
-        let (deed, effects) = (self.deeds.get(flow.deed), self.effects.get(flow.effects));
+        let (deed, effects) = (self.deeds.get(flow.deed), effects_of(&self.effects, &self.classes, flow));
         // Another answer for the same match: one of the two is about to be revalidated.
         let deed = deed.filter(|d| *d.actions == *translation.actions).ok_or(Refusal::Stale)?;
-        effects.filter(|e| ***e == *translation.effects).ok_or(Refusal::Stale)?;
+        effects.filter(|e| e.are(&translation.effects)).ok_or(Refusal::Stale)?;
         flow.ledgers.begin(mark, arena, first);
         Ok(Granted { mark, program: Arc::clone(&deed.program), new: false, flow: None })
     }
 
     /// Put a flow where its dependencies say. The class takes the mask over when it is new; else the mask has one user less.
-    fn place(&mut self, index: u32, mask: u32, words: &[u64], translation: &Translation) -> (u32, u32, owned::OwnDeps) {
+    /// `words` are its row, of which `width` words are its key's.
+    fn place(
+        &mut self,
+        index: u32,
+        mask: u32,
+        words: &[u64],
+        width: usize,
+        translation: &Translation,
+    ) -> (u32, u32, owned::OwnDeps) {
         let deps = &translation.deps;
         let apart = deps.iter().filter(|dep| is_own(dep)).count() <= OWN;
         let shared = deps.iter().filter(|dep| !apart || !is_own(dep));
-        let class = self.classes.find(mask, shared, translation.written.as_deref(), words.len());
+        let class = self.classes.find(mask, shared, translation.written.as_deref(), width, words.len() - width);
         let row = self.classes.push(class, index, words);
         if row != 0 {
             self.masks.release(mask);
@@ -364,16 +397,23 @@ impl Registry {
 
     fn take_deed(&mut self, translation: &Translation) -> u32 {
         let actions = &translation.actions[..];
-        self.deeds.take(
-            self.hasher.hash_one(actions),
-            |deed| *deed.actions == *actions,
-            || Arc::new(Deed { actions: actions.into(), program: Arc::new(Program::new(actions)) }),
-        )
+        let same = |deed: &Deed| *deed.actions == *actions;
+        if !self.deeds.take_known(self.latest_deed, same) {
+            let make = || Arc::new(Deed { actions: actions.into(), program: Arc::new(Program::new(actions)) });
+            self.latest_deed = self.deeds.take(self.hasher.hash_one(actions), same, make);
+        }
+        self.latest_deed
     }
 
     fn take_effects(&mut self, translation: &Translation) -> u32 {
         let effects = &translation.effects[..];
-        self.effects.take(self.hasher.hash_one(effects), |known| known == effects, || effects.into())
+        let same = |pattern: &Pattern| pattern.is_of(effects);
+        if !self.effects.take_known(self.latest_effects, same) {
+            let mut hasher = self.hasher.build_hasher();
+            Pattern::hash_of(effects, &mut hasher);
+            self.latest_effects = self.effects.take(hasher.finish(), same, || Arc::new(Pattern::new(effects)));
+        }
+        self.latest_effects
     }
 
     /// Make what hardware is told of a new flow.
@@ -397,7 +437,7 @@ impl Registry {
             mask,
             actions: self.deeds.get(flow.deed)?.actions.iter().cloned().collect(),
             deps,
-            effects: self.effects.get(flow.effects)?.iter().cloned().collect(),
+            effects: effects_of(&self.effects, &self.classes, flow)?.iter().collect(),
             mark: Mark(self.mark(index)),
         })
     }
@@ -418,6 +458,18 @@ impl Registry {
         self.free.pop_front().or_else(|| self.fresh_index())
     }
 
+    /// Ask the CPU for what the next new flow takes: new flows come one after another, mostly.
+    fn expect_another(&self, arena: &Arena) {
+        let next = match self.free.front() {
+            Some(next) if self.slots.len() > self.limit.configured() => *next as usize,
+            _ => self.slots.len(),
+        };
+        arena.prefetch(next);
+        if let Some(slot) = self.slots.get(next) {
+            dpdk::prefetch(slot);
+        }
+    }
+
     fn fresh_index(&mut self) -> Option<u32> {
         let index = u32::try_from(self.slots.len()).ok().filter(|i| *i <= INDEX_MASK)?;
         self.slots.push(Slot::default());
@@ -432,12 +484,12 @@ impl Registry {
             found.remove();
         }
         let mark = self.mark(index);
-        let Flow { id, class, row, own, deed, effects, ledgers, offloaded, .. } =
-            self.slots.get_mut(index as usize)?.flow.take()?;
+        let flow = self.slots.get_mut(index as usize)?.flow.take()?;
+        let kept = effects_of(&self.effects, &self.classes, &flow).unwrap_or_default();
+        let Flow { id, class, row, own, deed, effects, ledgers, offloaded, .. } = flow;
         self.live -= 1;
         self.displace(index, class, row, own);
         self.deeds.release(deed);
-        let kept = self.effects.get(effects).map(Arc::clone).unwrap_or_default();
         self.effects.release(effects);
         ledgers.end(mark);
         Some(Removed { id, mark, effects: kept, ledgers, flow: offloaded.map(|o| o.flow) })
@@ -463,13 +515,16 @@ impl Registry {
             return;
         }
         let (mask, old) = (class.mask, (flow.class, flow.row, flow.own));
-        let words: SmallVec<[u64; 16]> = SmallVec::from_slice(class.row(flow.row));
+        let mut words = Row::from_slice(class.row(flow.row));
+        let width = words.len();
+        // It counts for the same rules.
+        words.extend_from_slice(class.numbers(flow.row));
         // One more user while it moves.
         if let Some(entry) = self.masks.get(mask).map(Arc::clone) {
             self.take_mask(&entry.mask);
         }
         self.displace(index, old.0, old.1, old.2);
-        let (class, row, own) = self.place(index, mask, &words, again);
+        let (class, row, own) = self.place(index, mask, &words, width, again);
         if let Some(flow) = self.flow_mut(index) {
             (flow.class, flow.row, flow.own) = (class, row, own);
         }
@@ -548,7 +603,8 @@ impl Registry {
     pub(crate) fn suspect(&self, index: u32) -> Option<Suspect> {
         let flow = self.flow(index)?;
         let (key, mask) = self.key_of(flow)?;
-        let (deed, effects) = (Arc::clone(self.deeds.get(flow.deed)?), Arc::clone(self.effects.get(flow.effects)?));
+        let deed = Arc::clone(self.deeds.get(flow.deed)?);
+        let effects = effects_of(&self.effects, &self.classes, flow)?;
         Some(Suspect { index, key, mask, deed, effects })
     }
 
@@ -571,10 +627,9 @@ impl Registry {
             let Some(flow) = &mut slot.flow else { continue };
             let hits = flow.ledgers.take_unreplayed(mark);
             if hits.packets > 0
-                && let Some(effects) = self.effects.get(flow.effects)
+                && let Some(effects) = effects_of(&self.effects, &self.classes, flow)
             {
-                let sum = into.hits.entry(flow.effects).or_insert_with(|| (Arc::clone(effects), Hits::default()));
-                sum.1.add(&hits);
+                into.hits.push((effects, hits));
             }
             let hardware = flow.offloaded.as_ref().map_or(Time::default(), |o| o.hits.used);
             if now.since(flow.created.max(hits.used).max(hardware)) > idle {

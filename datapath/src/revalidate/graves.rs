@@ -1,10 +1,10 @@
 //! Flows that were removed: their last hits, and the long way of a mark back to the free list.
 
 use crate::flows::Removed;
-use flow::dp::{Effect, FlowId, Hits};
+use crate::flows::effects::Effects;
+use flow::dp::{FlowId, Hits};
 use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// A mark that nobody may put on packets any more.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ impl Graves {
     }
 
     /// The next removed flow that no worker can hit any more: its last hits, to be replayed.
-    pub(super) fn settle(&mut self, passed: u64) -> Option<(Arc<[Effect]>, Hits)> {
+    pub(super) fn settle(&mut self, passed: u64) -> Option<(Effects, Hits)> {
         let (fence, _) = self.unsettled.front()?;
         if *fence > passed {
             return None;

@@ -11,19 +11,24 @@ mod thread;
 pub(crate) use barrier::Barriers;
 pub use thread::RevalidatorThread;
 
+use crate::flows::effects::{Effects, Sums};
 use crate::flows::{Filter, Harvest, Registry, Removed, Sieve, Suspect};
 use crate::pmd::Mail;
 use crate::shared::Shared;
 use flow::clock::Time;
-use flow::dp::{Cacheable, Change, RecircId, Resume, Scope, Translation};
+use flow::dp::{Cacheable, Change, Hits, RecircId, Resume, Scope, Translation};
 use flow::{DpPort, FieldId, FlowKey, Mask};
 use graves::Graves;
 use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Flows handled under one hold of the registry's lock: workers that miss wait that long at most.
+/// Flows handled together.
 const CHUNK: usize = 256;
+
+/// Flows read, and flows removed, under one hold of the registry's lock: workers that miss wait that long, a few microseconds.
+const READ: usize = 64;
+const REMOVED: usize = 16;
 
 /// Chunks of a round over all flows after which changes are let in between: a few hundred microseconds.
 const CHUNKS: usize = 16;
@@ -43,6 +48,7 @@ pub(crate) struct Revalidation {
     graves: Graves,
     changes: Vec<Change>,
     harvest: Harvest,
+    sums: Sums,
     report: RevalidationReport,
 }
 
@@ -173,11 +179,14 @@ impl Revalidation {
         let start = Instant::now();
         for _ in 0..CHUNKS {
             let mut harvest = std::mem::take(&mut self.harvest);
-            let more = shared.registry.lock().harvest(sweep.from, CHUNK, sweep.now, sweep.idle, &mut harvest);
-            for (_, (effects, hits)) in harvest.hits.drain() {
-                self.report.replayed += hits.packets;
-                shared.slowpath.replay(&effects, &hits);
+            let mut more = true;
+            for from in (sweep.from..sweep.from + CHUNK).step_by(READ) {
+                more = shared.registry.lock().harvest(from, READ, sweep.now, sweep.idle, &mut harvest);
             }
+            for (effects, hits) in harvest.hits.drain(..) {
+                self.count(&effects, &hits);
+            }
+            self.replay(shared);
             self.report.expired += self.remove(shared, &harvest.idle);
             harvest.idle.clear();
             self.harvest = harvest;
@@ -205,10 +214,11 @@ impl Revalidation {
     fn remove(&mut self, shared: &Shared, flows: &[u32]) -> u64 {
         let mut removed = 0;
         for chunk in flows.chunks(CHUNK) {
-            let gone: Vec<Removed> = {
+            let mut gone: Vec<Removed> = Vec::with_capacity(chunk.len());
+            for some in chunk.chunks(REMOVED) {
                 let mut registry = shared.registry.lock();
-                chunk.iter().filter_map(|index| registry.remove(*index)).collect()
-            };
+                gone.extend(some.iter().filter_map(|index| registry.remove(*index)));
+            }
             let marks: Arc<[u32]> = gone.iter().map(|flow| flow.mark).collect();
             for pmd in shared.pmds.read().iter() {
                 pmd.mailbox.push(Mail::FlowsRemoved(Arc::clone(&marks)));
@@ -217,10 +227,7 @@ impl Revalidation {
             removed += gone.len() as u64;
             for mut flow in gone {
                 let hits = flow.ledgers.take_unreplayed(flow.mark);
-                if hits.packets > 0 {
-                    self.report.replayed += hits.packets;
-                    shared.slowpath.replay(&flow.effects, &hits);
-                }
+                self.count(&flow.effects, &hits);
                 let told = flow.flow.clone();
                 self.graves.add(flow, fence, shared.config.offload);
                 if let Some(flow) = told {
@@ -228,7 +235,21 @@ impl Revalidation {
                 }
             }
         }
+        self.replay(shared);
         removed
+    }
+
+    /// Take hits of a flow up, to be replayed with those of others.
+    fn count(&mut self, effects: &Effects, hits: &Hits) {
+        if hits.packets > 0 {
+            self.sums.add(effects, hits);
+        }
+    }
+
+    /// Do what was taken up.
+    fn replay(&mut self, shared: &Shared) {
+        self.report.replayed += self.sums.packets;
+        self.sums.replay(|effects, hits| shared.slowpath.replay(effects, hits));
     }
 
     /// Settle the last hits of removed flows, and free marks that nothing carries any more.
@@ -239,11 +260,9 @@ impl Revalidation {
         }
         let passed = shared.pmds.read().iter().map(|pmd| pmd.quiescence.passed()).min().unwrap_or(u64::MAX);
         while let Some((effects, hits)) = self.graves.settle(passed) {
-            if hits.packets > 0 {
-                self.report.replayed += hits.packets;
-                shared.slowpath.replay(&effects, &hits);
-            }
+            self.count(&effects, &hits);
         }
+        self.replay(shared);
         let past = if shared.config.offload { drained(shared) } else { passed };
         loop {
             let marks = self.graves.free(past, CHUNK);
@@ -306,7 +325,7 @@ fn translate_again(shared: &Shared, flow: &Suspect) -> Translation {
 fn still_right(flow: &Suspect, again: &Translation) -> bool {
     again.cacheable == Cacheable::Yes
         && *again.actions == *flow.deed.actions
-        && *again.effects == *flow.effects
+        && flow.effects.are(&again.effects)
         && again.mask.is_within(&flow.mask)
 }
 

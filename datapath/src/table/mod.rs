@@ -24,6 +24,9 @@ use port::Subtable;
 use programs::Programs;
 use std::sync::Arc;
 
+/// How far ahead records of removed flows are asked for.
+const AHEAD: usize = 8;
+
 /// All flows of a worker.
 #[derive(Debug)]
 pub(crate) struct FlowTable {
@@ -213,6 +216,16 @@ impl FlowTable {
         true
     }
 
+    /// Forget flows that were removed. Their records lie anywhere: each is asked for some flows ahead.
+    pub(crate) fn remove_all(&mut self, marks: &[u32]) {
+        for (i, mark) in marks.iter().enumerate() {
+            if let Some(hot) = marks.get(i + AHEAD).and_then(|mark| self.arena.get(index_of(*mark))) {
+                hot.prefetch();
+            }
+            self.remove(*mark);
+        }
+    }
+
     /// Forget a flow, if it is still the one with this number.
     pub(crate) fn remove(&mut self, mark: u32) {
         if self.known.get(index_of(mark)) == Some(&mark) {
@@ -241,7 +254,9 @@ impl FlowTable {
                 table.note_sole(&self.arena, &self.masks);
             }
         }
-        self.wide.remove(&number);
+        if !self.wide.is_empty() {
+            self.wide.remove(&number);
+        }
         self.masks.release(mask_id);
     }
 

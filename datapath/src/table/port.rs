@@ -154,7 +154,8 @@ impl PortTable {
     }
 
     pub(super) fn add(&mut self, number: u32, hash: u32, mask_id: usize, mask: &Mask) {
-        let at = self.subtables.iter().position(|s| s.mask == mask_id).unwrap_or_else(|| {
+        let known = self.subtables.iter().position(|s| s.mask == mask_id);
+        let at = known.unwrap_or_else(|| {
             self.subtables.push(Subtable { mask: mask_id, flows: HashTable::new(), hits: 0 });
             self.subtables.len() - 1
         });
@@ -162,7 +163,8 @@ impl PortTable {
             subtable.flows.insert_unique(spread(hash), (hash, number), |(h, _)| spread(*h));
         }
         self.flows += 1;
-        if !mask.is_within(&self.union) {
+        // The masks of the other flows are in it.
+        if known.is_none() && !mask.is_within(&self.union) {
             let mut union = self.union;
             union.unite(mask);
             self.look_at(union);

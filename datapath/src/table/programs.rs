@@ -11,6 +11,8 @@ pub(super) struct Programs {
     free: Vec<u32>,
     /// By where the program is, which does not change while it has a number.
     by_place: HashMap<usize, u32>,
+    /// That of the latest flow: the next one often has it too.
+    latest: u32,
 }
 
 impl Programs {
@@ -21,9 +23,16 @@ impl Programs {
 
     /// The number of a program, which has one more user now.
     pub(super) fn take(&mut self, program: &Arc<Program>) -> u32 {
+        if let Some(Some(latest)) = self.slots.get(self.latest as usize)
+            && Arc::ptr_eq(latest, program)
+        {
+            self.users[self.latest as usize] += 1;
+            return self.latest;
+        }
         let place = Arc::as_ptr(program).addr();
         if let Some(id) = self.by_place.get(&place) {
             self.users[*id as usize] += 1;
+            self.latest = *id;
             return *id;
         }
         let id = match self.free.pop() {

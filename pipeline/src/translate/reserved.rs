@@ -28,11 +28,12 @@ pub(super) fn exclude(mask: &mut Mask, came_to: [u8; 6]) {
     if had & differs != 0 {
         return;
     }
-    let mut bits = GROUP;
-    if differs & GROUP == 0 {
-        // All bits from the top down to the first that differs; to the last common one for a reserved address.
-        let first = if differs == 0 { 4 } else { 63 - differs.leading_zeros() };
-        bits |= COMMON & (u64::MAX << first);
+    if differs & GROUP != 0 {
+        mask.0.eth_dst[0] |= 1;
+        return;
     }
+    // All bits from the top down to the first that differs; to the last common one for a reserved address.
+    let first = if differs == 0 { 4 } else { 63 - differs.leading_zeros() };
+    let bits = GROUP | COMMON & (u64::MAX << first);
     mask.require_bits(FieldId::EthDst.def(), Value::from(bits));
 }
