@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use api::{CapturedFrame, DpCounters, FlowView, MemView, PmdView, PortCounters, PortView};
+use api::{CapturedFrame, DpCounters, FlowView, MemView, PmdView, PortCounters, PortView, Rebalanced, RxqView};
 use hw_tests::{Outcome, Rig, frames};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -353,4 +353,112 @@ fn without_buffers_reception_stops_by_name_and_comes_back_with_them() {
         now => Err(now.to_string()),
     });
     assert_eq!(missing(), 0);
+}
+
+/// A switch with two PMDs, each on a CPU of its own; `None`: there are no two CPUs.
+fn two_pmds() -> Option<Rig> {
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        println!("skipped: two CPUs are needed");
+        return None;
+    }
+    let rig = rig_with("[datapath]\nshare_cpus = true\n");
+    rig.ok(&["pmd", "set", "--cpus", "0,1"]).unwrap();
+    Some(rig)
+}
+
+fn queues(rig: &Rig, port: &str) -> Vec<RxqView> {
+    let all: Vec<RxqView> = rig.json(&["pmd", "rxq"]).unwrap();
+    all.into_iter().filter(|q| q.port == port).collect()
+}
+
+/// Each PMD sends through a queue of its own. That of the second one ends in a ring that nobody empties.
+#[test]
+fn a_queue_that_stops_taking_packets_harms_nobody_else_and_may_go_on() {
+    const FRAMES: u64 = 5000;
+    const RING: u64 = 1023;
+    let Some(rig) = two_pmds() else { return };
+    let file = capture(&rig, "in.pcap", FRAMES as usize, 20);
+    add(&rig, "ring", 2, "net_ring0", &[]);
+    add(&rig, "out", 3, "net_null1,no-rx=1", &[]);
+    rig.ok(&["flow", "add", "br0", "in_port=1,actions=output:2,output:3"]).unwrap();
+    rig.ok(&["flow", "add", "br0", "in_port=2,actions=drop"]).unwrap();
+    let in_args = devargs("net_pcap0", &file, "");
+    add(&rig, "in", 1, &in_args, &[]);
+    let last = rig.json::<Vec<PmdView>>(&["pmd", "show"]).unwrap().iter().map(|p| p.pmd).max();
+    assert_eq!(queues(&rig, "in")[0].pmd, last, "the third queue is the second PMD's");
+    let all = at_rest(&rig);
+    let lost = FRAMES - RING;
+    assert_eq!(all.drops.iter().map(|(name, n)| (name.as_str(), *n)).collect::<Vec<_>>(), [("tx_full", lost)]);
+    let (ring, out) = (port(&rig, "ring").unwrap(), port(&rig, "out").unwrap());
+    assert_eq!((ring.tx_packets, ring.tx_dropped), (RING, lost));
+    assert_eq!((out.tx_packets, out.tx_dropped), (FRAMES, 0));
+    answers(&rig);
+    // With a receive queue for each ring, somebody empties it.
+    quick(&rig, &["port", "set", "br0", "ring", "--n-rxq", "2"]);
+    wait("the ring is emptied", || match port(&rig, "ring").unwrap().rx_packets {
+        RING => Ok(()),
+        n => Err(n.to_string()),
+    });
+    quick(&rig, &["port", "del", "br0", "in"]);
+    let few = capture(&rig, "few.pcap", 500, 20);
+    add(&rig, "in", 1, &devargs("net_pcap0", &few, ""), &[]);
+    wait("it takes packets again", || match port(&rig, "ring").unwrap() {
+        p if p.tx_packets == RING + 500 && p.tx_dropped == lost && p.rx_packets == RING + 500 => Ok(()),
+        p => Err(format!("{p:?}")),
+    });
+}
+
+/// Two receive queues, each of a capture of its own.
+#[test]
+fn queues_of_a_port_move_between_pmds_under_load_and_lose_nothing() {
+    let Some(rig) = two_pmds() else { return };
+    let two =
+        |a: &Path, b: &Path, more: &str| format!("net_pcap0,rx_pcap={},rx_pcap={}{more}", a.display(), b.display());
+    let (small, large) = (capture(&rig, "small.pcap", 300, 7), capture(&rig, "large.pcap", 700, 30));
+    add(&rig, "idle", 3, "net_null3,no-rx=1", &[]);
+    add(&rig, "out", 2, "net_null1,no-rx=1", &[]);
+    rig.ok(&["flow", "add", "br0", "in_port=1,actions=output:2"]).unwrap();
+    add(&rig, "in", 1, &two(&small, &large, ""), &["--n-rxq", "2"]);
+    wait("each queue's packets are counted", || match queues(&rig, "in") {
+        q if q.iter().map(|q| q.packets).eq([300, 700]) => Ok(()),
+        q => Err(format!("{q:?}")),
+    });
+    let shown = quick(&rig, &["pmd", "rxq"]);
+    assert_eq!(shown.lines().filter(|line| line.split_whitespace().any(|word| word == "in")).count(), 2, "{shown}");
+    quick(&rig, &["port", "del", "br0", "in"]);
+
+    // Without end. Loads are known after some seconds; until then both may be one PMD's.
+    add(&rig, "in", 1, &two(&small, &large, ",infinite_rx=1"), &["--n-rxq", "2"]);
+    let on = |rig: &Rig| queues(rig, "in").iter().map(|q| q.pmd.unwrap()).collect::<Vec<_>>();
+    let mut moved = 0;
+    let mut turn = |args: &[&str]| {
+        let before = on(&rig);
+        quick(&rig, args);
+        let received = |rig: &Rig| queues(rig, "in").iter().map(|q| q.packets).collect::<Vec<_>>();
+        let then = received(&rig);
+        wait("both queues are polled where they are", || {
+            let (queues, now) = (queues(&rig, "in"), received(&rig));
+            let polled = queues.iter().all(|q| !q.moving) && now.iter().zip(&then).all(|(now, then)| now > then);
+            if polled { Ok(()) } else { Err(format!("{queues:?}")) }
+        });
+        moved += usize::from(on(&rig) != before);
+    };
+    for _ in 0..3 {
+        turn(&["port", "set", "br0", "in", "--rxq-affinity", "0:0,1:0"]);
+        turn(&["port", "set", "br0", "in", "--rxq-affinity", "0:1,1:0"]);
+        turn(&["port", "set", "br0", "in", "--rxq-affinity", ""]);
+        turn(&["pmd", "rebalance"]);
+    }
+    assert!(moved >= 3, "queues moved {moved} times only");
+    wait("loads put them on a PMD each", || {
+        let _: Rebalanced = rig.json(&["pmd", "rebalance"]).unwrap();
+        let on = on(&rig);
+        if on[0] != on[1] { Ok(()) } else { Err(format!("{on:?}")) }
+    });
+    quick(&rig, &["port", "del", "br0", "in"]);
+    let all = at_rest(&rig);
+    assert_eq!((all.rx_packets, all.drops.len()), (all.tx_packets, 0), "{all:?}");
+    let flows: Vec<FlowView> = rig.json(&["flow", "dump", "br0"]).unwrap();
+    assert_eq!(flows.iter().map(|f| f.packets).sum::<u64>(), all.rx_packets);
+    assert_eq!(port(&rig, "out").unwrap().tx_packets, all.rx_packets);
 }
