@@ -3,7 +3,7 @@
 //!
 //! * `traffic`: frames, made to meet the rules or recorded, each with a serial number. `changes`: rules, groups, meters, ports,
 //!   addresses, offload, queues. `reference`: what must come of a frame, by a linear reading of the rules.
-//! * `ledger`: what must have been counted. `rig`: the switch, as the daemon makes it. `tally`: what was done.
+//! * `life`: what both kinds of life have. `ledger`: what must have been counted. `rig`: the switch, as the daemon makes it. `tally`: what was done.
 //! * `lockstep`: burst by burst on a virtual clock, where everything is exact. `threads`: with all threads running, where a frame
 //!   that is under way during a change may do what it does before or after, and nothing else.
 //!
@@ -15,6 +15,7 @@
 
 mod changes;
 mod ledger;
+mod life;
 mod lockstep;
 #[expect(dead_code, reason = "the equivalence tests use more of it")]
 #[path = "../equivalence/traffic.rs"]
@@ -55,7 +56,12 @@ fn soak(name: &str, live: Live) {
     let ends = || start.elapsed() >= time;
     for seed in first.. {
         let profile = PROFILES[(seed % PROFILES.len() as u64) as usize];
-        if let Err(fault) = live(&Plan { seed, profile, faults: Faults::none() }, &frames, &mut tally, &ends) {
+        if let Err(fault) = live(
+            &Plan { seed, profile, faults: Faults::none(), miss_budget: seed % 3 == 0 },
+            &frames,
+            &mut tally,
+            &ends,
+        ) {
             println!("{name}: {tally}");
             let fault: String = fault.chars().take(8000).collect();
             panic!(
@@ -86,7 +92,7 @@ fn threads() {
 #[test]
 fn planted_bugs_are_caught() {
     let frames = recorded_frames();
-    let plan = |seed, fault| Plan { seed, profile: "connectx", faults: Faults::none().with(fault) };
+    let plan = |seed, fault| Plan { seed, profile: "connectx", faults: Faults::none().with(fault), miss_budget: false };
     for (live, name) in [(lockstep::live as Live, "lockstep"), (threads::live, "threads")] {
         for fault in [Fault::RewriteSkipped, Fault::CounterDoubled, Fault::RuleAliveAfterRemoval, Fault::StaleMark] {
             let start = Instant::now();

@@ -27,6 +27,8 @@ pub const PORTS: [OfPort; ENDS] = [OfPort(1), OfPort(2), OfPort(3), OfPort(4), O
 /// PMDs of the switch; the NIC spreads packets over as many queues.
 const PMDS: u16 = 2;
 const BUFFERS: u32 = 4095;
+/// The counter of misses that were refused.
+pub const MISS_BUDGET: &str = "miss_budget";
 
 /// Who moves packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +48,16 @@ pub struct Plan {
     pub profile: &'static str,
     /// What is wrong with the NIC.
     pub faults: Faults,
+    /// PMD threads refuse misses when other queues have to wait for them. What they refuse depends on how long things take.
+    pub miss_budget: bool,
 }
 
 /// A switch under test.
 pub struct Rig {
     pub control: Control,
     pub outside: Outside,
+    /// As planned.
+    pub miss_budget: bool,
     /// The switch's buffers and the NIC's.
     pools: [Mempool; 2],
 }
@@ -106,8 +112,7 @@ impl Rig {
             pool: pool.clone(),
             clock: clock.clone(),
             backend: Some(Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())))),
-            // What the budget drops depends on how long things took.
-            datapath: datapath::Config { miss_budget: false, ..datapath::Config::default() },
+            datapath: datapath::Config { miss_budget: plan.miss_budget, ..datapath::Config::default() },
             pipeline: pipeline::Config::default(),
             mtu: Some(u16::MAX),
         })
@@ -150,12 +155,12 @@ impl Rig {
         };
         (0..ENDS).for_each(|place| control.plug(place));
         let outside = Outside { switch, nic: handle, ends: control.ends.clone(), injected: 0 };
-        Rig { control, outside, pools }
+        Rig { control, outside, miss_budget: plan.miss_budget, pools }
     }
 
     /// End the switch; the buffers of each pool that did not come back.
     pub fn finish(self) -> [u32; 2] {
-        let Rig { control, outside, pools } = self;
+        let Rig { control, outside, pools, .. } = self;
         drop((control, outside));
         pools.map(|pool| pool.size() - pool.available())
     }
@@ -271,7 +276,7 @@ impl Control {
 
     fn plug(&mut self, place: usize) {
         let (port, name) = (&self.specs[place], self.ends[place].to_string());
-        self.switch().add_port(port.dp(), &name, self.representors[place].port.clone()).unwrap();
+        let (dp, device) = (port.dp(), self.representors[place].port.clone());
         let spec = PortSpec {
             number: Some(port.number),
             vlan: port.vlan.clone(),
@@ -279,7 +284,9 @@ impl Control {
             up: port.up,
             ..PortSpec::new(&name, port.dp())
         };
+        // As the daemon adds a port: PMDs poll it at once.
         self.switch().pipeline().add_port(self.bridge, spec).unwrap();
+        self.switch().add_port(dp, &name, device).unwrap();
         self.plugged[place] = true;
         self.tell_world();
     }
@@ -386,6 +393,11 @@ pub struct Balance {
 }
 
 impl Balance {
+    /// Misses that PMDs refused.
+    pub fn refused(&self) -> u64 {
+        self.dropped.get(MISS_BUDGET).copied().unwrap_or_default()
+    }
+
     /// Whether all that came in, and all copies, came to an end.
     pub fn is_even(&self) -> bool {
         self.frames_in + self.copies == self.out + self.punted + self.dropped.values().sum::<u64>()
@@ -397,7 +409,7 @@ impl Balance {
             "tx_full",
             "no_buffer",
             "no_controller",
-            "miss_budget",
+            MISS_BUDGET,
             "stale_recirc",
             "too_long",
             "representor_full",

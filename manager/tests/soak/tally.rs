@@ -17,6 +17,8 @@ pub struct Tally {
     met: u64,
     forwarded: u64,
     copies: u64,
+    /// Packets whose misses were refused.
+    pub refused: u64,
     changes: BTreeMap<&'static str, u64>,
     /// Frames that hardware, hardware and software, and software handled.
     handled: [u64; 3],
@@ -55,13 +57,14 @@ impl std::fmt::Display for Tally {
         write!(
             f,
             "{} switches; {} frames ({} recorded): {:.1} % met a rule, {:.1} % were forwarded, {} copies; \
-             {hardware} by hardware, {partial} by both, {software} by software; {changes} changes: {:?}",
+             {hardware} by hardware, {partial} by both, {software} by software; {} refused; {changes} changes: {:?}",
             self.lives,
             self.frames,
             self.recorded,
             percent(self.met),
             percent(self.forwarded),
             self.copies,
+            self.refused,
             self.changes
         )
     }

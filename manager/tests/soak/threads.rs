@@ -8,16 +8,16 @@
 //! are under way, only one rule sends to NORMAL, without having changed anything, and a frame there may find its destination known
 //! at a place where the station was since the last rest, or not known.
 
-use crate::changes::{Change, Changes, meter};
-use crate::ledger::Ledger;
+use crate::changes::Change;
+use crate::life::{Base, Source};
 use crate::recorded::Frame;
 use crate::reference::Reference;
-use crate::rig::{Control, Drive, Outside, PORTS, Plan, Rig};
+use crate::rig::{Control, Drive, PORTS, Plan, Rig};
 use crate::tally::Tally;
-use crate::traffic::{Leaving, Sent, Traffic, serial_of};
+use crate::traffic::{Leaving, Sent};
 use flow::DpPort;
 use pipeline::testing::{Outcome, Rng, dp};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,62 +44,28 @@ struct State {
 type Places = HashMap<[u8; 6], BTreeSet<DpPort>>;
 
 struct Life<'r> {
-    rng: Rng,
-    rig: Rig,
-    changes: Changes,
-    ledger: Ledger,
+    base: Base<'r>,
     places: Places,
-    source: Source<'r>,
     /// What a frame that goes in now meets.
     now: Arc<Reference>,
     /// Frames that went in since the last rest, and the states that each may have met.
     sent: Vec<(Sent, Vec<State>)>,
-    left: BTreeMap<u64, Vec<(DpPort, Vec<u8>)>>,
-    tally: &'r mut Tally,
-}
-
-/// Frames without end.
-struct Source<'r> {
-    rng: Rng,
-    traffic: Traffic,
-    recorded: &'r [Frame],
-    next: usize,
-}
-
-impl Source<'_> {
-    fn frames(&mut self) -> impl Iterator<Item = Sent> {
-        (0..BURST).filter_map(|_| {
-            if self.rng.percent(75) || self.recorded.is_empty() {
-                return Some(self.traffic.made());
-            }
-            let frame = &self.recorded[self.next];
-            self.next = (self.next + 1) % self.recorded.len();
-            self.traffic.recorded(frame.end, &frame.data)
-        })
-    }
+    /// Misses may be refused.
+    budget: bool,
+    /// Packets that were, up to the last rest.
+    refused: u64,
 }
 
 /// Run one switch. What is wrong with it, if anything is.
 pub fn live(plan: &Plan, recorded: &[Frame], tally: &mut Tally, ends: &dyn Fn() -> bool) -> Result<(), String> {
-    let seed = plan.seed;
-    let changes = Changes::new(seed, true);
-    let mut traffic = Traffic::new(seed, &changes.all);
-    traffic.settle_down();
-    let mut rig = Rig::new(plan, Drive::Threads, &changes.ports);
-    rig.control.begin(&changes.groups, meter(1), &changes.rules);
-    let reference = Reference::new(&changes.ports, &changes.rules, &changes.groups);
-    let mut rng = Rng::new(seed ^ 0x7423);
+    let (base, reference) = Base::new(plan, Drive::Threads, recorded, tally);
     let mut life = Life {
-        source: Source { rng: Rng::new(seed ^ 0x50), traffic, recorded, next: rng.below(recorded.len()) },
-        rng,
-        rig,
-        changes,
-        ledger: Ledger::default(),
+        base,
         places: Places::new(),
         now: Arc::new(reference),
         sent: Vec::new(),
-        left: BTreeMap::new(),
-        tally,
+        budget: plan.miss_budget,
+        refused: 0,
     };
     life.note_places();
     for rest in 1..=RESTS {
@@ -112,40 +78,47 @@ pub fn live(plan: &Plan, recorded: &[Frame], tally: &mut Tally, ends: &dyn Fn() 
             break;
         }
     }
-    life.tally.handled(&life.rig.outside.nic.stats());
-    match life.rig.finish() {
-        [0, 0] => Ok(()),
-        out => Err(format!("buffers did not come back: {} of the switch, {} of the NIC", out[0], out[1])),
+    life.base.finish()
+}
+
+/// What goes in at once; where misses have a budget, many of one flow now and then, so that others have to do with it.
+fn next(source: &mut Source<'_>, rng: &mut Rng, budget: bool) -> Vec<Sent> {
+    if budget && rng.percent(60) {
+        return source.row();
     }
+    (0..BURST).filter_map(|_| source.frame()).collect()
 }
 
 impl Life<'_> {
     /// The stations are where they are.
     fn note_places(&mut self) {
-        let owners = *self.source.traffic.owners().unwrap();
+        let owners = *self.base.source.traffic.owners().unwrap();
         for (mac, port) in owners.into_iter().zip(PORTS) {
             self.places.entry(mac).or_default().insert(dp(port));
         }
     }
 
     fn between_rests(&mut self) -> Result<(), String> {
-        for _ in 0..1 + self.rng.below(CHANGES) {
-            if self.rng.percent(15) {
-                self.source.traffic.move_stations();
+        for _ in 0..1 + self.base.rng.below(CHANGES) {
+            if self.base.rng.percent(15) {
+                self.base.source.traffic.move_stations();
                 self.note_places();
             }
-            let change = self.changes.next_change();
-            self.tally.change(&change);
+            let change = self.base.changes.next_change();
+            self.base.tally.change(&change);
             self.change(&change)?;
             // Some that meet the new state only.
             let now = State { reference: Arc::clone(&self.now), unsure: None };
-            for _ in 0..self.rng.below(4) {
-                let plugged = self.rig.control.plugged();
-                for sent in self.source.frames().filter(|sent| plugged[sent.place]) {
-                    self.rig.outside.inject(sent.place, &sent.bytes);
+            for _ in 0..self.base.rng.below(4) {
+                let plugged = self.base.rig.control.plugged();
+                for sent in next(&mut self.base.source, &mut self.base.rng, self.budget)
+                    .into_iter()
+                    .filter(|sent| plugged[sent.place])
+                {
+                    self.base.rig.outside.inject(sent.place, &sent.bytes);
                     self.sent.push((sent, vec![now.clone()]));
                 }
-                self.rig.outside.wait(UNDER_WAY);
+                self.base.rig.outside.wait(UNDER_WAY);
             }
         }
         Ok(())
@@ -166,8 +139,9 @@ impl Life<'_> {
         let before = State { reference: Arc::clone(&self.now), unsure };
         let after = State { reference: Arc::new(after), unsure };
         self.sent.iter_mut().for_each(|(_, states)| states.push(after.clone()));
-        let plugged = self.rig.control.plugged();
-        let Life { rig: Rig { control, outside, .. }, source, sent, left, .. } = self;
+        let plugged = self.base.rig.control.plugged();
+        let (sent, budget) = (&mut self.sent, self.budget);
+        let Base { rig: Rig { control, outside, .. }, source, rng, left, .. } = &mut self.base;
         let done = AtomicBool::new(false);
         // This thread goes on sending.
         std::thread::scope(|scope| {
@@ -178,11 +152,12 @@ impl Life<'_> {
                 applied
             });
             while !done.load(Ordering::Acquire) {
-                for frame in source.frames().filter(|sent| plugged[sent.place] && Some(sent.place) != end) {
+                for frame in next(source, rng, budget).into_iter().filter(|s| plugged[s.place] && Some(s.place) != end)
+                {
                     outside.inject(frame.place, &frame.bytes);
                     sent.push((frame, vec![before.clone(), after.clone()]));
                 }
-                gather(outside, left);
+                left.gather(outside);
                 outside.wait(UNDER_WAY);
             }
             changing.join().unwrap().map_err(|panic| match panic.downcast_ref::<String>() {
@@ -196,12 +171,13 @@ impl Life<'_> {
 
     /// Wait until all frames came to their ends, and look at each.
     fn rest(&mut self) -> Result<(), String> {
-        self.rig.outside.quiesce();
-        gather(&self.rig.outside, &mut self.left);
+        let refused = self.base.rig.outside.quiesce().refused();
+        let mut unfit = refused - self.refused;
+        let certain = unfit == 0;
+        self.refused = refused;
+        self.base.left.gather(&self.base.rig.outside);
         for (sent, states) in std::mem::take(&mut self.sent) {
-            let got = self.left.remove(&sent.serial).unwrap_or_default();
-            let mut got: Vec<Leaving> = got.into_iter().map(|(port, bytes)| sent.left(port, bytes)).collect();
-            got.sort_unstable();
+            let got = self.base.left.of(&sent);
             let read: Vec<(Outcome, &State)> =
                 states.iter().flat_map(|state| self.read(&sent, state).into_iter().map(move |o| (o, state))).collect();
             let fits = read.iter().any(|(outcome, state)| {
@@ -210,19 +186,20 @@ impl Life<'_> {
                 want.retain(|leaving| Some(leaving.port()) != state.unsure);
                 whole || got == want
             });
-            if !fits {
+            // A refused packet, or a copy of it that is looked up again, ends there.
+            let part = |outcome: &Outcome| is_part(&got, &Reference::leaving(&sent, outcome).0);
+            if !fits && unfit > 0 && read.iter().any(|(outcome, _)| part(outcome)) {
+                unfit -= 1;
+            } else if !fits {
                 let want: Vec<_> = read.iter().map(|(outcome, _)| Reference::leaving(&sent, outcome).0).collect();
                 let circumstances = states[0].reference.circumstances(&read[0].0);
                 return Err(format!("{sent:?}\nleft as {got:#?}\nnot as one of {want:#?}\n{circumstances}"));
             }
-            self.tally.frame(&sent, &read[0].0, got.len());
+            self.base.tally.frame(&sent, &read[0].0, got.len());
             let outcomes: Vec<_> = read.into_iter().map(|(outcome, state)| (outcome, &*state.reference)).collect();
-            self.ledger.count(&sent, &outcomes);
+            self.base.ledger.count(&sent, &outcomes, certain);
         }
-        match std::mem::take(&mut self.left).into_iter().next() {
-            None => Ok(()),
-            Some((serial, frames)) => Err(format!("frames that nobody sent (serial {serial}): {frames:?}")),
-        }
+        self.base.left.end()
     }
 
     /// What a frame may do by a state: its destination may be known where the station was, or not at all.
@@ -242,12 +219,9 @@ impl Life<'_> {
 
     /// At rest: the counters, and where stations are known.
     fn look(&mut self) -> Result<(), String> {
-        let balance = self.rig.outside.balance();
-        if let Some(fault) = self.ledger.fault(&self.rig, &balance) {
-            return Err(fault);
-        }
-        let Control { bridge, .. } = self.rig.control;
-        let known = self.rig.control.switch().pipeline().fdb(bridge);
+        self.base.look()?;
+        let Control { bridge, .. } = self.base.rig.control;
+        let known = self.base.rig.control.switch().pipeline().fdb(bridge);
         if let Some(wrong) = known.iter().find(|e| !self.places.get(&e.mac).is_some_and(|p| p.contains(&e.port))) {
             return Err(format!("{:?} was learned at port {}, where it never was", wrong.mac, wrong.port));
         }
@@ -260,8 +234,8 @@ impl Life<'_> {
     }
 }
 
-fn gather(outside: &Outside, left: &mut BTreeMap<u64, Vec<(DpPort, Vec<u8>)>>) {
-    for (port, bytes) in outside.collect() {
-        left.entry(serial_of(&bytes)).or_default().push((port, bytes));
-    }
+/// Whether each of these is among those, as often.
+fn is_part(some: &[Leaving], all: &[Leaving]) -> bool {
+    let mut rest = all.to_vec();
+    some.iter().all(|leaving| rest.iter().position(|other| other == leaving).map(|at| rest.swap_remove(at)).is_some())
 }

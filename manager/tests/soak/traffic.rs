@@ -196,6 +196,15 @@ impl Traffic {
         Some(Sent { serial, place, key, bytes, payload: None })
     }
 
+    /// A frame like this one.
+    pub fn again(&mut self, sent: &Sent) -> Sent {
+        let serial = self.serial();
+        let mut again = Sent { serial, ..sent.clone() };
+        let at = again.bytes.len() - SERIAL;
+        again.bytes[at..].copy_from_slice(&serial.to_be_bytes());
+        again
+    }
+
     fn serial(&mut self) -> u64 {
         self.next_serial += 1;
         self.next_serial - 1
