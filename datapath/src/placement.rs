@@ -196,7 +196,7 @@ impl Datapath {
                     pin: record.affinity.of(queue),
                     pin_failed: placed.is_some_and(|p| p.pin_failed),
                     crosses_numa: placed.is_some_and(|p| p.crosses_numa),
-                    moving: rxq.shared.holder() != rxq.want,
+                    moving: [rxq.want, rxq.target].iter().any(|pmd| *pmd != rxq.shared.holder()),
                     packets: rxq.shared.packets.get(),
                     load: Load { busy: rxq.shared.usage.last_minute(), all },
                 });
@@ -264,12 +264,15 @@ impl Datapath {
     /// Whether the queue is where it is wanted. If it rests elsewhere, it is sent on.
     fn settle_queue(&self, port: DpPort, rxq: &mut RxqRecord, pmds: &[Pmd]) -> bool {
         let holder = rxq.shared.holder();
-        if holder == rxq.want || holder == GONE {
+        if holder == GONE {
             return true;
         }
         if holder != rxq.target {
-            // Under way.
+            // Under way, or about to be: its PMD has not read the mail yet, and will hand it on even if it is to keep it by now.
             return false;
+        }
+        if holder == rxq.want {
+            return true;
         }
         let find = |id: u32| pmds.iter().find(|p| p.id() == id).map(|p| Arc::clone(p.shared_part()));
         let to = find(rxq.want);

@@ -1,7 +1,7 @@
 //! Dry runs, automatic load balancing on real PMDs, what tables hold, and misses by cause.
 
 use super::*;
-use crate::{Assign, AutoLoadBalance, Dropped, PmdSpot, Policy, Verdict};
+use crate::{Assign, AutoLoadBalance, Dropped, PmdSpot, Policy, PortError, Verdict};
 
 fn spot(cpu: usize) -> PmdSpot {
     PmdSpot { cpu: Some(cpu), numa: 0 }
@@ -123,4 +123,24 @@ fn a_pmd_that_is_late_to_end_gets_no_queues_and_is_removed_later() {
     rig.dp.remove_pmd(1).unwrap();
     assert_eq!(pmds(&rig), [Some(0); 4]);
     assert!(rig.dp.rxqs().iter().all(|q| !q.moving));
+}
+
+/// A PMD that is asked for its queues and late may be the one that is to keep them by the time it reads its mail.
+#[test]
+fn queues_that_their_pmd_is_yet_to_hand_on_come_back() {
+    let mut rig = Rig::new(4, Config::default());
+    let second = rig.dp.add_pmd_at(spot(7)).unwrap();
+    let first = rig.pmd.clone();
+    let held = first.hold();
+    // The mails wait at the first PMD: its queues are to go to the second.
+    assert!(matches!(rig.dp.remove_pmd(0), Err(PortError::PmdLate { pmd: 0 })));
+    // They are to stay, by now.
+    assert!(matches!(rig.dp.remove_pmd(second.id()), Err(PortError::PmdLate { pmd: 1 })));
+    assert!(rig.dp.rxqs().iter().all(|q| q.moving));
+    drop(held);
+    rig.dp.remove_pmd(second.id()).unwrap();
+    assert_eq!(pmds(&rig), [Some(0); 4]);
+    assert!(rig.dp.rxqs().iter().all(|q| !q.moving));
+    rig.inject(1, &frame(1, 2, 3, 0));
+    assert_eq!(rig.poll(), 1);
 }
