@@ -27,6 +27,8 @@ pub const PORTS: [OfPort; ENDS] = [OfPort(1), OfPort(2), OfPort(3), OfPort(4), O
 /// PMDs of the switch; the NIC spreads packets over as many queues.
 const PMDS: u16 = 2;
 const BUFFERS: u32 = 4095;
+/// Packets for controllers that may wait: all frames under way, each sent to controllers a few times.
+const PUNT_QUEUE: usize = 1024;
 /// The counter of misses that were refused.
 pub const MISS_BUDGET: &str = "miss_budget";
 
@@ -112,7 +114,11 @@ impl Rig {
             pool: pool.clone(),
             clock: clock.clone(),
             backend: Some(Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())))),
-            datapath: datapath::Config { miss_budget: plan.miss_budget, ..datapath::Config::default() },
+            datapath: datapath::Config {
+                miss_budget: plan.miss_budget,
+                punt_queue: PUNT_QUEUE,
+                ..datapath::Config::default()
+            },
             pipeline: pipeline::Config::default(),
             mtu: Some(u16::MAX),
         })
