@@ -68,6 +68,12 @@ impl Hot {
         self.program.load(Ordering::Relaxed) as usize
     }
 
+    /// Say what the flow does.
+    pub(crate) fn set_program(&self, program: u32, out: u32) {
+        self.program.store(program, Ordering::Relaxed);
+        self.out.store(out, Ordering::Relaxed);
+    }
+
     #[inline(always)]
     pub(crate) fn mask(&self) -> usize {
         usize::from(self.mask.load(Ordering::Relaxed))

@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Looks at a lock before sleeping: about 50 microseconds.
 const LOOKS: usize = 2000;
 
+/// Looks of those who can wait. Whoever is in a hurry is done before; if not, it lost its CPU.
+const PATIENCE: usize = 300;
+
 #[derive(Debug, Default)]
 pub(crate) struct Courteous<T> {
     lock: Mutex<T>,
@@ -26,12 +29,24 @@ impl<T> Courteous<T> {
 
     /// For those who can wait.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.stand_back();
+        self.lock.lock()
+    }
+
+    /// Until it is free and nobody is in a hurry. Who would sleep while it is taken has to be woken by its owner, who may be in a hurry.
+    fn stand_back(&self) {
         let mut looks = 0;
-        while self.hurried.load(Ordering::Relaxed) != 0 && looks < LOOKS {
+        while (self.hurried.load(Ordering::Relaxed) != 0 || self.lock.is_locked()) && looks < PATIENCE {
             spin_loop();
             looks += 1;
         }
-        self.lock.lock()
+    }
+
+    /// Let those in a hurry have it for a moment: for who keeps it long.
+    pub(crate) fn give_way(&self, guard: &mut MutexGuard<'_, T>) {
+        if self.hurried.load(Ordering::Relaxed) != 0 {
+            MutexGuard::unlocked_fair(guard, || self.stand_back());
+        }
     }
 
     /// For those who cannot: packets wait.
@@ -86,6 +101,19 @@ mod tests {
         });
         assert_eq!(*counter.lock(), 80_000);
         assert_eq!(counter.hurried.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn those_in_a_hurry_get_it_from_one_who_keeps_it() {
+        let value = Courteous::new(0u64);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| (0..1000).for_each(|_| *value.lock_now() += 1));
+            let mut guard = value.lock();
+            while !waiter.is_finished() {
+                value.give_way(&mut guard);
+            }
+        });
+        assert_eq!((*value.lock(), value.hurried.load(Ordering::Relaxed)), (1000, 0));
     }
 
     #[test]

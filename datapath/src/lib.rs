@@ -7,7 +7,7 @@
 //! A burst of up to 32 is received and goes through stages. A packet with a hardware *mark* has its flow at once. Of others the key
 //! is extracted, no deeper than flows of the port look, and hashed; the *signature cache* proposes a flow, whose record
 //! verifies it. What the cache does not know is searched in the megaflow table (tuple space: a hash table for each mask on that
-//! input port). A miss is translated inline, its effects are replayed for this packet before the next packet is looked up
+//! input port, without those that a filter tells cannot match). A miss is translated inline, its effects are replayed for this packet before the next packet is looked up
 //! (so what it taught is known), and the flow is installed. Flows that only change bytes and send to one port are executed
 //! packet by packet; packets of other flows are collected by flow and wait until the burst ends or a packet misses. Either
 //! way, packets of a flow leave in the order in which they came.
@@ -40,8 +40,9 @@
 //! The slow path publishes its new state first and then tells of the change. For a fence after which no packet meets a stale
 //! flow, three things are needed:
 //! - Flows that exist: revalidation takes the changes, finds flows by dependency and by the packets that a change can concern
-//!   (docs/adr/0009), translates them again, and takes the mark out of the records of those that differ. Every lookup checks it;
-//!   cache entries need no clean-up.
+//!   (docs/adr/0009), translates them again, and takes the mark out of the records of those that are wrong. Every lookup checks it;
+//!   cache entries need no clean-up. Flows that match as before and do something else stay: their workers are told, and change
+//!   them at the start of a poll, before they receive.
 //! - Flows that are being made: a miss notes the change *epoch*, then translates, then installs under the registry's lock.
 //!   Revalidation raises the epoch under the same lock when it takes up changes, and remembers them. An install whose
 //!   dependencies are among the changes since its epoch is refused (the packet itself goes out by the old state: it came before

@@ -48,11 +48,28 @@ impl Lookup {
             self.counters.cache_hit.add(1);
             return Some(number);
         }
+        if let Some(number) = self.cached_before(key) {
+            self.counters.cache_hit.add(1);
+            self.remember(hash, number);
+            return Some(number);
+        }
         let (found, probed) = self.table.lookup(key);
         self.counters.subtables_probed.add(probed as u64);
         if let Some(number) = found {
             self.counters.megaflow_hit.add(1);
             self.remember(hash, number);
+        }
+        found
+    }
+
+    /// The flow that the packet was cached for before flows of its port began or ended to look at other fields.
+    fn cached_before(&mut self, key: &FlowKey) -> Option<u32> {
+        let table = &self.table;
+        let mut hashes = table.of(key)?.hashes_before(key);
+        let found = hashes.find_map(|hash| self.cache.find(hash).find(|number| table.verify(*number, key)));
+        drop(hashes);
+        if found.is_none() {
+            self.table.note_strange(key);
         }
         found
     }
@@ -118,6 +135,19 @@ impl Lookup {
             self.remember(hash, index_of(granted.mark) as u32);
         }
         true
+    }
+
+    /// Let flows that changed do what they are to do by now.
+    pub(crate) fn catch_up(&mut self, marks: &[u32]) {
+        let mut registry = self.shared.registry.lock_now();
+        for mark in marks {
+            if !self.table.knows(*mark) {
+                continue;
+            }
+            if let Some(program) = registry.catch_up(*mark, self.table.arena()) {
+                self.table.set_program(*mark, &program);
+            }
+        }
     }
 
     /// Put a flow into the cache.

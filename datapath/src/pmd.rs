@@ -86,6 +86,9 @@ pub(crate) struct PmdShared {
     /// The CPU it is meant to run on, and the NUMA node of that.
     pub(crate) spot: PmdSpot,
     pub(crate) mailbox: SegQueue<Mail>,
+    /// Flows with these marks do something else by now. Read before anything is received: a packet that comes later finds them as
+    /// they are to be.
+    pub(crate) changed: SegQueue<Arc<[u32]>>,
     pub(crate) quiescence: Quiescence,
     pub(crate) counters: Arc<WorkerCounters>,
     pub(crate) cycles: PmdCycles,
@@ -107,6 +110,7 @@ impl PmdShared {
             id,
             spot,
             mailbox: SegQueue::new(),
+            changed: SegQueue::new(),
             quiescence: Quiescence::default(),
             counters: Arc::default(),
             cycles: PmdCycles::default(),

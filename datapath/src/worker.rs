@@ -80,6 +80,9 @@ impl Worker {
     pub(crate) fn poll(&mut self, now: Time) -> usize {
         let fence = self.shared.fences.current();
         self.me.quiescence.pass(fence);
+        if !self.me.changed.is_empty() {
+            self.follow_changes();
+        }
         if self.serve_mail(MAILS_A_POLL) {
             self.me.quiescence.drain(fence);
         }
@@ -180,6 +183,14 @@ impl Worker {
         }
         source.handled(n, round.fence);
         n
+    }
+
+    /// Let flows that changed do what they are to do.
+    #[cold]
+    fn follow_changes(&mut self) {
+        while let Some(marks) = self.me.changed.pop() {
+            self.fast.lookup.catch_up(&marks);
+        }
     }
 
     /// Do what others asked for; `false` when some is left.

@@ -1,6 +1,8 @@
-//! CPUs that PMD threads run on: as they are said, whether they can be had, and their NUMA nodes.
+//! CPUs that PMD threads run on: as they are said, whether they can be had, who else runs on them, and their NUMA nodes.
 
+use rustix::thread::{CpuSet, Pid};
 use serde::Deserialize;
+use std::sync::OnceLock;
 
 /// CPU numbers are below this.
 const MOST: u32 = 1024;
@@ -173,6 +175,44 @@ fn pollers() -> Vec<Poller> {
     found
 }
 
+/// The CPUs that this process had when threads were first kept off some.
+static HAD: OnceLock<CpuSet> = OnceLock::new();
+
+/// Let all threads of this process but those that poll run elsewhere than on these CPUs; anywhere else that the process could when
+/// it began. When nothing else is left, they run anywhere. Threads that are made later run where their makers do.
+pub fn keep_off(cpus: &[usize]) {
+    let Some(had) = had().filter(|_| HAD.get().is_some() || !cpus.is_empty()) else { return };
+    let mut rest = had;
+    cpus.iter().filter(|cpu| **cpu < CpuSet::MAX_CPU).for_each(|cpu| rest.unset(*cpu));
+    let set = if rest.count() == 0 { had } else { rest };
+    // Once more, for threads that others made meanwhile.
+    for _ in 0..2 {
+        for thread in other_threads() {
+            // One that has ended needs nothing.
+            let _ = rustix::thread::sched_setaffinity(Some(thread), &set);
+        }
+    }
+}
+
+fn had() -> Option<CpuSet> {
+    if let Some(had) = HAD.get() {
+        return Some(*had);
+    }
+    let now = rustix::thread::sched_getaffinity(None).ok()?;
+    Some(*HAD.get_or_init(|| now))
+}
+
+/// The threads of this process that do not poll.
+fn other_threads() -> Vec<Pid> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let others = tasks.filter_map(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        let number: i32 = task.file_name().to_str()?.parse().ok()?;
+        Pid::from_raw(number).filter(|_| !POLLERS.iter().any(|poller| name.starts_with(poller)))
+    });
+    others.collect()
+}
+
 /// The NUMA node of a CPU as the kernel says (/sys/devices/system/cpu); 0 where it says nothing.
 #[must_use]
 pub fn numa_of(cpu: usize) -> u32 {
@@ -189,6 +229,34 @@ mod tests {
     fn lists_are_short() {
         assert_eq!(list(&[]), "");
         assert_eq!(list(&[5, 3, 1, 2]), "1-3,5");
+    }
+
+    #[test]
+    fn threads_that_do_not_poll_run_elsewhere() {
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let poller = std::thread::Builder::new().name("pmd99".into()).spawn(move || {
+            ready.send(()).unwrap();
+            stopped.recv().unwrap_err();
+            rustix::thread::sched_getaffinity(None).unwrap()
+        });
+        is_ready.recv().unwrap();
+        let set = || rustix::thread::sched_getaffinity(None).unwrap();
+        let before = set();
+        let all: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| before.is_set(*cpu)).collect();
+        let last = *all.last().unwrap();
+        keep_off(&[last]);
+        assert_eq!(set().is_set(last), all.len() == 1);
+        let heir = std::thread::spawn(move || rustix::thread::sched_getaffinity(None).unwrap()).join().unwrap();
+        assert_eq!(heir, set());
+        // Without any other, everywhere.
+        keep_off(&all);
+        assert_eq!(set(), before);
+        keep_off(&[last]);
+        keep_off(&[]);
+        assert_eq!(set(), before);
+        drop(stop);
+        assert_eq!(poller.unwrap().join().unwrap(), before);
     }
 
     #[test]

@@ -142,6 +142,15 @@ impl Classes {
         (class.flows.len() - 1) as u32
     }
 
+    /// Let a flow have these behind the words of its key; as many as there were.
+    pub(crate) fn set_numbers(&mut self, id: u32, row: u32, numbers: &[u64]) {
+        let Some(Some(class)) = self.classes.get_mut(id as usize) else { return };
+        let at = row as usize * class.stride;
+        if let Some(place) = class.words.get_mut(at + class.width..at + class.stride) {
+            place.iter_mut().zip(numbers).for_each(|(place, number)| *place = *number);
+        }
+    }
+
     /// Take a flow out; the one that has its row now. A class without flows is forgotten: its mask is handed back.
     pub(crate) fn remove(&mut self, id: u32, row: u32) -> (Option<u32>, Option<u32>) {
         let Some(Some(class)) = self.classes.get_mut(id as usize) else { return (None, None) };

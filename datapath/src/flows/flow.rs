@@ -22,6 +22,18 @@ pub(crate) struct Ledger {
     arena: Arc<Arena>,
     packets: u64,
     bytes: u64,
+    /// What its hits do, when the worker does not know yet that the flow does something else by now.
+    behind: Option<Box<Effects>>,
+}
+
+impl Ledger {
+    fn take_unreplayed(&mut self, mark: u32) -> Hits {
+        let now = self.arena.hits(mark);
+        let packets = now.packets.wrapping_sub(self.packets);
+        let bytes = now.bytes.wrapping_sub(self.bytes);
+        (self.packets, self.bytes) = (now.packets, now.bytes);
+        Hits { packets, bytes, used: now.used }
+    }
 }
 
 /// The workers that use a flow.
@@ -39,22 +51,38 @@ impl Ledgers {
             }
             None => {
                 arena.begin(mark, first);
-                self.0.push(Ledger { arena: Arc::clone(arena), packets: first.packets, bytes: first.bytes });
+                let (packets, bytes) = (first.packets, first.bytes);
+                self.0.push(Ledger { arena: Arc::clone(arena), packets, bytes, behind: None });
             }
         }
     }
 
-    /// Hits that nobody has replayed yet; they count as replayed from now on. `used`: when the flow was last hit.
-    pub(crate) fn take_unreplayed(&mut self, mark: u32) -> Hits {
-        let mut sum = Hits::default();
+    /// Hand out the hits that nobody has replayed yet, with their effects, `None` for those that the flow has today; they count as
+    /// replayed from now on. Returns when the flow was last hit.
+    pub(crate) fn take_unreplayed(&mut self, mark: u32, mut each: impl FnMut(Option<&Effects>, Hits)) -> Time {
+        let mut used = Time::default();
         for ledger in &mut self.0 {
-            let now = ledger.arena.hits(mark);
-            sum.packets += now.packets.wrapping_sub(ledger.packets);
-            sum.bytes += now.bytes.wrapping_sub(ledger.bytes);
-            sum.used = sum.used.max(now.used);
-            (ledger.packets, ledger.bytes) = (now.packets, now.bytes);
+            let hits = ledger.take_unreplayed(mark);
+            used = used.max(hits.used);
+            if hits.packets > 0 {
+                each(ledger.behind.as_deref(), hits);
+            }
         }
-        sum
+        used
+    }
+
+    /// The flow has other effects, but its workers do not know yet.
+    pub(crate) fn fall_behind(&mut self, effects: &Effects) {
+        for ledger in &mut self.0 {
+            ledger.behind.get_or_insert_with(|| Box::new(effects.clone()));
+        }
+    }
+
+    /// A worker does what the flow does, from now on. The hits that were not replayed, with what it did.
+    pub(crate) fn catch_up(&mut self, mark: u32, arena: &Arc<Arena>) -> Option<(Box<Effects>, Hits)> {
+        let ledger = self.0.iter_mut().find(|ledger| Arc::ptr_eq(&ledger.arena, arena))?;
+        let behind = ledger.behind.take()?;
+        Some((behind, ledger.take_unreplayed(mark)))
     }
 
     /// All hits.
@@ -101,4 +129,12 @@ pub(crate) struct Removed {
     pub(crate) effects: Effects,
     pub(crate) ledgers: Ledgers,
     pub(crate) flow: Option<Arc<DpFlow>>,
+}
+
+impl Removed {
+    /// Hand out the hits that nobody has replayed yet; they count as replayed from now on.
+    pub(crate) fn take_unreplayed(&mut self, mut each: impl FnMut(&Effects, &Hits)) {
+        let today = &self.effects;
+        self.ledgers.take_unreplayed(self.mark, |behind, hits| each(behind.unwrap_or(today), &hits));
+    }
 }

@@ -29,7 +29,7 @@ use ::flow::clock::Time;
 use ::flow::dp::{Change, DepSet, DpFlow, FlowId, Hits, Mark, Scope, Translation};
 use ::flow::{FlowKey, Mask};
 use classes::Classes;
-use effects::Pattern;
+use effects::{Numbers, Pattern};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use intern::Interner;
 use owned::{OWN, Owned, is_own};
@@ -153,6 +153,8 @@ pub(crate) struct Registry {
     /// Those of the latest flow: the next one often has them too.
     latest_deed: u32,
     latest_effects: u32,
+    /// Hits that flows had before they changed, with what they did then.
+    settled: Vec<(Effects, Hits)>,
     classes: Classes,
     owned: Owned,
     live: usize,
@@ -175,8 +177,12 @@ type Row = SmallVec<[u64; 20]>;
 
 /// What packets of a flow do beside being forwarded.
 fn effects_of(patterns: &Interner<Pattern>, classes: &Classes, flow: &Flow) -> Option<Effects> {
-    let pattern = Arc::clone(patterns.get(flow.effects)?);
-    let numbers = classes.get(flow.class)?.numbers(flow.row);
+    effects_at(patterns, classes, flow.effects, flow.class, flow.row)
+}
+
+fn effects_at(patterns: &Interner<Pattern>, classes: &Classes, pattern: u32, class: u32, row: u32) -> Option<Effects> {
+    let pattern = Arc::clone(patterns.get(pattern)?);
+    let numbers = classes.get(class)?.numbers(row);
     Some(Effects { numbers: numbers.get(..pattern.words())?.iter().copied().collect(), pattern })
 }
 
@@ -200,6 +206,7 @@ impl Registry {
             effects: Interner::default(),
             latest_deed: 0,
             latest_effects: 0,
+            settled: Vec::new(),
             classes: Classes::default(),
             owned: Owned::default(),
             live: 0,
@@ -508,17 +515,30 @@ impl Registry {
     pub(crate) fn set_deps(&mut self, index: u32, again: &Translation) {
         let Some(flow) = self.flow(index) else { return };
         let Some(class) = self.classes.get(flow.class) else { return };
+        // It counts for the same rules.
+        let numbers = Numbers::from_slice(class.numbers(flow.row));
+        self.move_to(index, again, &numbers);
+    }
+
+    /// Let a flow be where a new translation says, and count for the rules of these numbers.
+    fn move_to(&mut self, index: u32, again: &Translation, numbers: &[u64]) {
+        let Some(flow) = self.flow(index) else { return };
+        let Some(class) = self.classes.get(flow.class) else { return };
         let shared = again.deps.iter().filter(|dep| !is_own(dep));
         let own = again.deps.iter().filter(|dep| is_own(dep)).copied();
         let had = flow.own.iter().filter_map(|id| self.owned.dep(*id));
-        if class.written == again.written && class.deps.iter().eq(shared) && own.eq(had) {
+        let (mask, old) = (class.mask, (flow.class, flow.row, flow.own));
+        if class.written == again.written
+            && class.numbers(flow.row).len() == numbers.len()
+            && class.deps.iter().eq(shared)
+            && own.eq(had)
+        {
+            self.classes.set_numbers(old.0, old.1, numbers);
             return;
         }
-        let (mask, old) = (class.mask, (flow.class, flow.row, flow.own));
         let mut words = Row::from_slice(class.row(flow.row));
         let width = words.len();
-        // It counts for the same rules.
-        words.extend_from_slice(class.numbers(flow.row));
+        words.extend_from_slice(numbers);
         // One more user while it moves.
         if let Some(entry) = self.masks.get(mask).map(Arc::clone) {
             self.take_mask(&entry.mask);
@@ -531,6 +551,48 @@ impl Registry {
     }
 
     // ---- Changes
+
+    /// Let a flow do what it was translated to again; match and mark stay. Its workers do what it did before until each of
+    /// them [catches up](Registry::catch_up). Returns the mark. `None`: it is gone, or hardware was told of it.
+    pub(crate) fn change(&mut self, index: u32, again: &Translation) -> Option<u32> {
+        let flow = self.flow(index).filter(|flow| flow.offloaded.is_none())?;
+        let before = effects_of(&self.effects, &self.classes, flow)?;
+        let (deed, effects) = (self.take_deed(again), self.take_effects(again));
+        let numbers: Numbers = self.effects.get(effects)?.numbers(&again.effects).collect();
+        self.move_to(index, again, &numbers);
+        let mark = self.mark(index);
+        let flow = self.slots.get_mut(index as usize)?.flow.as_mut()?;
+        let deed = std::mem::replace(&mut flow.deed, deed);
+        let effects = std::mem::replace(&mut flow.effects, effects);
+        if !before.are(&again.effects) {
+            let settled = &mut self.settled;
+            flow.ledgers.take_unreplayed(mark, |behind, hits| settled.push((behind.unwrap_or(&before).clone(), hits)));
+            flow.ledgers.fall_behind(&before);
+        }
+        self.deeds.release(deed);
+        self.effects.release(effects);
+        Some(mark)
+    }
+
+    /// What a worker does with packets of a flow from now on; called on its thread between two packets. `None`: the flow is gone.
+    pub(crate) fn catch_up(&mut self, mark: u32, arena: &Arc<Arena>) -> Option<Arc<Program>> {
+        let index = index_of(mark);
+        if self.mark(index as u32) != mark {
+            return None;
+        }
+        let flow = self.slots.get_mut(index)?.flow.as_mut()?;
+        if let Some((effects, hits)) = flow.ledgers.catch_up(mark, arena)
+            && hits.packets > 0
+        {
+            self.settled.push((*effects, hits));
+        }
+        self.deeds.get(flow.deed).map(|deed| Arc::clone(&deed.program))
+    }
+
+    /// Some hits from before their flows changed, to be replayed; none: there are no more.
+    pub(crate) fn take_settled(&mut self, most: usize) -> Vec<(Effects, Hits)> {
+        self.settled.split_off(self.settled.len().saturating_sub(most))
+    }
 
     /// Note that these changed: translations begun before are not installed if they are concerned. Returns the new epoch.
     pub(crate) fn note_changes(&mut self, changes: &[Change]) -> u64 {
@@ -625,14 +687,13 @@ impl Registry {
             let Some(slot) = self.slots.get_mut(index) else { break };
             let mark = slot.generation << INDEX_BITS | index as u32;
             let Some(flow) = &mut slot.flow else { continue };
-            let hits = flow.ledgers.take_unreplayed(mark);
-            if hits.packets > 0
-                && let Some(effects) = effects_of(&self.effects, &self.classes, flow)
-            {
-                into.hits.push((effects, hits));
-            }
+            let (class, row, pattern) = (flow.class, flow.row, flow.effects);
+            let used = flow.ledgers.take_unreplayed(mark, |behind, hits| {
+                let effects = behind.cloned().or_else(|| effects_at(&self.effects, &self.classes, pattern, class, row));
+                into.hits.extend(effects.map(|effects| (effects, hits)));
+            });
             let hardware = flow.offloaded.as_ref().map_or(Time::default(), |o| o.hits.used);
-            if now.since(flow.created.max(hits.used).max(hardware)) > idle {
+            if now.since(flow.created.max(used).max(hardware)) > idle {
                 into.idle.push(index as u32);
             }
         }

@@ -91,6 +91,19 @@ pub(crate) struct Test {
     columns: SmallVec<[(usize, u64); 6]>,
     few: SmallVec<[Values; FEW]>,
     many: HashSet<Values>,
+    /// A bit for each of `many`: most rows are none of them, and this shows it for nearly all of these.
+    places: [u64; WORDS],
+}
+
+/// Words of a set of places.
+const WORDS: usize = 16;
+
+/// The word and the bit of the place of these values.
+#[inline]
+fn place(values: impl Iterator<Item = u64>) -> (usize, u64) {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let sum = values.fold(0u64, |sum, value| (sum.rotate_left(29) ^ value).wrapping_mul(ODD));
+    ((sum >> 32) as usize % WORDS, 1 << (sum >> 58))
 }
 
 impl Test {
@@ -121,7 +134,12 @@ impl Test {
                 few.extend(many.drain());
             }
         }
-        Test { columns, few, many }
+        let mut marked = [0; WORDS];
+        for values in &many {
+            let (word, bit) = place(values.iter().copied());
+            marked[word] |= bit;
+        }
+        Test { columns, few, many, places: marked }
     }
 
     /// Whether a scope meets the flow with these words.
@@ -132,7 +150,8 @@ impl Test {
             let one = |values: &Values| self.columns.iter().zip(values).all(|((c, bits), v)| word(*c) & bits == *v);
             return self.few.iter().any(one);
         }
-        let values: Values = self.columns.iter().map(|(column, bits)| word(*column) & bits).collect();
-        self.many.contains(&values)
+        let values = self.columns.iter().map(|(column, bits)| word(*column) & bits);
+        let (at, bit) = place(values.clone());
+        self.places[at] & bit != 0 && self.many.contains(&values.collect::<Values>())
     }
 }

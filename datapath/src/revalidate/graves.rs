@@ -58,15 +58,15 @@ impl Graves {
         }
     }
 
-    /// The next removed flow that no worker can hit any more: its last hits, to be replayed.
-    pub(super) fn settle(&mut self, passed: u64) -> Option<(Effects, Hits)> {
-        let (fence, _) = self.unsettled.front()?;
-        if *fence > passed {
-            return None;
+    /// The last hits of the next removed flow that no worker can hit any more, to be replayed. `false`: there is no such flow.
+    pub(super) fn settle(&mut self, passed: u64, each: impl FnMut(&Effects, &Hits)) -> bool {
+        if self.unsettled.front().is_none_or(|(fence, _)| *fence > passed) {
+            return false;
         }
-        let (_, mut flow) = self.unsettled.pop_front()?;
-        let hits = flow.ledgers.take_unreplayed(flow.mark);
-        Some((flow.effects, hits))
+        if let Some((_, mut flow)) = self.unsettled.pop_front() {
+            flow.take_unreplayed(each);
+        }
+        true
     }
 
     /// Marks that are free now: settled, and on no packet. `past`: the fence that the queues, or the workers, have left behind.

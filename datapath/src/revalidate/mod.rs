@@ -23,21 +23,23 @@ use parking_lot::MutexGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Flows handled together.
+/// Flows handled together: those whose removal is told in one mail.
 const CHUNK: usize = 256;
 
-/// Flows read, and flows removed, under one hold of the registry's lock: workers that miss wait that long, a few microseconds.
+/// Flows of a round over all whose hits are read under one hold of the registry's lock.
 const READ: usize = 64;
-const REMOVED: usize = 16;
 
-/// Chunks of a round over all flows after which changes are let in between: a few hundred microseconds.
-const CHUNKS: usize = 16;
+/// Time of a round after which changes are let in between.
+const PAUSE: Duration = Duration::from_micros(500);
 
-/// Rows of classes that a change is compared with under one hold: a few words of each are read.
-const ROWS: usize = 4096;
+/// Flows handled before workers that miss may go first: some microseconds.
+const FEW: usize = 8;
 
-/// What a class counts for beside its rows.
-const CLASS: usize = 16;
+/// Rows of classes that a change is compared with before that: a few words of each are read.
+const ROWS: usize = 1024;
+
+/// Flows that are translated again before what became of them is told: PMDs change so many at a time.
+const FOLLOWED: usize = 64;
 
 /// Rounds in which one run follows changes that its own replays made.
 const ROUNDS: usize = 8;
@@ -59,6 +61,8 @@ pub struct RevalidationReport {
     pub changes: u64,
     /// Flows translated again.
     pub checked: u64,
+    /// Flows that match as before and do something else.
+    pub changed: u64,
     /// Flows removed because they were no longer right.
     pub removed: u64,
     /// Flows removed because nobody used them.
@@ -74,6 +78,7 @@ impl RevalidationReport {
         RevalidationReport {
             changes: self.changes - before.changes,
             checked: self.checked - before.checked,
+            changed: self.changed - before.changed,
             removed: self.removed - before.removed,
             expired: self.expired - before.expired,
             replayed: self.replayed - before.replayed,
@@ -150,34 +155,62 @@ impl Revalidation {
         pick(shared, &classes, |registry, class| registry.filter(class, &sieve), &mut suspects);
         suspects.sort_unstable();
         suspects.dedup();
-        for chunk in suspects.chunks(CHUNK) {
-            let flows: Vec<Suspect> = {
-                let registry = shared.registry.lock();
-                chunk.iter().filter_map(|index| registry.suspect(*index)).collect()
-            };
+        for chunk in suspects.chunks(FOLLOWED) {
+            let mut flows: Vec<Suspect> = Vec::with_capacity(chunk.len());
+            step_by_step(shared, chunk, |registry, index| flows.extend(registry.suspect(*index)));
             self.report.checked += flows.len() as u64;
-            let mut wrong = Vec::new();
-            let mut right = Vec::new();
+            let (mut wrong, mut right, mut other) = (Vec::new(), Vec::new(), Vec::new());
             for flow in flows {
                 let again = translate_again(shared, &flow);
-                if still_right(&flow, &again) {
+                if again.cacheable != Cacheable::Yes || !again.mask.is_within(&flow.mask) {
+                    wrong.push(flow.index);
+                } else if *again.actions == *flow.deed.actions && flow.effects.are(&again.effects) {
                     right.push((flow.index, again));
                 } else {
-                    wrong.push(flow.index);
+                    other.push((flow.index, again));
                 }
             }
-            if !right.is_empty() {
-                let mut registry = shared.registry.lock();
-                right.iter().for_each(|(index, again)| registry.set_deps(*index, again));
-            }
+            step_by_step(shared, &right, |registry, (index, again)| registry.set_deps(*index, again));
+            self.change(shared, &other, &mut wrong);
             self.report.removed += self.remove(shared, &wrong);
+        }
+    }
+
+    /// Let flows do what they were translated to. Those of which hardware was told are wrong: it learns of flows by new ones.
+    fn change(&mut self, shared: &Shared, flows: &[(u32, Translation)], wrong: &mut Vec<u32>) {
+        if flows.is_empty() {
+            return;
+        }
+        let mut marks = Vec::with_capacity(flows.len());
+        step_by_step(shared, flows, |registry, (index, again)| match registry.change(*index, again) {
+            Some(mark) => marks.push(mark),
+            None => wrong.push(*index),
+        });
+        self.report.changed += marks.len() as u64;
+        let marks: Arc<[u32]> = marks.into();
+        for pmd in shared.pmds.read().iter().filter(|_| !marks.is_empty()) {
+            pmd.changed.push(Arc::clone(&marks));
+        }
+        self.count_settled(shared);
+        self.replay(shared);
+    }
+
+    /// Take up the hits that flows had before they changed.
+    fn count_settled(&mut self, shared: &Shared) {
+        loop {
+            let settled = shared.registry.lock().take_settled(READ);
+            settled.iter().for_each(|(effects, hits)| self.count(effects, hits));
+            if settled.len() < READ {
+                return;
+            }
         }
     }
 
     /// Replay what some flows were hit with, and remove those of them that are idle.
     fn sweep(&mut self, shared: &Shared, sweep: &mut Sweep) {
         let start = Instant::now();
-        for _ in 0..CHUNKS {
+        self.count_settled(shared);
+        loop {
             let mut harvest = std::mem::take(&mut self.harvest);
             let mut more = true;
             for from in (sweep.from..sweep.from + CHUNK).step_by(READ) {
@@ -191,8 +224,8 @@ impl Revalidation {
             harvest.idle.clear();
             self.harvest = harvest;
             sweep.from += CHUNK;
-            if !more {
-                sweep.over = true;
+            sweep.over = !more;
+            if sweep.over || start.elapsed() >= PAUSE {
                 break;
             }
         }
@@ -215,10 +248,7 @@ impl Revalidation {
         let mut removed = 0;
         for chunk in flows.chunks(CHUNK) {
             let mut gone: Vec<Removed> = Vec::with_capacity(chunk.len());
-            for some in chunk.chunks(REMOVED) {
-                let mut registry = shared.registry.lock();
-                gone.extend(some.iter().filter_map(|index| registry.remove(*index)));
-            }
+            step_by_step(shared, chunk, |registry, index| gone.extend(registry.remove(*index)));
             let marks: Arc<[u32]> = gone.iter().map(|flow| flow.mark).collect();
             for pmd in shared.pmds.read().iter() {
                 pmd.mailbox.push(Mail::FlowsRemoved(Arc::clone(&marks)));
@@ -226,8 +256,7 @@ impl Revalidation {
             let fence = shared.fences.raise();
             removed += gone.len() as u64;
             for mut flow in gone {
-                let hits = flow.ledgers.take_unreplayed(flow.mark);
-                self.count(&flow.effects, &hits);
+                flow.take_unreplayed(|effects, hits| self.count(effects, hits));
                 let told = flow.flow.clone();
                 self.graves.add(flow, fence, shared.config.offload);
                 if let Some(flow) = told {
@@ -259,9 +288,9 @@ impl Revalidation {
             self.graves.let_go(id, *drain.get_or_insert_with(|| shared.fences.raise()));
         }
         let passed = shared.pmds.read().iter().map(|pmd| pmd.quiescence.passed()).min().unwrap_or(u64::MAX);
-        while let Some((effects, hits)) = self.graves.settle(passed) {
-            self.count(&effects, &hits);
-        }
+        self.count_settled(shared);
+        let sums = &mut self.sums;
+        while self.graves.settle(passed, |effects, hits| sums.add(effects, hits)) {}
         self.replay(shared);
         let past = if shared.config.offload { drained(shared) } else { passed };
         loop {
@@ -292,41 +321,36 @@ fn pick(
     into: &mut Vec<u32>,
 ) {
     let mut registry = shared.registry.lock();
-    let mut left = ROWS;
     for class in classes {
+        shared.registry.give_way(&mut registry);
         let Some((filter, mut to)) = filter(&registry, *class) else { continue };
-        left = left.saturating_sub(CLASS);
         if matches!(&filter, Filter::Some(tests) if tests.is_empty()) {
-            to = 0;
+            continue;
         }
         while to > 0 {
-            let from = to.saturating_sub(left);
+            let from = to.saturating_sub(ROWS);
             registry.pick(*class, from, to, &filter, into);
-            left -= to - from;
+            shared.registry.give_way(&mut registry);
             to = from;
-            if left == 0 {
-                MutexGuard::bump(&mut registry);
-                left = ROWS;
-            }
         }
-        if left == 0 {
-            MutexGuard::bump(&mut registry);
-            left = ROWS;
-        }
+    }
+}
+
+/// Do something with the registry for each of these; workers go first in between.
+fn step_by_step<T>(shared: &Shared, all: &[T], mut each: impl FnMut(&mut Registry, &T)) {
+    if all.is_empty() {
+        return;
+    }
+    let mut registry = shared.registry.lock();
+    for few in all.chunks(FEW) {
+        few.iter().for_each(|one| each(&mut registry, one));
+        shared.registry.give_way(&mut registry);
     }
 }
 
 fn translate_again(shared: &Shared, flow: &Suspect) -> Translation {
     let at = Resume { recirc_id: RecircId(flow.key.recirc_id.get()) };
     shared.slowpath.translate(&at, &flow.key)
-}
-
-/// Whether a flow may stay: same deeds, and its mask has all bits that the new translation looked at.
-fn still_right(flow: &Suspect, again: &Translation) -> bool {
-    again.cacheable == Cacheable::Yes
-        && *again.actions == *flow.deed.actions
-        && flow.effects.are(&again.effects)
-        && again.mask.is_within(&flow.mask)
 }
 
 /// Runs revalidation, inline or on a thread.

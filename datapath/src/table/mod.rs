@@ -3,6 +3,7 @@
 //! The table belongs to its worker: no lock. What is shared of a flow is its record in the [`Arena`]: a flow that was removed
 //! finds nothing from the moment its mark is taken out of the record, whatever still points to it.
 
+mod filter;
 mod masks;
 mod port;
 mod programs;
@@ -22,6 +23,7 @@ use hashbrown::HashMap;
 use masks::Masks;
 use port::Subtable;
 use programs::Programs;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// How far ahead records of removed flows are asked for.
@@ -48,6 +50,11 @@ pub(crate) struct FlowTable {
 /// The hash of the required words of a flow's key, as a subtable stores it.
 fn stored_hash(seed: Seed, words: impl Iterator<Item = u64>) -> u32 {
     (seed.words(words) >> 32) as u32
+}
+
+/// The port, when sending the packet there is all that is done.
+fn port_of(program: &Program) -> u32 {
+    program.single_output().map_or(NO_PORT, |port| port.0)
 }
 
 impl FlowTable {
@@ -145,6 +152,15 @@ impl FlowTable {
         if key.recirc_id.get() == 0 { self.ports.get(key.in_port.get() as usize) } else { Some(&self.again) }
     }
 
+    /// A packet with this key was not cached before what flows of its port look at changed.
+    #[inline]
+    pub(crate) fn note_strange(&mut self, key: &FlowKey) {
+        let table = place(key.in_port.get(), key.recirc_id.get()).and_then(|at| self.port_at_mut(at));
+        if let Some(table) = table {
+            table.note_strange();
+        }
+    }
+
     /// The flow that matches, and how many subtables were probed.
     #[inline]
     pub(crate) fn lookup(&mut self, key: &FlowKey) -> (Option<u32>, usize) {
@@ -154,16 +170,16 @@ impl FlowTable {
             self.rank(at);
         }
         let Some(table) = self.port_at(at) else { return (None, 0) };
-        let mut found = None;
-        for (nth, subtable) in table.subtables.iter().enumerate() {
+        let (mut found, mut probed) = (None, 0);
+        for (nth, subtable) in table.candidates(key) {
             let Some(mask) = self.masks.get(subtable.mask) else { continue };
+            probed += 1;
             let hash = stored_hash(self.seed, mask.words(key));
             if let Some(number) = subtable.find(hash, |number| self.verify(number, key)) {
                 found = Some((number, nth));
                 break;
             }
         }
-        let probed = found.map_or(table.subtables.len(), |(_, nth)| nth + 1);
         if let (Some((_, nth)), Some(table)) = (found, self.port_at_mut(at)) {
             table.count_hit(nth);
         }
@@ -176,7 +192,7 @@ impl FlowTable {
     pub(crate) fn insert(&mut self, mark: u32, key: &FlowKey, mask: &Mask, program: &Arc<Program>) -> bool {
         let index = index_of(mark);
         let Ok(number) = u32::try_from(index) else { return false };
-        if self.known.get(index) == Some(&mark) {
+        if self.knows(mark) {
             return true;
         }
         self.forget(index);
@@ -184,7 +200,7 @@ impl FlowTable {
         let Some(mask_id) = self.masks.take(mask) else { return false };
         let Some(compiled) = self.masks.get(mask_id) else { return false };
         let Some(hot) = self.arena.get(index) else { return false };
-        let out = program.single_output().map_or(NO_PORT, |port| port.0);
+        let out = port_of(program);
         let id = u16::try_from(mask_id).unwrap_or(u16::MAX);
         let program = self.programs.take(program);
         if self.masks.window(mask_id).is_some() {
@@ -211,7 +227,7 @@ impl FlowTable {
             }
             None => &mut self.again,
         };
-        table.add(number, hash, mask_id, mask);
+        table.add(number, hash, key, mask_id, mask);
         table.note_sole(&self.arena, masks);
         true
     }
@@ -226,9 +242,23 @@ impl FlowTable {
         }
     }
 
+    /// Whether the flow with this mark is known here, alive or not.
+    pub(crate) fn knows(&self, mark: u32) -> bool {
+        self.known.get(index_of(mark)) == Some(&mark)
+    }
+
+    /// Let a flow that is known do something else.
+    pub(crate) fn set_program(&mut self, mark: u32, program: &Arc<Program>) {
+        let Some(hot) = self.arena.get(index_of(mark)).filter(|_| self.knows(mark)) else { return };
+        let out = port_of(program);
+        let before = hot.program();
+        hot.set_program(self.programs.take(program), out);
+        self.programs.release(before);
+    }
+
     /// Forget a flow, if it is still the one with this number.
     pub(crate) fn remove(&mut self, mark: u32) {
-        if self.known.get(index_of(mark)) == Some(&mark) {
+        if self.knows(mark) {
             self.forget(index_of(mark));
         }
     }
@@ -241,7 +271,13 @@ impl FlowTable {
         self.live -= 1;
         let mask_id = hot.mask();
         let Some(mask) = self.masks.get(mask_id) else { return };
-        let hash = stored_hash(self.seed, self.words(number, hot, mask_id, mask));
+        let words: SmallVec<[u64; 16]> = self.words(number, hot, mask_id, mask).collect();
+        let hash = stored_hash(self.seed, words.iter().copied());
+        let key = || {
+            let mut key = FlowKey::ZERO;
+            mask.fill(&mut key, &words);
+            key
+        };
         let [in_port, recirc_id] = place_in(hot.place());
         self.programs.release(hot.program());
         if let Some(at) = place(in_port, recirc_id) {
@@ -250,7 +286,7 @@ impl FlowTable {
                 None => Some(&mut self.again),
             };
             if let Some(table) = table {
-                table.take_out(number, hash, mask_id);
+                table.take_out(number, hash, key, mask_id);
                 table.note_sole(&self.arena, &self.masks);
             }
         }

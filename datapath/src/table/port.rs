@@ -1,5 +1,6 @@
 //! The flows of one input port: a hash table for each mask, and what of packets any of them looks at.
 
+use super::filter::{ALWAYS, Filter, Parts, Wanted};
 use super::masks::Masks;
 use crate::arena::Arena;
 use crate::hash::Seed;
@@ -10,6 +11,13 @@ use hashbrown::HashTable;
 
 /// Lookups between rankings of subtables.
 const RANK_EVERY: u64 = 1 << 16;
+
+/// Hashes of old that packets are still looked for under.
+const EARLIER: usize = 4;
+
+/// Rankings for which the union has to be too wide before it becomes narrower; more each time that this was too early.
+const PATIENCE: u32 = 4;
+const MOST_PATIENCE: u32 = 1 << 12;
 
 /// How deep flows of a port look into packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +58,8 @@ impl Sole {
 #[derive(Debug)]
 pub(super) struct Subtable {
     pub(super) mask: usize,
+    /// What has to be in [`Filter`]; nothing: it is looked into in any case.
+    parts: Parts,
     flows: HashTable<(u32, u32)>,
     /// Hits since the last ranking.
     hits: u64,
@@ -69,14 +79,32 @@ impl Subtable {
     }
 }
 
+/// A hash that packets were cached under.
+#[derive(Debug)]
+struct Earlier {
+    hash: UnionHash,
+    /// Searches under it that may still fail. As many as there were flows, and it has served its turn.
+    patience: usize,
+}
+
 /// The flows of a port, or those of all ports for packets that come again.
 #[derive(Debug)]
 pub(crate) struct PortTable {
     pub(super) subtables: Vec<Subtable>,
-    /// What any flow since the last ranking looked at.
+    /// The parts of each.
+    wanted: Wanted,
+    filter: Filter,
+    /// What any flow of late looked at.
     union: Mask,
     /// The same without what is equal for all packets that are looked up here.
     hashed: UnionHash,
+    /// What packets were cached under before, the latest last.
+    earlier: Vec<Earlier>,
+    /// Rankings that found `union` too wide, in a row, and how many make it narrower.
+    too_wide: u32,
+    patience: u32,
+    /// It was made narrower, and has not grown since.
+    narrowed: bool,
     seed: Seed,
     /// The first word of keys that differs between packets.
     first_word: usize,
@@ -100,8 +128,14 @@ impl PortTable {
     fn new(seed: Seed, first_word: usize) -> PortTable {
         PortTable {
             subtables: Vec::new(),
+            wanted: Vec::new(),
+            filter: Filter::default(),
             union: Mask::ANY,
             hashed: UnionHash::new(seed, &Mask::ANY, first_word),
+            earlier: Vec::new(),
+            too_wide: 0,
+            patience: PATIENCE,
+            narrowed: false,
             seed,
             first_word,
             depth: Depth::Link,
@@ -138,6 +172,23 @@ impl PortTable {
         self.hashed.of_usual(key)
     }
 
+    /// The hashes that this packet may have been cached under before what flows look at changed, the latest first.
+    #[inline]
+    pub(crate) fn hashes_before(&self, key: &FlowKey) -> impl Iterator<Item = u64> {
+        self.earlier.iter().rev().map(|earlier| earlier.hash.of(key))
+    }
+
+    /// A packet was not cached under any of these.
+    #[inline]
+    pub(super) fn note_strange(&mut self) {
+        if !self.earlier.is_empty() {
+            self.earlier.retain_mut(|earlier| {
+                earlier.patience = earlier.patience.saturating_sub(1);
+                earlier.patience > 0
+            });
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn depth(&self) -> Depth {
         self.depth
@@ -153,13 +204,25 @@ impl PortTable {
         self.generation
     }
 
-    pub(super) fn add(&mut self, number: u32, hash: u32, mask_id: usize, mask: &Mask) {
+    /// The subtables that may have a flow for this packet, in their order, with their places in it.
+    #[inline(always)]
+    pub(super) fn candidates(&self, key: &FlowKey) -> impl Iterator<Item = (usize, &Subtable)> {
+        let missing = self.filter.missing(key);
+        let places = self.wanted.iter().enumerate().filter(move |(_, wanted)| *wanted & missing == 0);
+        places.filter_map(|(at, _)| Some((at, self.subtables.get(at)?)))
+    }
+
+    /// `key`: masked.
+    pub(super) fn add(&mut self, number: u32, hash: u32, key: &FlowKey, mask_id: usize, mask: &Mask) {
         let known = self.subtables.iter().position(|s| s.mask == mask_id);
         let at = known.unwrap_or_else(|| {
-            self.subtables.push(Subtable { mask: mask_id, flows: HashTable::new(), hits: 0 });
+            let parts = if self.subtables.len() < ALWAYS { 0 } else { self.filter.begin(mask) };
+            self.subtables.push(Subtable { mask: mask_id, parts, flows: HashTable::new(), hits: 0 });
+            self.wanted.push(parts);
             self.subtables.len() - 1
         });
         if let Some(subtable) = self.subtables.get_mut(at) {
+            self.filter.add(subtable.parts, key);
             subtable.flows.insert_unique(spread(hash), (hash, number), |(h, _)| spread(*h));
         }
         self.flows += 1;
@@ -167,28 +230,43 @@ impl PortTable {
         if known.is_none() && !mask.is_within(&self.union) {
             let mut union = self.union;
             union.unite(mask);
+            if std::mem::take(&mut self.narrowed) {
+                self.patience = (self.patience * 2).min(MOST_PATIENCE);
+            }
             self.look_at(union);
         }
     }
 
-    pub(super) fn take_out(&mut self, number: u32, hash: u32, mask_id: usize) {
+    /// `key`: what was given to [`PortTable::add`], asked for if it is needed.
+    pub(super) fn take_out(&mut self, number: u32, hash: u32, key: impl FnOnce() -> FlowKey, mask_id: usize) {
         let Some(at) = self.subtables.iter().position(|s| s.mask == mask_id) else { return };
         let subtable = &mut self.subtables[at];
         if let Ok(found) = subtable.flows.find_entry(spread(hash), |(_, n)| *n == number) {
             found.remove();
             self.flows -= 1;
+            if subtable.parts != 0 {
+                self.filter.take_out(subtable.parts, &key());
+            }
         }
         if subtable.flows.is_empty() {
+            self.filter.end(subtable.parts);
             self.subtables.remove(at);
+            self.wanted.remove(at);
         }
         if self.flows == 0 {
             self.look_at(Mask::ANY);
+            self.earlier.clear();
         }
     }
 
     fn look_at(&mut self, union: Mask) {
         self.union = union;
-        self.hashed = UnionHash::new(self.seed, &union, self.first_word);
+        self.too_wide = 0;
+        let hash = std::mem::replace(&mut self.hashed, UnionHash::new(self.seed, &union, self.first_word));
+        if self.earlier.len() == EARLIER {
+            self.earlier.remove(0);
+        }
+        self.earlier.push(Earlier { hash, patience: self.flows });
         self.depth = Depth::of(&union);
         self.generation = self.generation.wrapping_add(1);
     }
@@ -219,16 +297,21 @@ impl PortTable {
         }
     }
 
-    /// Put the subtables that are hit most in front, and let old hits fade. Forget what only flows of old looked at.
+    /// Put the subtables that are hit most in front, and let old hits fade. Forget what only flows of old looked at,
+    /// if that has been so for long: rules that come and go would change the union to and fro.
     pub(super) fn rank(&mut self, full: impl Fn(&Subtable) -> Mask) {
         self.lookups = 0;
         self.subtables.sort_by_key(|s| std::cmp::Reverse(s.hits));
+        self.wanted.clear();
+        self.wanted.extend(self.subtables.iter().map(|s| s.parts));
         let mut union = Mask::ANY;
         for subtable in &mut self.subtables {
             subtable.hits /= 2;
             union.unite(&full(subtable));
         }
-        if union != self.union {
+        self.too_wide = if union == self.union { 0 } else { self.too_wide + 1 };
+        if self.too_wide > self.patience {
+            self.narrowed = true;
             self.look_at(union);
         }
     }

@@ -3,6 +3,7 @@
 mod actions;
 mod arena;
 mod caches;
+mod changes;
 mod fence;
 mod flows;
 mod model;

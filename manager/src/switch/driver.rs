@@ -167,6 +167,11 @@ impl Moving {
         let done = self.revalidator.run(now);
         let engine_moved = engine.step(now);
         let again = self.revalidator.run_changes();
-        packets > 0 || engine_moved || !engine.is_quiet() || done.removed > 0 || again.removed > 0 || done.changes > 0
+        packets > 0
+            || engine_moved
+            || !engine.is_quiet()
+            || done.removed > 0
+            || again.removed + again.changed > 0
+            || done.changes > 0
     }
 }

@@ -121,6 +121,7 @@ impl Switch {
     pub fn drive(&self, driver: Driver) {
         // A second driver has nothing to drive: it is dropped, and its threads end.
         let _ = self.driver.set(driver);
+        self.clear_cpus();
     }
 
     pub fn eal(&self) -> &'static Eal {

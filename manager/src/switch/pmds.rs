@@ -3,7 +3,7 @@
 //! New PMDs are polled before they get receive queues, and those that go give theirs away before their threads end: every
 //! queue is polled all the while, but for the moment in which it is handed on. A port that stays loses no packet.
 
-use super::{Switch, SwitchError};
+use super::{Driver, Switch, SwitchError};
 use datapath::{Pmd, PmdSpot};
 
 /// What became of PMDs.
@@ -25,7 +25,16 @@ impl Switch {
             // What cannot be undone either is named by the error.
             let _ = self.make_pmds(&before);
         }
+        self.clear_cpus();
         made
+    }
+
+    /// Keep other threads off the CPUs of PMDs that have threads: one that polls without end shares its CPU badly.
+    pub(super) fn clear_cpus(&self) {
+        if let Some(Driver::Threads(_)) = self.driver.get() {
+            let cpus: Vec<usize> = self.datapath.pmds().iter().filter_map(|pmd| pmd.spot().cpu).collect();
+            crate::cpus::keep_off(&cpus);
+        }
     }
 
     fn make_pmds(&self, spots: &[PmdSpot]) -> Result<PmdsMade, SwitchError> {

@@ -1,17 +1,19 @@
-//! Changes: a translation of the old state is in the registry when the change looks there, or refused; behind the fence nobody uses it.
+//! Changes: a translation of the old state is in the registry when the change looks there, or refused; behind the fence nobody uses
+//! it. Flows are taken out, or do something else in their place; then each packet counts for what was done with it.
 
 use super::arena::Arena;
 use super::explore;
 use super::fence::{Fences, Quiescence};
-use super::flows::{Candidate, Registry, Sieve, flow_mask};
+use super::flows::{Candidate, Harvest, Registry, Sieve, flow_mask};
 use super::sync::Mutex;
 use super::sync::atomic::{AtomicU64, Ordering};
 use crate::hash::Seed;
 use flow::clock::Time;
-use flow::dp::{BridgeId, Cacheable, Change, Dep, DpAction, Hits, Translation};
+use flow::dp::{BridgeId, Cacheable, Change, Dep, DpAction, Effect, Hits, RuleId, Translation};
 use flow::{DpPort, FlowKey, Mask};
 use loom::sync::Arc;
 use loom::thread;
+use std::time::Duration;
 
 const TABLE: Dep = Dep::Table(BridgeId(1), 0);
 
@@ -27,6 +29,17 @@ enum Mistake {
     EarlyNews,
     /// Flows that are wrong are taken out of the registry, and workers go on with them.
     NotKilled,
+    /// A worker reads which flows changed before it reads the fence.
+    EarlyReading,
+    /// A worker does what a flow does by now, and its hits from before count for that too.
+    Unsettled,
+}
+
+/// What becomes of a flow that is wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Removed,
+    InPlace,
 }
 
 struct Switch {
@@ -39,6 +52,8 @@ struct Switch {
     quiescence: Quiescence,
     arena: std::sync::Arc<Arena>,
     acknowledged: AtomicU64,
+    /// Marks of flows that changed in their place.
+    changed: Mutex<Vec<u32>>,
 }
 
 impl Switch {
@@ -52,6 +67,7 @@ impl Switch {
             quiescence: Quiescence::default(),
             arena: std::sync::Arc::new(Arena::new()),
             acknowledged: AtomicU64::new(0),
+            changed: Mutex::default(),
         }
     }
 
@@ -62,7 +78,7 @@ impl Switch {
             actions: [DpAction::Output(port)].into_iter().collect(),
             deps: [TABLE].into_iter().collect(),
             written: None,
-            effects: Default::default(),
+            effects: [Effect::Rule(RuleId(port.0.into()))].into_iter().collect(),
             cacheable: Cacheable::Yes,
         }
     }
@@ -88,15 +104,15 @@ impl Switch {
     }
 
     /// The change of the state and its way to its acknowledgement.
-    fn change(&self, mistake: Mistake) {
+    fn change(&self, way: Way, mistake: Mistake) {
         if mistake == Mistake::EarlyNews {
             self.told.lock().push(TABLE);
-            self.revalidate(mistake);
+            self.revalidate(way, mistake);
             self.port.store(1, Ordering::Release);
         } else {
             self.port.store(1, Ordering::Release);
             self.told.lock().push(TABLE);
-            self.revalidate(mistake);
+            self.revalidate(way, mistake);
         }
         let fence = self.fences.raise();
         while !self.quiescence.has_passed(fence) {
@@ -105,7 +121,7 @@ impl Switch {
         self.acknowledged.store(1, Ordering::Release);
     }
 
-    fn revalidate(&self, mistake: Mistake) {
+    fn revalidate(&self, way: Way, mistake: Mistake) {
         let changes: Vec<Change> = self.told.lock().drain(..).map(Change::from).collect();
         let mut affected = Vec::new();
         if mistake == Mistake::UnnotedChange {
@@ -122,7 +138,14 @@ impl Switch {
         }
         for index in affected {
             let Some(suspect) = self.registry.lock().suspect(index) else { continue };
-            if *self.translate().actions != *suspect.deed.actions {
+            let again = self.translate();
+            if *again.actions == *suspect.deed.actions {
+                continue;
+            }
+            if way == Way::InPlace {
+                let mark = self.registry.lock().change(index, &again);
+                self.changed.lock().extend(mark);
+            } else {
                 let removed = self.registry.lock().remove(index);
                 if let Some(removed) = removed.filter(|_| mistake == Mistake::NotKilled) {
                     // As if it had not been.
@@ -131,24 +154,68 @@ impl Switch {
             }
         }
     }
+
+    /// The worker lets flows that changed do what they are to do; what the one that it knows does now.
+    fn catch_up(&self, known: &mut Option<(u32, u64)>, mistake: Mistake) {
+        let changed: Vec<u32> = self.changed.lock().drain(..).collect();
+        for mark in changed {
+            let program = self.registry.lock().catch_up(mark, &self.arena);
+            if mistake == Mistake::Unsettled {
+                self.registry.lock().take_settled(1);
+            }
+            if let Some((_, port)) = known.as_mut().filter(|(known, _)| *known == mark)
+                && let Some(to) = program.and_then(|program| program.single_output())
+            {
+                *port = u64::from(to.0);
+            }
+        }
+    }
+
+    /// The packets that were counted for each of the two states. The first of a flow was counted when it was translated.
+    fn counted(&self) -> [u64; 2] {
+        let mut counted = [0; 2];
+        let mut registry = self.registry.lock();
+        let mut hits = registry.take_settled(8);
+        let mut harvest = Harvest::default();
+        registry.harvest(0, 8, Time(1), Duration::from_secs(1), &mut harvest);
+        hits.append(&mut harvest.hits);
+        for (effects, hits) in hits {
+            if let Some(Effect::Rule(RuleId(port))) = effects.iter().next() {
+                counted[port as usize] += hits.packets;
+            }
+        }
+        counted
+    }
 }
 
-/// A worker forwards two packets of a flow, in two polls. What it receives after the acknowledgement goes to the new port.
-fn a_change_is_acknowledged(mistake: Mistake) {
+/// A worker forwards packets of a flow, one in each poll. What it receives after the acknowledgement goes to the new port.
+fn a_change_is_acknowledged(way: Way, mistake: Mistake) {
     explore(3, move || {
         let switch = Arc::new(Switch::new());
         let worker = thread::spawn({
             let switch = Arc::clone(&switch);
             move || {
                 let mut known: Option<(u32, u64)> = None;
+                let mut counted = [0; 2];
                 switch.quiescence.online(&switch.fences);
-                for _ in 0..2 {
-                    switch.quiescence.pass(switch.fences.current());
+                let polls = if way == Way::InPlace { 3 } else { 2 };
+                for _ in 0..polls {
+                    if mistake == Mistake::EarlyReading {
+                        switch.catch_up(&mut known, mistake);
+                        switch.quiescence.pass(switch.fences.current());
+                    } else {
+                        switch.quiescence.pass(switch.fences.current());
+                        switch.catch_up(&mut known, mistake);
+                    }
                     // The packet was sent when this was so.
                     let acknowledged = switch.acknowledged.load(Ordering::Acquire);
-                    let live = |mark: u32| switch.arena.get(1).is_some_and(|hot| hot.mark() == mark);
-                    let port = match known {
-                        Some((mark, port)) if live(mark) => port,
+                    let live = |mark: u32| switch.arena.get(1).filter(|hot| hot.mark() == mark);
+                    let port = match known.and_then(|(mark, port)| Some((live(mark)?, port))) {
+                        Some((hot, port)) => {
+                            hot.hits.add(1, 60, Time(1));
+                            counted[port as usize] += 1;
+                            port
+                        }
                         _ => {
                             let (mark, port) = switch.miss(mistake);
                             known = mark.map(|mark| (mark, port));
@@ -158,44 +225,65 @@ fn a_change_is_acknowledged(mistake: Mistake) {
                     assert!(port >= acknowledged, "a packet met the old state behind the fence");
                 }
                 switch.quiescence.offline();
+                counted
             }
         });
-        switch.change(mistake);
-        worker.join().unwrap();
+        switch.change(way, mistake);
+        let counted = worker.join().unwrap();
         // What is left in the registry is right.
         if mistake == Mistake::None {
             for shown in switch.registry.lock().show(1, 8).0 {
                 assert_eq!(shown.flow.actions, switch.translate().actions);
             }
         }
+        if way == Way::InPlace {
+            assert_eq!(switch.counted(), counted, "packets and what they count for");
+        }
     });
 }
 
 #[test]
 fn behind_the_fence_nothing_is_stale() {
-    a_change_is_acknowledged(Mistake::None);
+    a_change_is_acknowledged(Way::Removed, Mistake::None);
 }
 
 #[test]
 #[should_panic = "old state"]
 fn the_epoch_is_noted_before_translating() {
-    a_change_is_acknowledged(Mistake::LateEpoch);
+    a_change_is_acknowledged(Way::Removed, Mistake::LateEpoch);
 }
 
 #[test]
 #[should_panic = "old state"]
 fn changes_are_remembered() {
-    a_change_is_acknowledged(Mistake::UnnotedChange);
+    a_change_is_acknowledged(Way::Removed, Mistake::UnnotedChange);
 }
 
 #[test]
 #[should_panic = "old state"]
 fn changes_are_told_of_when_they_can_be_seen() {
-    a_change_is_acknowledged(Mistake::EarlyNews);
+    a_change_is_acknowledged(Way::Removed, Mistake::EarlyNews);
 }
 
 #[test]
 #[should_panic = "old state"]
 fn wrong_flows_are_killed() {
-    a_change_is_acknowledged(Mistake::NotKilled);
+    a_change_is_acknowledged(Way::Removed, Mistake::NotKilled);
+}
+
+#[test]
+fn behind_the_fence_flows_that_changed_are_not_stale_and_every_packet_counts() {
+    a_change_is_acknowledged(Way::InPlace, Mistake::None);
+}
+
+#[test]
+#[should_panic = "old state"]
+fn the_fence_is_read_before_which_flows_changed() {
+    a_change_is_acknowledged(Way::InPlace, Mistake::EarlyReading);
+}
+
+#[test]
+#[should_panic = "count for"]
+fn hits_from_before_are_settled() {
+    a_change_is_acknowledged(Way::InPlace, Mistake::Unsettled);
 }
