@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, io, time::Duration};
 
-use netlink::{Attrs, Connection, EventStream, GenlConnection, Link, LinkClient, Transport, parse_link_notice, split};
+use netlink::{
+    Attrs, Connection, EventStream, FeatureClient, GenlConnection, HW_TC_OFFLOAD, Link, LinkClient, LinkDetail,
+    Transport, VfSettings, parse_link_notice, parse_qdisc_notice, qdiscs, split,
+};
 
 /// Answers each request with the same datagrams, with the request's sequence number in them.
 pub struct Echo {
@@ -48,18 +51,33 @@ fn with_seq(datagram: &[u8], seq: &[u8]) -> Vec<u8> {
 pub fn check(data: &[u8]) {
     for message in split(data).flatten() {
         let _ = parse_link_notice(&message);
-        let _ = Link::parse(&message.payload);
+        let _ = parse_qdisc_notice(&message);
+        link(&message.payload);
     }
-    let _ = Link::parse(data);
+    link(data);
     attributes(Attrs::new(data), 0);
     let open = || Echo::boxed(vec![data.to_vec()]);
     let mut conn = Connection::new(open());
     conn.set_timeout(Duration::from_millis(1));
     let _ = conn.request("fuzz", 20, 0, &[]);
     let _ = GenlConnection::resolve(Connection::new(open()), "devlink");
-    let _ = LinkClient::new(open()).get(1);
+    let mut links = LinkClient::new(open());
+    let _ = (links.get_with(1, LinkDetail { vfs: true, vf_stats: true }), links.find("eth0"));
+    let _ = links.set_vf(1, 0, &VfSettings { trust: Some(true), ..VfSettings::default() });
+    let _ = qdiscs(&mut conn);
+    if let Ok(mut features) = FeatureClient::open(open()) {
+        let _ = features.get(1, HW_TC_OFFLOAD);
+    }
     if let Ok(mut events) = EventStream::new(open(), &[1]) {
         while let Ok(Some(_)) = events.next(Duration::ZERO) {}
+    }
+}
+
+/// A link that could be read has VFs by number, each once.
+fn link(payload: &[u8]) {
+    if let Ok(link) = Link::parse(payload) {
+        assert!(link.vfs.windows(2).all(|w| w[0].vf < w[1].vf));
+        let _ = (link.info.bond_mode(), link.info.bond_port_active());
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use crate::{
+    processes::{OpenFile, open_files},
     sysfs::{RealSysfs, Sysfs},
     transport::{Protocol, SocketTransport, Transport},
 };
@@ -17,6 +18,12 @@ pub trait KernelAccess: Send + Sync + fmt::Debug {
 
     /// Its sysfs.
     fn sysfs(&self) -> Box<dyn Sysfs>;
+
+    /// Who has files open whose path begins with `prefix` (`/dev/vfio/`). Without the right to see a process it is not listed.
+    fn open_files(&self, prefix: &str) -> Vec<OpenFile> {
+        let _ = prefix;
+        Vec::new()
+    }
 }
 
 /// The kernel of this host (of this network namespace).
@@ -30,5 +37,9 @@ impl KernelAccess for RealKernel {
 
     fn sysfs(&self) -> Box<dyn Sysfs> {
         Box::new(RealSysfs::default())
+    }
+
+    fn open_files(&self, prefix: &str) -> Vec<OpenFile> {
+        open_files(std::path::Path::new("/proc"), prefix)
     }
 }

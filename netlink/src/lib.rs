@@ -5,7 +5,7 @@
 //! - [`Transport`]: a netlink socket (send a datagram, wait for a datagram, join a multicast group);
 //! - [`Sysfs`]: files and links below `/sys`.
 //!
-//! [`KernelAccess`] hands out both, so that a process runs on the real kernel ([`RealKernel`]) or on a fake one that speaks the same
+//! [`KernelAccess`] hands out both (and who has device files open, [`OpenFile`]), so that a process runs on the real kernel ([`RealKernel`]) or on a fake one that speaks the same
 //! bytes, without a `cfg` anywhere above. On the seams stand
 //! - [`Connection`]: requests with sequence numbers, acknowledgements, the kernel's extended acknowledgement text as a typed error;
 //!   [batches](Connection::batch) of requests; dumps that start again when the kernel says that they were interrupted
@@ -13,7 +13,9 @@
 //! - [`EventStream`]: multicast events; an overrun (`ENOBUFS`) or an unreadable datagram becomes [`Notice::Resync`], because from then
 //!   on only a fresh dump tells the truth; [`Replica`] keeps a copy of the kernel's objects true across such losses;
 //! - [`GenlConnection`]: generic netlink families, resolved by name;
-//! - [`LinkClient`]: network devices (rtnetlink `RTM_*LINK`), as far as a switch needs them;
+//! - [`LinkClient`]: network devices (rtnetlink `RTM_*LINK`), as far as a switch needs them, and the VFs of PFs with their
+//!   settings and counters (`IFLA_VFINFO_LIST`);
+//! - [`FeatureClient`]: features of network devices (`ethtool -K`); [`qdiscs`]: what rules hang on;
 //! - [`Worker`] and [`Listener`]: the same for async code;
 //! - `fake` (feature `fake`): a kernel for tests that answers byte by byte.
 //!
@@ -49,6 +51,7 @@ mod attr;
 mod batch;
 mod conn;
 mod error;
+mod ethtool;
 mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
@@ -56,6 +59,8 @@ mod genl;
 mod link;
 mod listener;
 mod message;
+mod processes;
+mod qdisc;
 mod replica;
 mod sysfs;
 mod transport;
@@ -66,11 +71,17 @@ pub use attr::{Attr, AttrBuf, Attrs, Bitfield32, NLA_F_NESTED, RawAttr};
 pub use batch::Request;
 pub use conn::Connection;
 pub use error::{Error, KernelError, Result};
+pub use ethtool::{Feature, FeatureClient, HW_TC_OFFLOAD};
 pub use event::{EventStream, Notice};
 pub use genl::{Family, GenlConnection, GenlReply, families};
-pub use link::{IFF_UP, Link, LinkChange, LinkClient, RTNLGRP_LINK, parse_link_notice};
+pub use link::{
+    IFF_UP, Link, LinkChange, LinkClient, LinkDetail, LinkInfo, LinkSettings, LinkStats, RTNLGRP_LINK, VfInfo,
+    VfLinkState, VfRate, VfSettings, VfStats, VfVlan, VlanProto, parse_link_notice,
+};
 pub use listener::Listener;
 pub use message::{Message, Messages, split};
+pub use processes::{OpenFile, open_files};
+pub use qdisc::{Qdisc, QdiscChange, RTNLGRP_TC, parse_qdisc_notice, qdiscs};
 pub use replica::{Delta, Replica};
 pub use sysfs::{RealSysfs, Sysfs, SysfsError};
 pub use transport::{Protocol, SocketTransport, Transport};

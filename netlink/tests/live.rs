@@ -5,8 +5,9 @@
 use std::{process::Command, time::Duration};
 
 use netlink::{
-    Connection, Error, EventStream, GenlConnection, KernelAccess, Link, LinkChange, LinkClient, Notice, Protocol,
-    RTNLGRP_LINK, RealKernel, RealSysfs, Request, Sysfs, families, parse_link_notice,
+    Connection, Error, EventStream, Feature, FeatureClient, GenlConnection, HW_TC_OFFLOAD, KernelAccess, Link,
+    LinkChange, LinkClient, LinkDetail, LinkSettings, Notice, Protocol, Qdisc, QdiscChange, RTNLGRP_LINK, RTNLGRP_TC,
+    RealKernel, RealSysfs, Request, Sysfs, VfSettings, families, parse_link_notice, parse_qdisc_notice, qdiscs,
 };
 
 #[test]
@@ -127,6 +128,85 @@ fn in_own_namespace(test: &str) {
         Ok(out) => panic!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)),
         Err(e) => eprintln!("skipped: cannot run unshare: {e}"),
     }
+}
+
+#[test]
+fn the_real_kernel_takes_and_shows_settings() {
+    in_own_namespace("settings_in_a_namespace");
+}
+
+#[test]
+#[ignore = "run by the_real_kernel_takes_and_shows_settings, inside a namespace"]
+fn settings_in_a_namespace() {
+    let ip = |args: &str| Command::new("ip").args(args.split(' ')).status().is_ok_and(|s| s.success());
+    if !ip("link add v0 type veth peer name v1") || !ip("link property add dev v0 altname a_name_of_more_than_15") {
+        eprintln!("skipped: no veth or no alternative names here");
+        return;
+    }
+    let mut links = LinkClient::new(RealKernel.open(Protocol::Route).unwrap());
+    let v0 = links.find("v0").unwrap();
+    assert_eq!(v0.info.kind.as_deref(), Some("veth"));
+    assert_eq!(v0.alt_names, ["a_name_of_more_than_15"]);
+    assert_eq!(links.find("a_name_of_more_than_15").unwrap().ifindex, v0.ifindex);
+    assert_eq!(links.find("nothing").unwrap_err().errno(), Some(19));
+    let wish = LinkSettings { mtu: Some(1400), mac: Some([2, 0, 0, 0, 0, 1]), ..LinkSettings::default() };
+    links.set(v0.ifindex, &wish).unwrap();
+    let name = LinkSettings { name: Some("left".into()), ..LinkSettings::default() };
+    links.set(v0.ifindex, &name).unwrap();
+    links.set_up(v0.ifindex, true).unwrap();
+    let v0 = links.get_with(v0.ifindex, LinkDetail { vfs: true, vf_stats: true }).unwrap();
+    assert_eq!((v0.mtu, v0.mac, v0.name.as_str(), v0.is_up()), (Some(1400), Some([2, 0, 0, 0, 0, 1]), "left", true));
+    assert!(v0.stats.is_some() && v0.vfs.is_empty() && v0.num_vf.is_none());
+    if ip("link add br0 type bridge") {
+        let bridge = links.find("br0").unwrap().ifindex;
+        links.set(v0.ifindex, &LinkSettings { master: Some(bridge), ..LinkSettings::default() }).unwrap();
+        let port = links.get(v0.ifindex).unwrap();
+        assert_eq!((port.master, port.info.port_kind.as_deref()), (Some(bridge), Some("bridge")));
+        links.set(v0.ifindex, &LinkSettings { master: Some(0), ..LinkSettings::default() }).unwrap();
+        assert_eq!(links.get(v0.ifindex).unwrap().master, None);
+    }
+    // A device without VFs refuses, in words that name the request.
+    let e = links.set_vf(v0.ifindex, 1, &VfSettings { trust: Some(true), ..VfSettings::default() }).unwrap_err();
+    assert!(e.is_unsupported() && e.to_string().contains("vf 1 trust on"), "{e}");
+    let e = links.set_mtu(v0.ifindex, 10).unwrap_err();
+    assert!(e.to_string().contains("mtu"), "extended acknowledgement: {e}");
+
+    let mut features = FeatureClient::open(RealKernel.open(Protocol::Generic).unwrap()).unwrap();
+    let gro = features.get(v0.ifindex, "rx-gro").unwrap();
+    assert!(gro.changeable);
+    features.set(v0.ifindex, "rx-gro", !gro.active).unwrap();
+    assert_eq!(features.get(v0.ifindex, "rx-gro").unwrap().active, !gro.active);
+    assert_eq!(features.get(v0.ifindex, HW_TC_OFFLOAD).unwrap(), Feature { active: false, changeable: false });
+
+    let mut conn = Connection::new(RealKernel.open(Protocol::Route).unwrap());
+    assert!(!qdiscs(&mut conn).unwrap().iter().any(Qdisc::holds_rules));
+    let tc = |args: &str| Command::new("tc").args(args.split(' ')).status().is_ok_and(|s| s.success());
+    let mut events = EventStream::new(RealKernel.open(Protocol::Route).unwrap(), &[RTNLGRP_TC]).unwrap();
+    let mut next = || match events.next(Duration::from_secs(5)).unwrap() {
+        Some(Notice::Message(msg)) => parse_qdisc_notice(&msg).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    if tc("qdisc add dev left clsact") {
+        let clsact = qdiscs(&mut conn).unwrap().into_iter().find(Qdisc::holds_rules).unwrap();
+        assert_eq!((clsact.ifindex, clsact.kind.as_str()), (v0.ifindex, "clsact"));
+        assert_eq!(next(), Some(QdiscChange::Present(clsact.clone())));
+        assert!(tc("qdisc del dev left clsact"));
+        assert_eq!(next(), Some(QdiscChange::Gone(clsact)));
+    }
+}
+
+#[test]
+fn open_files_are_found_by_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("group");
+    std::fs::write(&path, "").unwrap();
+    let prefix = format!("{}/", dir.path().to_str().unwrap());
+    assert!(RealKernel.open_files(&prefix).is_empty());
+    let _held = std::fs::File::open(&path).unwrap();
+    let found = RealKernel.open_files(&prefix);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].path.as_str(), found[0].pid), (path.to_str().unwrap(), std::process::id()));
+    assert!(!found[0].name.is_empty());
 }
 
 #[test]
