@@ -1,11 +1,13 @@
 //! Generic netlink as the kernel answers it: the controller family, and devlink.
 
 use super::{
+    ethtool,
     fault::Op,
-    model::{Host, Nic, PortView},
+    functions::leaves,
+    model::{Host, Nic, PortView, RepId},
     wire::{
         EINVAL, ENODEV, ENOENT, EOPNOTSUPP, Refusal, Reply, Request, attrs, find, message, put, put_nested, put_str,
-        put_u16, put_u32, refuse, text, u8_of, u16_of, u32_of,
+        put_u16, put_u32, refuse, text, u8_of, u16_of, u32_of, u64_of,
     },
 };
 
@@ -24,6 +26,10 @@ const PORT_GET: u8 = 5;
 const PORT_SET: u8 = 6;
 const PORT_NEW: u8 = 7;
 const PORT_DEL: u8 = 8;
+const RATE_GET: u8 = 74;
+const RATE_SET: u8 = 75;
+const RATE_NEW: u8 = 76;
+const RATE_DEL: u8 = 77;
 const ESWITCH_GET: u8 = 29;
 const ESWITCH_SET: u8 = 30;
 const BUS_NAME: u16 = 1;
@@ -44,10 +50,16 @@ const PORT_FUNCTION: u16 = 145;
 const PORT_SPLITTABLE: u16 = 148;
 const PORT_EXTERNAL: u16 = 149;
 const PORT_CONTROLLER_NUMBER: u16 = 150;
+const PORT_PCI_SF_NUMBER: u16 = 164;
+const RATE_TYPE: u16 = 165;
+const RATE_TX_SHARE: u16 = 166;
+const RATE_TX_MAX: u16 = 167;
+const RATE_NODE_NAME: u16 = 168;
 const TYPE_ETH: u16 = 2;
 const FLAVOUR_PHYSICAL: u16 = 0;
 const FLAVOUR_PCI_VF: u16 = 4;
 const FLAVOUR_VIRTUAL: u16 = 5;
+const FLAVOUR_PCI_SF: u16 = 7;
 
 pub(super) fn op(request: &Request<'_>) -> Option<Op> {
     match (request.kind, request.payload.first()?) {
@@ -56,6 +68,12 @@ pub(super) fn op(request: &Request<'_>) -> Option<Op> {
         (DEVLINK_ID, &ESWITCH_SET) => Some(Op::EswitchSet),
         (DEVLINK_ID, &PORT_GET) => Some(Op::PortGet),
         (DEVLINK_ID, &PORT_SET) => Some(Op::PortSet),
+        (DEVLINK_ID, &PORT_NEW) => Some(Op::PortNew),
+        (DEVLINK_ID, &PORT_DEL) => Some(Op::PortDel),
+        (DEVLINK_ID, &RATE_GET) => Some(Op::RateGet),
+        (DEVLINK_ID, &(RATE_SET | RATE_NEW | RATE_DEL)) => Some(Op::RateSet),
+        (ethtool::ETHTOOL_ID, _) if ethtool::is_set(request.payload) => Some(Op::FeatureSet),
+        (ethtool::ETHTOOL_ID, _) => Some(Op::FeatureGet),
         (DEVLINK_ID, _) => Some(Op::DeviceGet),
         _ => None,
     }
@@ -65,6 +83,9 @@ pub(super) fn handle(host: &mut Host, journal: &mut Vec<String>, request: &Reque
     let (Some(&cmd), Some(body)) = (request.payload.first(), request.payload.get(4..)) else {
         return Err(refuse(EINVAL));
     };
+    if request.kind == ethtool::ETHTOOL_ID {
+        return ethtool::handle(host, journal, request.payload);
+    }
     let attrs = attrs(body)?;
     if request.kind == CTRL_ID {
         return family(cmd, &attrs);
@@ -89,15 +110,70 @@ pub(super) fn handle(host: &mut Host, journal: &mut Vec<String>, request: &Reque
             let at = nic_of(host, &attrs)?;
             let index = u32_of(find(&attrs, PORT_INDEX).ok_or_else(|| refuse(EINVAL))?)?;
             let function = self::attrs(find(&attrs, PORT_FUNCTION).ok_or_else(|| refuse(EINVAL))?)?;
-            if let Some(mac) = find(&function, 1) {
-                let mac: [u8; 6] = mac.try_into().map_err(|_| refuse(EINVAL))?;
-                host.set_function_mac(at, index, mac)?;
-                journal.push(format!("port {}/{} function hw_addr {mac:02x?}", host.nics[at].name, index));
+            let mac = match find(&function, 1) {
+                Some(mac) => Some(<[u8; 6]>::try_from(mac).map_err(|_| refuse(EINVAL))?),
+                None => None,
+            };
+            let active = find(&function, 2).map(u8_of).transpose()?.map(|state| state == 1);
+            host.set_function(at, index, mac, active)?;
+            let name = &host.nics[at].name;
+            journal.extend(mac.map(|mac| format!("port {name}/{index} function hw_addr {mac:02x?}")));
+            journal.extend(active.map(|active| format!("port {name}/{index} function active {active}")));
+            Ok(Vec::new())
+        }
+        PORT_NEW => {
+            let at = nic_of(host, &attrs)?;
+            let flavour = find(&attrs, PORT_FLAVOUR).map(u16_of).transpose()?;
+            if flavour != Some(FLAVOUR_PCI_SF) {
+                return Err((EOPNOTSUPP, "Port flavour is not supported".to_owned()));
             }
-            match find(&function, 2) {
-                Some(_) => Err((EOPNOTSUPP, "Function does not support state setting".to_owned())),
-                None => Ok(Vec::new()),
-            }
+            let pf = u16_of(find(&attrs, PORT_PCI_PF_NUMBER).ok_or_else(|| refuse(EINVAL))?)?;
+            let number = find(&attrs, PORT_PCI_SF_NUMBER).map(u32_of).transpose()?;
+            let id = host.add_sf(at, pf, number)?;
+            let nic = &host.nics[at];
+            journal.push(format!("port add {} {id:?}", nic.name));
+            Ok(vec![reply(PORT_NEW, port_attrs(nic, &nic.rep_port(id, &host.netdevs)))])
+        }
+        PORT_DEL => {
+            let at = nic_of(host, &attrs)?;
+            let index = u32_of(find(&attrs, PORT_INDEX).ok_or_else(|| refuse(EINVAL))?)?;
+            host.delete_port(at, index)?;
+            journal.push(format!("port del {}/{index}", host.nics[at].name));
+            Ok(Vec::new())
+        }
+        RATE_GET if request.is_dump() => Ok(host.nics.iter().flat_map(|nic| rates(host, nic)).collect()),
+        RATE_GET => {
+            let nic = &host.nics[nic_of(host, &attrs)?];
+            let about = |r: &Reply| {
+                let mine = self::attrs(r.payload.get(4..).unwrap_or_default()).unwrap_or_default();
+                [PORT_INDEX, RATE_NODE_NAME].iter().all(|k| find(&attrs, *k) == find(&mine, *k))
+            };
+            let found = rates(host, nic).into_iter().find(about);
+            found.map(|r| vec![r]).ok_or_else(|| refuse(ENODEV))
+        }
+        RATE_SET | RATE_NEW | RATE_DEL => {
+            let at = nic_of(host, &attrs)?;
+            let share = find(&attrs, RATE_TX_SHARE).map(u64_of).transpose()?;
+            let max = find(&attrs, RATE_TX_MAX).map(u64_of).transpose()?;
+            let node = find(&attrs, RATE_NODE_NAME).map(text).transpose()?;
+            let words = match (cmd, node, find(&attrs, PORT_INDEX)) {
+                (RATE_DEL, Some(node), _) => {
+                    host.delete_node(at, node)?;
+                    format!("node {node} gone")
+                }
+                (_, Some(node), _) => {
+                    host.set_node(at, node, cmd == RATE_NEW, share, max)?;
+                    format!("node {node}")
+                }
+                (RATE_SET, None, Some(index)) => {
+                    let index = u32_of(index)?;
+                    host.set_leaf(at, index, share, max)?;
+                    format!("{index}")
+                }
+                _ => return Err(refuse(EINVAL)),
+            };
+            journal.push(format!("rate {} {words} {share:?} {max:?}", host.nics[at].name));
+            Ok(Vec::new())
         }
         ESWITCH_GET => {
             let nic = eswitch_of(host, &attrs)?;
@@ -147,17 +223,19 @@ fn family(cmd: u8, attrs: &[(u16, &[u8])]) -> Result<Vec<Reply>, Refusal> {
     if cmd != CTRL_GETFAMILY {
         return Err(refuse(EOPNOTSUPP));
     }
-    if text(find(attrs, 2).ok_or_else(|| refuse(EINVAL))?)? != "devlink" {
-        return Err(refuse(ENOENT));
-    }
+    let (name, id) = match text(find(attrs, 2).ok_or_else(|| refuse(EINVAL))?)? {
+        "devlink" => ("devlink", DEVLINK_ID),
+        "ethtool" => ("ethtool", ethtool::ETHTOOL_ID),
+        _ => return Err(refuse(ENOENT)),
+    };
     let mut group = Vec::new();
-    put_str(&mut group, 1, "config");
-    put_u32(&mut group, 2, GROUP_CONFIG);
+    put_str(&mut group, 1, if id == DEVLINK_ID { "config" } else { "monitor" });
+    put_u32(&mut group, 2, if id == DEVLINK_ID { GROUP_CONFIG } else { GROUP_CONFIG + 1 });
     let mut groups = Vec::new();
     put_nested(&mut groups, 1, &group);
     let mut payload = vec![CTRL_NEWFAMILY, 2, 0, 0];
-    put_str(&mut payload, 2, "devlink");
-    put_u16(&mut payload, 1, DEVLINK_ID);
+    put_str(&mut payload, 2, name);
+    put_u16(&mut payload, 1, id);
     put_u32(&mut payload, 3, 1);
     put_u32(&mut payload, 4, 0);
     put_u32(&mut payload, 5, 178);
@@ -247,7 +325,29 @@ fn ports(host: &Host, nic: &Nic) -> Vec<Vec<u8>> {
     all
 }
 
-fn port_attrs(nic: &Nic, port: &PortView) -> Vec<u8> {
+/// The rate leaves and nodes that a NIC shows.
+fn rates(host: &Host, nic: &Nic) -> Vec<Reply> {
+    let object = |kind: u16, (share, max): (u64, u64)| {
+        let mut payload = handle_attrs(nic.bus(), &nic.name);
+        put_u16(&mut payload, RATE_TYPE, kind);
+        put(&mut payload, RATE_TX_SHARE, &share.to_ne_bytes());
+        put(&mut payload, RATE_TX_MAX, &max.to_ne_bytes());
+        payload
+    };
+    let leaf = |(id, share)| {
+        let mut payload = object(0, share);
+        put_u32(&mut payload, PORT_INDEX, nic.rep_port(id, &host.netdevs).index);
+        reply(RATE_NEW, payload)
+    };
+    let node = |(name, node): (&String, &super::functions::RateNode)| {
+        let mut payload = object(1, node.share);
+        put_str(&mut payload, RATE_NODE_NAME, name);
+        reply(RATE_NEW, payload)
+    };
+    leaves(nic).into_iter().map(leaf).chain(nic.rate_nodes.iter().map(node)).collect()
+}
+
+pub(super) fn port_attrs(nic: &Nic, port: &PortView) -> Vec<u8> {
     let mut payload = handle_attrs(nic.bus(), &nic.name);
     put_u32(&mut payload, PORT_INDEX, port.index);
     put_u16(&mut payload, PORT_TYPE, TYPE_ETH);
@@ -260,16 +360,30 @@ fn port_attrs(nic: &Nic, port: &PortView) -> Vec<u8> {
             put_u16(&mut payload, PORT_FLAVOUR, FLAVOUR_PHYSICAL);
             put_u32(&mut payload, PORT_NUMBER, u32::from(nic.pf_number));
         }
-        Some((controller, vf)) => {
+        Some(RepId::Vf(controller, vf)) => {
             put_u16(&mut payload, PORT_FLAVOUR, FLAVOUR_PCI_VF);
             put_u32(&mut payload, PORT_CONTROLLER_NUMBER, controller);
             put_u16(&mut payload, PORT_PCI_PF_NUMBER, nic.pf_number);
             put_u16(&mut payload, PORT_PCI_VF_NUMBER, vf);
             put(&mut payload, PORT_EXTERNAL, &[u8::from(controller != 0)]);
-            if nic.profile.eswitch_extras() {
+            if nic.profile.port_functions() {
                 let mac = nic.vfs.get(usize::from(vf)).filter(|_| controller == 0).map_or([0; 6], |vf| vf.mac);
                 let mut function = Vec::new();
                 put(&mut function, 1, &mac);
+                put_nested(&mut payload, PORT_FUNCTION, &function);
+            }
+        }
+        Some(RepId::Sf(number)) => {
+            put_u16(&mut payload, PORT_FLAVOUR, FLAVOUR_PCI_SF);
+            put_u32(&mut payload, PORT_CONTROLLER_NUMBER, 0);
+            put_u16(&mut payload, PORT_PCI_PF_NUMBER, nic.pf_number);
+            put_u32(&mut payload, PORT_PCI_SF_NUMBER, number);
+            put(&mut payload, PORT_EXTERNAL, &[0]);
+            if let Some(sf) = nic.sfs.get(&number) {
+                let mut function = Vec::new();
+                put(&mut function, 1, &sf.mac);
+                put(&mut function, 2, &[u8::from(sf.active)]);
+                put(&mut function, 3, &[u8::from(sf.active)]);
                 put_nested(&mut payload, PORT_FUNCTION, &function);
             }
         }
@@ -279,8 +393,7 @@ fn port_attrs(nic: &Nic, port: &PortView) -> Vec<u8> {
 }
 
 /// The multicast message about a port.
-pub(super) fn event(host: &Host, gone: bool, device: &(String, String), port: &PortView) -> Vec<u8> {
-    let Some(at) = host.find(&device.0, &device.1) else { return Vec::new() };
-    let reply = reply(if gone { PORT_DEL } else { PORT_NEW }, port_attrs(&host.nics[at], port));
+pub(super) fn event(gone: bool, attrs: Vec<u8>) -> Vec<u8> {
+    let reply = reply(if gone { PORT_DEL } else { PORT_NEW }, attrs);
     message(reply.kind, 0, 0, &reply.payload)
 }

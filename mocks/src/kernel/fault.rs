@@ -15,10 +15,24 @@ pub enum Op {
     PortGet,
     /// `devlink port function set`.
     PortSet,
+    /// `devlink port add`.
+    PortNew,
+    /// `devlink port del`.
+    PortDel,
+    /// `devlink port function rate show`.
+    RateGet,
+    /// `devlink port function rate set`, `add`, `del`.
+    RateSet,
     /// `ip link show`.
     LinkGet,
     /// `ip link set`.
     LinkSet,
+    /// `ethtool -k`.
+    FeatureGet,
+    /// `ethtool -K`.
+    FeatureSet,
+    /// `tc qdisc show`.
+    QdiscGet,
     /// Reading, listing or resolving in sysfs.
     SysfsRead,
     /// Writing to sysfs.
@@ -52,6 +66,14 @@ pub enum Fault {
     Overrun,
     /// The kernel says yes and does nothing.
     Ignore,
+    /// No answer, and nothing is done (netlink only).
+    Timeout,
+    /// The operation is refused after half of it was done: a mode change with half of its representors, half of the VFs, or a
+    /// change that was carried out.
+    HalfDone {
+        /// Positive errno.
+        errno: i32,
+    },
     /// The next event gets lost.
     LoseEvent,
 }
@@ -148,7 +170,7 @@ impl Faults {
         }
         let n = self.random();
         let small = usize::try_from(n >> 8 & 0x7f).unwrap_or_default();
-        Some(match n % 8 {
+        Some(match n % 9 {
             0 => Fault::Refuse { errno: super::wire::EBUSY, text: "fake: by seed".into() },
             1 => Fault::LoseReply,
             2 => Fault::Truncate(small),
@@ -156,6 +178,7 @@ impl Faults {
             4 => Fault::Interrupt,
             5 => Fault::Overrun,
             6 => Fault::Ignore,
+            7 => Fault::Timeout,
             _ => Fault::LoseEvent,
         })
     }

@@ -5,10 +5,17 @@
 //! It enforces the orders that drivers want ([`Profile`]), sends multicast events, can let virtual functions appear late, can rename
 //! network devices at any time, and fails on demand ([`Fault`], [`FaultRule`], [`FakeKernel::chaos`]).
 //!
+//! It has what converging a NIC touches: eswitch and its modes, VFs with drivers, IOMMU groups and holders, their settings both ways
+//! (`IFLA_VFINFO_LIST`, devlink port functions and rates), sub-functions, representors, `hw-tc-offload`, bonds and qdiscs. What a
+//! driver refuses is taken from the driver's source (mlx5 in switchdev: VLAN, spoof check and trust; ice: trust; netdevsim: rates), or
+//! was tried in the lab (igb: link state, service tags).
+//!
 //! Nothing waits in it: a `recv` without an answer returns at once, whatever its timeout, so that tests of lost answers are quick.
 
 mod devlink;
+mod ethtool;
 mod fault;
+mod functions;
 mod model;
 mod profile;
 mod route;
@@ -24,10 +31,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use netlink::{KernelAccess, Protocol, Sysfs, Transport};
+use netlink::{KernelAccess, OpenFile, Protocol, Sysfs, Transport};
 
 pub use fault::{Fault, FaultRule, Op};
-pub use model::{NicSnapshot, NicSpec, VfSnapshot};
+pub use model::{NicSnapshot, NicSpec, SfSnapshot, VfSnapshot};
 pub use profile::Profile;
 
 use fault::Faults;
@@ -72,6 +79,53 @@ impl FakeKernel {
         let done = world.host.rename(from, to);
         world.publish();
         done
+    }
+
+    /// From now on each new representor gets another name, so many operations after it came, as udev does.
+    pub fn rename_new_after(&self, operations: u32) {
+        self.world().host.renamer = Some(operations);
+    }
+
+    /// Pulls a NIC out, with its VFs and representors. False when there is none called `name`.
+    pub fn remove_nic(&self, name: &str) -> bool {
+        let mut world = self.world();
+        let done = world.host.remove_nic(name);
+        world.publish();
+        done
+    }
+
+    /// The same, after so many operations.
+    pub fn remove_nic_after(&self, name: &str, operations: u32) {
+        self.world().host.vanishing.push((name.to_owned(), operations));
+    }
+
+    /// Adds a qdisc to the network device `dev`, or takes it away. False when that changes nothing.
+    pub fn set_qdisc(&self, dev: &str, kind: &'static str, present: bool) -> bool {
+        let mut world = self.world();
+        let done = world.host.qdisc(dev, kind, present);
+        world.publish();
+        done
+    }
+
+    /// A bond called `name` of these network devices; `mode` as in linux/if_bonding.h.
+    pub fn add_bond(&self, name: &str, mode: u8, ports: &[&str]) {
+        let mut world = self.world();
+        world.host.add_bond(name, mode, ports);
+        world.publish();
+    }
+
+    /// A process opens the VFIO group of the function at `address`. False when there is none.
+    pub fn hold(&self, address: &str, pid: u32, process: &str) -> bool {
+        let mut world = self.world();
+        let Some(group) = sysfs::iommu_group(&world.host, address) else { return false };
+        let file = OpenFile { path: format!("/dev/vfio/{group}"), pid, name: process.to_owned() };
+        world.host.holders.push(file);
+        true
+    }
+
+    /// Packets pass between a VF of the NIC called `nic` and software: to the VF, or from it. False when there is no such VF.
+    pub fn count(&self, nic: &str, vf: u16, to_vf: bool, packets: u64, bytes: u64) -> bool {
+        self.world().host.count(nic, vf, to_vf, packets, bytes)
     }
 
     /// Adds a fault to come.
@@ -132,8 +186,11 @@ impl World {
             }
             let (protocol, group, bytes) = match event {
                 model::Event::Link { gone, dev } => (Protocol::Route, route::GROUP_LINK, route::event(gone, &dev)),
-                model::Event::Port { gone, device, port } => {
-                    (Protocol::Generic, devlink::GROUP_CONFIG, devlink::event(&self.host, gone, &device, &port))
+                model::Event::Port { gone, attrs } => {
+                    (Protocol::Generic, devlink::GROUP_CONFIG, devlink::event(gone, attrs))
+                }
+                model::Event::Qdisc { gone, ifindex, kind } => {
+                    (Protocol::Route, route::GROUP_TC, route::qdisc_event(gone, ifindex, kind))
                 }
             };
             self.sockets.multicast(protocol, group, &bytes);
@@ -149,5 +206,9 @@ impl KernelAccess for FakeKernel {
 
     fn sysfs(&self) -> Box<dyn Sysfs> {
         Box::new(sysfs::FakeSysfs(self.clone()))
+    }
+
+    fn open_files(&self, prefix: &str) -> Vec<OpenFile> {
+        self.world().host.holders.iter().filter(|f| f.path.starts_with(prefix)).cloned().collect()
     }
 }

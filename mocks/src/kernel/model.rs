@@ -1,10 +1,14 @@
 //! The host's NICs and what the drivers do to them.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::{
+    functions::{RateNode, Sf, VfConfig},
     profile::{ModeRule, Profile},
-    wire::{EBUSY, EINVAL, ENODEV, EOPNOTSUPP, ERANGE, Refusal, refuse},
+    wire::{EBUSY, ERANGE, Refusal, refuse},
 };
 
 /// `IFNAMSIZ` without the NUL.
@@ -20,6 +24,8 @@ pub struct NicSpec {
     pf_number: u16,
     external_vfs: u16,
     delay: u32,
+    lag: Duration,
+    stagger: u32,
 }
 
 impl NicSpec {
@@ -34,6 +40,8 @@ impl NicSpec {
             pf_number: 0,
             external_vfs: 0,
             delay: 0,
+            lag: Duration::ZERO,
+            stagger: 0,
         }
     }
 
@@ -64,6 +72,20 @@ impl NicSpec {
         self.delay = operations;
         self
     }
+
+    /// VFs appear only after so long (and the operations of [`NicSpec::delay`]).
+    #[must_use]
+    pub fn lag(mut self, time: Duration) -> Self {
+        self.lag = time;
+        self
+    }
+
+    /// Representors appear out of order, the last VF's first, one every so many operations.
+    #[must_use]
+    pub fn stagger(mut self, operations: u32) -> Self {
+        self.stagger = operations;
+        self
+    }
 }
 
 /// What a NIC is like, for tests to compare.
@@ -77,8 +99,25 @@ pub struct NicSnapshot {
     pub inline_mode: u8,
     /// Encapsulation mode number.
     pub encap_mode: u8,
+    /// Whether its uplink lets rules into hardware.
+    pub tc_offload: bool,
     /// Its VFs.
     pub vfs: Vec<VfSnapshot>,
+    /// Its sub-functions, by number.
+    pub sfs: Vec<SfSnapshot>,
+}
+
+/// What a sub-function is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SfSnapshot {
+    /// Number.
+    pub number: u32,
+    /// Hardware address; zeros when none was given.
+    pub mac: [u8; 6],
+    /// Is it active?
+    pub active: bool,
+    /// Whether its representor is up.
+    pub representor_up: bool,
 }
 
 /// What a VF is like.
@@ -90,6 +129,18 @@ pub struct VfSnapshot {
     pub mac: [u8; 6],
     /// Whether its representor is up; `None` without one.
     pub representor_up: Option<bool>,
+    /// MTU of its representor; `None` without one.
+    pub representor_mtu: Option<u32>,
+    /// VLAN id, priority and Ethertype that its packets are tagged with.
+    pub vlan: (u16, u8, u16),
+    /// Trusted?
+    pub trust: bool,
+    /// Spoof check on?
+    pub spoof_check: bool,
+    /// `IFLA_VF_LINK_STATE_*`.
+    pub link_state: u32,
+    /// Guaranteed and greatest transmit rate, Mbit/s, whichever way they were set.
+    pub rate: (u32, u32),
 }
 
 #[derive(Debug, Clone)]
@@ -102,6 +153,15 @@ pub(super) struct Netdev {
     pub(super) port_name: Option<String>,
     pub(super) switch_id: Option<Vec<u8>>,
     pub(super) parent: (String, String),
+    pub(super) master: Option<u32>,
+    /// Mode of a bond; other devices are none.
+    pub(super) bond_mode: Option<u8>,
+    pub(super) tc_offload: bool,
+    /// The driver has the feature hw-tc-offload.
+    pub(super) can_tc_offload: bool,
+    /// Packets and bytes received, sent.
+    pub(super) counters: [u64; 4],
+    pub(super) qdiscs: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -111,10 +171,19 @@ pub(super) struct Vf {
     pub(super) driver_override: Option<String>,
     pub(super) mac: [u8; 6],
     pub(super) netdev: Option<u32>,
+    pub(super) config: VfConfig,
+    /// Packets and bytes received, sent.
+    pub(super) counters: [u64; 4],
 }
 
-/// Key of a representor: (controller, VF).
-pub(super) type RepId = (u32, u16);
+/// Key of a representor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RepId {
+    /// Controller and VF.
+    Vf(u32, u16),
+    /// Sub-function number.
+    Sf(u32),
+}
 
 #[derive(Debug)]
 pub(super) struct Nic {
@@ -129,11 +198,19 @@ pub(super) struct Nic {
     pub(super) uplink: u32,
     pub(super) vfs: Vec<Vf>,
     pub(super) reps: BTreeMap<RepId, u32>,
+    pub(super) sfs: BTreeMap<u32, Sf>,
+    pub(super) rate_nodes: BTreeMap<String, RateNode>,
     external_vfs: u16,
     /// VFs asked for (`sriov_numvfs`) and, while some are under way, operations until they appear.
     pub(super) num_vfs: u16,
     delay: u32,
     pending: u32,
+    lag: Duration,
+    ready_at: Option<Instant>,
+    stagger: u32,
+    stagger_left: u32,
+    /// Only so many representors come, although more should: a mode change that was not finished.
+    pub(super) reps_stuck_at: Option<usize>,
 }
 
 /// A devlink port of the model.
@@ -148,7 +225,8 @@ pub(super) struct PortView {
 #[derive(Debug)]
 pub(super) enum Event {
     Link { gone: bool, dev: Netdev },
-    Port { gone: bool, device: (String, String), port: PortView },
+    Port { gone: bool, attrs: Vec<u8> },
+    Qdisc { gone: bool, ifindex: u32, kind: &'static str },
 }
 
 #[derive(Debug, Default)]
@@ -157,6 +235,12 @@ pub(super) struct Host {
     pub(super) netdevs: BTreeMap<u32, Netdev>,
     last_ifindex: u32,
     events: Vec<Event>,
+    /// A renamer like udev: operations until it renames a new representor, and those that wait.
+    pub(super) renamer: Option<u32>,
+    to_rename: Vec<(u32, u32)>,
+    /// Devices that vanish after so many operations.
+    pub(super) vanishing: Vec<(String, u32)>,
+    pub(super) holders: Vec<netlink::OpenFile>,
 }
 
 impl Nic {
@@ -170,14 +254,21 @@ impl Nic {
     }
 
     pub(super) fn rep_port(&self, id: RepId, netdevs: &BTreeMap<u32, Netdev>) -> PortView {
-        // External functions follow the local ones.
-        let index = self.profile.vf_port_index(id.1) + id.0 * 256;
+        let index = match id {
+            // External functions follow the local ones.
+            RepId::Vf(controller, vf) => self.profile.vf_port_index(vf) + controller * 256,
+            RepId::Sf(number) => 32768 + number,
+        };
         let netdev = self.reps.get(&id).copied();
         let netdev_name = netdev.and_then(|i| netdevs.get(&i)).map(|n| n.name.clone());
         PortView { index, rep: Some(id), netdev, netdev_name }
     }
 
-    fn switch_id(&self) -> Vec<u8> {
+    pub(super) fn rep_at(&self, index: u32, netdevs: &BTreeMap<u32, Netdev>) -> Option<RepId> {
+        self.reps.keys().copied().find(|&id| self.rep_port(id, netdevs).index == index)
+    }
+
+    pub(super) fn switch_id(&self) -> Vec<u8> {
         let seed = self.name.bytes().fold(7u8, |a, b| a.wrapping_mul(31).wrapping_add(b));
         vec![seed, 0x0a, 0x42, 0, 3, 0x5c, 0x72, seed ^ 0x55]
     }
@@ -205,10 +296,20 @@ impl Host {
             num_vfs: 0,
             delay: spec.delay,
             pending: 0,
+            sfs: BTreeMap::new(),
+            rate_nodes: BTreeMap::new(),
+            lag: spec.lag,
+            ready_at: None,
+            stagger: spec.stagger,
+            stagger_left: 0,
+            reps_stuck_at: None,
         };
         let parent = (nic.bus().to_owned(), nic.name.clone());
         let port_name = nic.profile.devlink().then(|| format!("p{}", nic.pf_number));
         let uplink = self.add_netdev(Some(spec.uplink), port_name, None, parent);
+        if let Some(dev) = self.netdevs.get_mut(&uplink) {
+            dev.can_tc_offload = nic.profile.devlink();
+        }
         let at = self.nics.len();
         self.nics.push(Nic { uplink, ..nic });
         if self.nics[at].profile.devlink() {
@@ -217,7 +318,7 @@ impl Host {
         }
     }
 
-    fn add_netdev(
+    pub(super) fn add_netdev(
         &mut self,
         name: Option<String>,
         port_name: Option<String>,
@@ -232,14 +333,28 @@ impl Host {
             .or_else(|| (0..).map(|i| format!("eth{i}")).find(|n| !taken(n)))
             .unwrap_or_default();
         let [a, b, c, d] = ifindex.to_be_bytes();
-        let dev =
-            Netdev { ifindex, name, mac: [2, 0x5e, a, b, c, d], mtu: 1500, up: false, port_name, switch_id, parent };
+        let dev = Netdev {
+            ifindex,
+            name,
+            mac: [2, 0x5e, a, b, c, d],
+            mtu: 1500,
+            up: false,
+            can_tc_offload: switch_id.is_some(),
+            port_name,
+            switch_id,
+            parent,
+            master: None,
+            bond_mode: None,
+            tc_offload: false,
+            counters: [0; 4],
+            qdiscs: Vec::new(),
+        };
         self.events.push(Event::Link { gone: false, dev: dev.clone() });
         self.netdevs.insert(ifindex, dev);
         ifindex
     }
 
-    fn remove_netdev(&mut self, ifindex: u32) {
+    pub(super) fn remove_netdev(&mut self, ifindex: u32) {
         if let Some(dev) = self.netdevs.remove(&ifindex) {
             self.events.push(Event::Link { gone: true, dev });
         }
@@ -262,9 +377,43 @@ impl Host {
         true
     }
 
-    fn port_event(&mut self, at: usize, gone: bool, port: PortView) {
-        let device = (self.nics[at].bus().to_owned(), self.nics[at].name.clone());
-        self.events.push(Event::Port { gone, device, port });
+    pub(super) fn port_event(&mut self, at: usize, gone: bool, port: PortView) {
+        // As it is at this moment: it may be gone when the event is sent.
+        let attrs = super::devlink::port_attrs(&self.nics[at], &port);
+        self.events.push(Event::Port { gone, attrs });
+    }
+
+    pub(super) fn qdisc(&mut self, name: &str, kind: &'static str, present: bool) -> bool {
+        let Some(dev) = self.netdevs.values_mut().find(|d| d.name == name) else { return false };
+        let had = dev.qdiscs.contains(&kind);
+        dev.qdiscs.retain(|k| *k != kind);
+        if present {
+            dev.qdiscs.push(kind);
+        }
+        let ifindex = dev.ifindex;
+        if had != present {
+            self.events.push(Event::Qdisc { gone: had, ifindex, kind });
+        }
+        had != present
+    }
+
+    /// The device is pulled out: no orderly way down.
+    pub(super) fn remove_nic(&mut self, name: &str) -> bool {
+        let Some(at) = self.nics.iter().position(|n| n.name == name) else { return false };
+        let keys: Vec<RepId> = self.nics[at].reps.keys().copied().collect();
+        for key in keys {
+            self.remove_rep(at, key);
+        }
+        for vf in 0..self.nics[at].vfs.len() {
+            self.unbind(at, vf);
+        }
+        if self.nics[at].profile.devlink() {
+            let port = self.nics[at].uplink_port(&self.netdevs);
+            self.port_event(at, true, port);
+        }
+        let nic = self.nics.remove(at);
+        self.remove_netdev(nic.uplink);
+        true
     }
 
     pub(super) fn find(&self, bus: &str, name: &str) -> Option<usize> {
@@ -296,7 +445,17 @@ impl Host {
             }
             _ => {}
         }
-        self.nics[at].switchdev = switchdev;
+        if !switchdev && !nic.rate_nodes.is_empty() {
+            return Err((EBUSY, "Rate node(s) exists".to_owned()));
+        }
+        let nic = &mut self.nics[at];
+        nic.switchdev = switchdev;
+        nic.reps_stuck_at = None;
+        if !switchdev {
+            // Sub-functions live on the eswitch.
+            nic.sfs.clear();
+            nic.vfs.iter_mut().for_each(|vf| vf.config.share = (0, 0));
+        }
         self.update_reps(at);
         Ok(())
     }
@@ -316,7 +475,8 @@ impl Host {
         }
         nic.num_vfs = n;
         nic.pending = nic.delay;
-        if n == 0 || nic.pending == 0 {
+        nic.ready_at = (nic.lag > Duration::ZERO).then(|| Instant::now() + nic.lag);
+        if n == 0 || nic.pending == 0 && nic.ready_at.is_none() {
             self.settle_vfs(at);
         }
         Ok(())
@@ -325,29 +485,59 @@ impl Host {
     /// Time passes by one operation.
     pub(super) fn tick(&mut self) {
         for at in 0..self.nics.len() {
-            if self.nics[at].pending > 0 {
-                self.nics[at].pending -= 1;
-                if self.nics[at].pending == 0 {
-                    self.settle_vfs(at);
-                }
+            let nic = &mut self.nics[at];
+            let waits = nic.pending > 0 || nic.ready_at.is_some();
+            nic.pending = nic.pending.saturating_sub(1);
+            if waits && nic.pending == 0 && nic.ready_at.is_none_or(|t| t <= Instant::now()) {
+                self.settle_vfs(at);
             }
+            let nic = &mut self.nics[at];
+            if nic.stagger > 0 {
+                nic.stagger_left = nic.stagger_left.saturating_sub(1);
+                self.update_reps(at);
+            }
+        }
+        for (_, left) in &mut self.to_rename {
+            *left = left.saturating_sub(1);
+        }
+        for ifindex in self.to_rename.extract_if(.., |(_, left)| *left == 0).map(|(i, _)| i).collect::<Vec<_>>() {
+            if let Some(name) = self.netdevs.get(&ifindex).map(|d| d.name.clone()) {
+                self.rename(&name, &format!("ren{ifindex}"));
+            }
+        }
+        for (_, left) in &mut self.vanishing {
+            *left = left.saturating_sub(1);
+        }
+        for name in self.vanishing.extract_if(.., |(_, left)| *left == 0).map(|(n, _)| n).collect::<Vec<_>>() {
+            self.remove_nic(&name);
         }
     }
 
     pub(super) fn finish_pending(&mut self) {
         for at in 0..self.nics.len() {
-            self.nics[at].pending = 0;
+            self.nics[at].stagger = 0;
             self.settle_vfs(at);
         }
+        self.vanishing.clear();
     }
 
     /// Makes the VFs that exist as many as were asked for.
     fn settle_vfs(&mut self, at: usize) {
         let (want, have) = (usize::from(self.nics[at].num_vfs), self.nics[at].vfs.len());
         self.nics[at].pending = 0;
+        self.nics[at].ready_at = None;
         for n in have..want {
             let address = vf_address(&self.nics[at].name, n);
-            self.nics[at].vfs.push(Vf { address, driver: None, driver_override: None, mac: [0; 6], netdev: None });
+            let config = VfConfig::of(self.nics[at].profile);
+            self.nics[at].vfs.push(Vf {
+                address,
+                driver: None,
+                driver_override: None,
+                mac: [0; 6],
+                netdev: None,
+                config,
+                counters: [0; 4],
+            });
             if self.nics[at].autoprobe && self.nics[at].profile.pci_vfs() {
                 let driver = self.nics[at].profile.vf_driver().to_owned();
                 self.bind(at, n, driver);
@@ -379,33 +569,47 @@ impl Host {
     }
 
     /// Makes the representors those that mode and VFs ask for.
-    fn update_reps(&mut self, at: usize) {
+    pub(super) fn update_reps(&mut self, at: usize) {
         let nic = &self.nics[at];
         let (switchdev, id) = (nic.switchdev, nic.switch_id());
         if let Some(uplink) = self.netdevs.get_mut(&nic.uplink) {
             uplink.switch_id = switchdev.then(|| id.clone());
         }
         let local = u16::try_from(nic.vfs.len()).unwrap_or(u16::MAX);
-        let want: Vec<RepId> = if switchdev {
-            (0..local).map(|vf| (0, vf)).chain((0..nic.external_vfs).map(|vf| (1, vf))).collect()
+        let mut want: Vec<RepId> = if switchdev {
+            let sfs = nic.sfs.keys().map(|&n| RepId::Sf(n));
+            (0..local)
+                .map(|vf| RepId::Vf(0, vf))
+                .chain((0..nic.external_vfs).map(|vf| RepId::Vf(1, vf)))
+                .chain(sfs)
+                .collect()
         } else {
             Vec::new()
         };
         let gone: Vec<RepId> = nic.reps.keys().filter(|k| !want.contains(k)).copied().collect();
         for key in gone {
-            let port = self.nics[at].rep_port(key, &self.netdevs);
-            self.port_event(at, true, port);
-            if let Some(ifindex) = self.nics[at].reps.remove(&key) {
-                self.remove_netdev(ifindex);
-            }
+            self.remove_rep(at, key);
+        }
+        if self.nics[at].stagger > 0 {
+            want.reverse();
         }
         for key in want {
-            let nic = &self.nics[at];
-            if nic.reps.contains_key(&key) {
+            let nic = &mut self.nics[at];
+            if nic.reps.contains_key(&key) || nic.reps_stuck_at.is_some_and(|n| nic.reps.len() >= n) {
                 continue;
             }
-            let controller = if key.0 == 0 { String::new() } else { format!("c{}", key.0) };
-            let port_name = format!("{controller}pf{}vf{}", nic.pf_number, key.1);
+            if nic.stagger > 0 {
+                if nic.stagger_left > 0 {
+                    continue;
+                }
+                nic.stagger_left = nic.stagger;
+            }
+            let nic = &self.nics[at];
+            let port_name = match key {
+                RepId::Vf(0, vf) => format!("pf{}vf{vf}", nic.pf_number),
+                RepId::Vf(controller, vf) => format!("c{controller}pf{}vf{vf}", nic.pf_number),
+                RepId::Sf(number) => format!("pf{}sf{number}", nic.pf_number),
+            };
             let name = self
                 .netdevs
                 .get(&nic.uplink)
@@ -414,48 +618,80 @@ impl Host {
             let parent = (nic.bus().to_owned(), nic.name.clone());
             let ifindex = self.add_netdev(name, Some(port_name), Some(id.clone()), parent);
             self.nics[at].reps.insert(key, ifindex);
+            if let Some(after) = self.renamer {
+                self.to_rename.push((ifindex, after.max(1)));
+            }
             let port = self.nics[at].rep_port(key, &self.netdevs);
             self.port_event(at, false, port);
         }
     }
 
-    /// `devlink port function set hw_addr`.
-    pub(super) fn set_function_mac(&mut self, at: usize, index: u32, mac: [u8; 6]) -> Result<(), Refusal> {
-        let nic = &mut self.nics[at];
-        if !nic.profile.eswitch_extras() {
-            return Err((EOPNOTSUPP, "Port doesn't support function attributes".to_owned()));
-        }
-        let key = nic.reps.keys().find(|k| nic.profile.vf_port_index(k.1) + k.0 * 256 == index).copied();
-        match key {
-            Some((0, vf)) => {
-                if mac[0] & 1 != 0 {
-                    return Err((EINVAL, "Provided mac is multicast".to_owned()));
+    /// Half of the representors of a mode change stay away, until it is made anew.
+    pub(super) fn stop_half_way(&mut self) {
+        for at in 0..self.nics.len() {
+            let count = self.nics[at].reps.len();
+            if count > 1 {
+                self.nics[at].reps_stuck_at = Some(count / 2);
+                let keys: Vec<RepId> = self.nics[at].reps.keys().copied().skip(count / 2).collect();
+                for key in keys {
+                    self.remove_rep(at, key);
                 }
-                let vf = nic.vfs.get_mut(usize::from(vf)).ok_or_else(|| refuse(ENODEV))?;
-                vf.mac = mac;
-                Ok(())
             }
-            Some(_) => Err(refuse(EOPNOTSUPP)),
-            None => Err(refuse(ENODEV)),
+        }
+    }
+
+    pub(super) fn add_bond(&mut self, name: &str, mode: u8, ports: &[&str]) {
+        let bond = self.add_netdev(Some(name.to_owned()), None, None, (String::new(), String::new()));
+        for dev in self.netdevs.values_mut() {
+            if dev.ifindex == bond {
+                dev.bond_mode = Some(mode);
+            } else if ports.contains(&dev.name.as_str()) {
+                dev.master = Some(bond);
+            }
+        }
+        let members: Vec<u32> = self.netdevs.values().filter(|d| d.master == Some(bond)).map(|d| d.ifindex).collect();
+        members.into_iter().chain([bond]).for_each(|i| self.touch(i));
+    }
+
+    fn remove_rep(&mut self, at: usize, key: RepId) {
+        let port = self.nics[at].rep_port(key, &self.netdevs);
+        self.port_event(at, true, port);
+        if let Some(ifindex) = self.nics[at].reps.remove(&key) {
+            self.remove_netdev(ifindex);
         }
     }
 
     pub(super) fn snapshot(&self) -> Vec<NicSnapshot> {
         self.nics
             .iter()
-            .map(|nic| NicSnapshot {
-                device: format!("{}/{}", nic.bus(), nic.name),
-                switchdev: nic.switchdev,
-                inline_mode: nic.inline_mode,
-                encap_mode: nic.encap_mode,
-                vfs: (0u16..)
-                    .zip(&nic.vfs)
-                    .map(|(n, vf)| VfSnapshot {
-                        driver: vf.driver.clone(),
-                        mac: vf.mac,
-                        representor_up: nic.reps.get(&(0, n)).and_then(|i| self.netdevs.get(i)).map(|d| d.up),
-                    })
-                    .collect(),
+            .map(|nic| {
+                let dev = |id: RepId| nic.reps.get(&id).and_then(|i| self.netdevs.get(i));
+                let vf = |(n, vf): (u16, &Vf)| VfSnapshot {
+                    driver: vf.driver.clone(),
+                    mac: vf.mac,
+                    representor_up: dev(RepId::Vf(0, n)).map(|d| d.up),
+                    representor_mtu: dev(RepId::Vf(0, n)).map(|d| d.mtu),
+                    vlan: vf.config.vlan,
+                    trust: vf.config.trust,
+                    spoof_check: vf.config.spoof_check,
+                    link_state: vf.config.link_state,
+                    rate: vf.config.rate_mbit(),
+                };
+                let sf = |(&number, sf): (&u32, &Sf)| SfSnapshot {
+                    number,
+                    mac: sf.mac,
+                    active: sf.active,
+                    representor_up: dev(RepId::Sf(number)).is_some_and(|d| d.up),
+                };
+                NicSnapshot {
+                    device: format!("{}/{}", nic.bus(), nic.name),
+                    switchdev: nic.switchdev,
+                    inline_mode: nic.inline_mode,
+                    encap_mode: nic.encap_mode,
+                    tc_offload: self.netdevs.get(&nic.uplink).is_some_and(|d| d.tc_offload),
+                    vfs: (0u16..).zip(&nic.vfs).map(vf).collect(),
+                    sfs: nic.sfs.iter().map(sf).collect(),
+                }
             })
             .collect()
     }

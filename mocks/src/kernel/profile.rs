@@ -68,6 +68,30 @@ impl Profile {
         matches!(self, Profile::Mlx5 | Profile::Mlx5Old)
     }
 
+    /// `devlink port function` exists. ice has it from kernel 6.10 on: the model's is older.
+    pub(super) fn port_functions(self) -> bool {
+        self.eswitch_extras()
+    }
+
+    /// Sub-functions can be added.
+    pub(super) fn sfs(self) -> bool {
+        self.eswitch_extras()
+    }
+
+    /// Representors have rate leaves.
+    pub(super) fn rates(self) -> bool {
+        self.devlink()
+    }
+
+    pub(super) fn spoof_check_by_default(self) -> bool {
+        matches!(self, Profile::Ice | Profile::Igb)
+    }
+
+    /// hw-tc-offload stays on while there are rules.
+    pub(super) fn refuses_offload_off(self) -> bool {
+        self.eswitch_extras()
+    }
+
     /// Representors get `ethN`; otherwise names as udev gives them from the uplink's and the port's name.
     pub(super) fn kernel_names(self) -> bool {
         matches!(self, Profile::Mlx5 | Profile::Mlx5Old)

@@ -101,10 +101,10 @@ impl Transport for FakeSocket {
         let mut world = self.kernel.world();
         let Some(queue) = world.sockets.open.get_mut(&self.id) else { return Err(io::ErrorKind::NotConnected.into()) };
         let known = match queue.protocol {
-            Protocol::Route => route::GROUP_LINK,
-            Protocol::Generic => devlink::GROUP_CONFIG,
+            Protocol::Route => [route::GROUP_LINK, route::GROUP_TC].contains(&group),
+            Protocol::Generic => group == devlink::GROUP_CONFIG,
         };
-        if group != known {
+        if !known {
             return Err(io::Error::from_raw_os_error(EINVAL));
         }
         queue.groups.insert(group);
@@ -124,6 +124,14 @@ impl World {
         let result = match &fault {
             Some(Fault::Refuse { errno, text }) => Err((*errno, text.clone())),
             Some(Fault::Ignore) if is_change(op) => Ok(Vec::new()),
+            Some(Fault::Timeout) => return Vec::new(),
+            Some(Fault::HalfDone { errno }) => {
+                let result = self.carry_out(protocol, &request);
+                if op == Op::EswitchSet && result.is_ok() {
+                    self.host.stop_half_way();
+                }
+                result.and_then(|_| Err((*errno, "fake: half done".to_owned())))
+            }
             _ => self.carry_out(protocol, &request),
         };
         let mut answer = request.answer(result, fault == Some(Fault::Interrupt));
@@ -161,5 +169,6 @@ fn op_of(protocol: Protocol, request: &Request<'_>) -> Option<Op> {
 }
 
 fn is_change(op: Op) -> bool {
-    matches!(op, Op::EswitchSet | Op::PortSet | Op::LinkSet | Op::SysfsWrite)
+    use Op::{EswitchSet, FeatureSet, LinkSet, PortDel, PortNew, PortSet, RateSet, SysfsWrite};
+    matches!(op, EswitchSet | PortSet | PortNew | PortDel | RateSet | LinkSet | FeatureSet | SysfsWrite)
 }

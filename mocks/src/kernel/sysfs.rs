@@ -47,6 +47,14 @@ impl Sysfs for FakeSysfs {
         let result = match world.begin(Op::SysfsWrite) {
             Some(Fault::Refuse { errno, .. }) => Err(refuse(errno)),
             Some(Fault::Ignore) => Ok(()),
+            Some(Fault::HalfDone { errno }) => {
+                let parts = parts(path);
+                // Of many VFs half are made.
+                let value = value.trim();
+                let half = value.parse().ok().filter(|_| parts.last() == Some(&"sriov_numvfs"));
+                let value = half.map_or_else(|| value.to_owned(), |n: u32| n.div_ceil(2).to_string());
+                world.write(&parts, &value).and(Err(refuse(errno)))
+            }
             _ => world.write(&parts(path), value.trim()),
         };
         world.publish();
@@ -125,6 +133,7 @@ fn list(host: &Host, path: &[&str]) -> Option<Vec<String>> {
 
 fn link(host: &Host, path: &[&str]) -> Option<String> {
     match *path {
+        ["bus", "pci", "devices", dev, "iommu_group"] => iommu_group(host, dev).map(|n| n.to_string()),
         ["bus", bus, "devices", dev, file] => {
             if let Some(at) = host.find(bus, dev) {
                 let nic = &host.nics[at];
@@ -143,6 +152,14 @@ fn link(host: &Host, path: &[&str]) -> Option<String> {
         }
         ["class", "net", name, "device"] => host.netdevs.values().find(|d| d.name == name).map(|d| d.parent.1.clone()),
         _ => None,
+    }
+}
+
+/// PFs come first, 64 to each with its VFs.
+pub(super) fn iommu_group(host: &Host, address: &str) -> Option<usize> {
+    match host.find("pci", address) {
+        Some(at) => Some(at * 64),
+        None => host.find_vf(address).map(|(at, vf)| at * 64 + 1 + vf),
     }
 }
 

@@ -4,9 +4,11 @@ pub(super) const ENOENT: i32 = 2;
 pub(super) const EIO: i32 = 5;
 pub(super) const EACCES: i32 = 13;
 pub(super) const EBUSY: i32 = 16;
+pub(super) const EEXIST: i32 = 17;
 pub(super) const ENODEV: i32 = 19;
 pub(super) const EINVAL: i32 = 22;
 pub(super) const ERANGE: i32 = 34;
+pub(super) const EPROTONOSUPPORT: i32 = 93;
 pub(super) const EOPNOTSUPP: i32 = 95;
 pub(super) const ENOBUFS: i32 = 105;
 
@@ -166,6 +168,10 @@ pub(super) fn text(value: &[u8]) -> Result<&str, Refusal> {
 
 pub(super) fn u32_of(value: &[u8]) -> Result<u32, Refusal> {
     value.try_into().map(u32::from_ne_bytes).map_err(|_| refuse(ERANGE))
+}
+
+pub(super) fn u64_of(value: &[u8]) -> Result<u64, Refusal> {
+    value.try_into().map(u64::from_ne_bytes).map_err(|_| refuse(ERANGE))
 }
 
 pub(super) fn u16_of(value: &[u8]) -> Result<u16, Refusal> {
