@@ -15,7 +15,10 @@ const SPIN: Duration = Duration::from_micros(20);
 /// How often a worker that takes longer is looked at.
 const LOOK: Duration = Duration::from_micros(50);
 /// Rounds wait for at most so long before they begin.
-const MOST_REST: Duration = Duration::from_millis(2);
+const MOST_REST: Duration = Duration::from_millis(1);
+
+/// Changes that came without a barrier wait so long for one that comes with others.
+const STORM: Duration = Duration::from_millis(1);
 
 /// Who waits for which round.
 #[derive(Debug, Default)]
@@ -44,9 +47,10 @@ impl Default for Rounds {
 }
 
 impl Barriers {
-    /// Whether somebody is about to follow changes.
-    pub(super) fn is_busy(&self) -> bool {
-        self.rounds.lock().busy
+    /// Whether somebody is about to follow changes, or did so a moment ago: under a storm of changes the next comes soon.
+    pub(super) fn are_busy(&self) -> bool {
+        let rounds = self.rounds.lock();
+        rounds.busy || rounds.next.is_some_and(|next| Instant::now() < next + STORM)
     }
 }
 
@@ -86,12 +90,12 @@ impl Revalidator {
         // All who have come by now made their changes before.
         let served = barriers.rounds.lock().came;
         let start = Instant::now();
-        self.run_changes();
+        self.follow_once();
         let worked = start.elapsed();
         let outcome = wait(&self.shared, timeout);
         let mut rounds = barriers.rounds.lock();
         (rounds.served, rounds.outcome) = (served, outcome);
-        rounds.next = Some(Instant::now() + (worked * 2).min(MOST_REST));
+        rounds.next = Some(Instant::now() + worked.min(MOST_REST));
         outcome
     }
 }

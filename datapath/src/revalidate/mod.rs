@@ -128,20 +128,17 @@ impl Revalidation {
         self.report
     }
 
-    /// Look again at all flows that changes concern.
-    fn follow_changes(&mut self, shared: &Shared) {
-        for _ in 0..ROUNDS {
-            let mut changes = std::mem::take(&mut self.changes);
-            changes.clear();
-            shared.slowpath.take_changes(&mut changes);
-            if !changes.is_empty() {
-                self.follow(shared, &changes);
-            }
-            self.changes = changes;
-            if self.changes.is_empty() {
-                return;
-            }
+    /// Look again at all flows that the changes made so far concern. `false`: there were none.
+    fn follow_changes(&mut self, shared: &Shared) -> bool {
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.clear();
+        shared.slowpath.take_changes(&mut changes);
+        let any = !changes.is_empty();
+        if any {
+            self.follow(shared, &changes);
         }
+        self.changes = changes;
+        any
     }
 
     fn follow(&mut self, shared: &Shared, changes: &[Change]) {
@@ -376,24 +373,39 @@ impl Revalidator {
             MutexGuard::bump(&mut state);
         }
         sweep.end(&self.shared);
-        state.follow_changes(&self.shared);
+        self.follow_until_none(&mut state);
         state.bury(&self.shared);
         state.report.since(&before)
     }
 
-    /// Follow changes only.
+    /// Follow changes only, those that this makes itself (by what hits are replayed to) included.
     pub fn run_changes(&self) -> RevalidationReport {
         let mut state = self.shared.revalidation.lock();
         let before = state.report;
-        state.follow_changes(&self.shared);
+        self.follow_until_none(&mut state);
         state.report.since(&before)
     }
 
-    /// Follow changes, unless a barrier is about to, and free marks of flows that went.
+    fn follow_until_none(&self, state: &mut MutexGuard<'_, Revalidation>) {
+        for _ in 0..ROUNDS {
+            if !state.follow_changes(&self.shared) {
+                return;
+            }
+            // While changes keep coming, each barrier has its turn.
+            MutexGuard::bump(state);
+        }
+    }
+
+    /// Follow the changes made so far, and none that come meanwhile: whoever waits for these waits for no others.
+    fn follow_once(&self) {
+        self.shared.revalidation.lock().follow_changes(&self.shared);
+    }
+
+    /// Follow changes, unless barriers do, and free marks of flows that went.
     fn tick(&self) {
-        let barrier = self.shared.barriers.is_busy();
+        let barriers = self.shared.barriers.are_busy();
         let mut state = self.shared.revalidation.lock();
-        if !barrier {
+        if !barriers {
             state.follow_changes(&self.shared);
         }
         state.bury(&self.shared);

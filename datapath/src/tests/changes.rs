@@ -184,3 +184,32 @@ fn acknowledgements_do_not_wait_for_a_round_over_many_flows() {
     // The round takes half a second at least.
     assert!(acks > 5 && most < round / 3, "{acks} acknowledgements, {most:?} of {round:?}");
 }
+
+/// Whenever it is asked, something has changed meanwhile.
+#[derive(Debug, Default)]
+struct Restless {
+    asked: AtomicU64,
+}
+
+impl Slowpath for Restless {
+    fn translate(&self, at: &Resume, key: &FlowKey) -> Translation {
+        Slow::default().translate(at, key)
+    }
+
+    fn replay(&self, _: &[Effect], _: &Hits) {}
+
+    fn take_changes(&self, changes: &mut Vec<Change>) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        changes.push(Change::from(TABLE));
+    }
+}
+
+#[test]
+fn acknowledgements_do_not_wait_for_changes_that_come_after_them() {
+    let slowpath = Arc::new(Restless::default());
+    let rig = Rig::with(2, Config::default(), Arc::clone(&slowpath) as _, Arc::default());
+    for acks in 1..10 {
+        assert_eq!(rig.revalidator.barrier(Duration::from_secs(20)), WorkerFence::Fenced);
+        assert_eq!(slowpath.asked.load(Ordering::Relaxed), acks);
+    }
+}
