@@ -8,13 +8,17 @@ use std::{
 use devlink_rs::DeviceId;
 
 use crate::{
-    driver::{Strategy, strategies},
+    desired::Desired,
+    driver::{Strategy, facts},
     error::{Cause, ConvergeError, ObserveError, Rollback, StepFailure},
     inventory::Nic,
     kernel::Kernel,
-    plan::{Desired, Plan, PlanError, plan_with},
+    plan::{Plan, PlanError, plan_with},
     step::Step,
 };
+
+/// How often what is left is planned again, once mode and number of VFs are right.
+const ROUNDS: usize = 3;
 
 /// A step that was done and seen to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,28 @@ pub struct StepReport {
     pub took: Duration,
     /// What was odd about it: an answer that got lost, for example.
     pub note: Option<String>,
+}
+
+/// Where in a step converging is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing of the step has been done.
+    Before,
+    /// The kernel has answered the step's request.
+    Requested,
+    /// The step was seen to be done.
+    Verified,
+}
+
+/// A point between or within steps: wherever a process may end, a later [`converge`] goes on to the desired state.
+#[derive(Debug)]
+pub struct Boundary<'a> {
+    /// The NIC.
+    pub device: &'a DeviceId,
+    /// The step.
+    pub step: &'a Step,
+    /// Where in the step.
+    pub phase: Phase,
 }
 
 /// What was done.
@@ -51,7 +77,7 @@ pub fn converge(desired: &Desired, kernel: &mut Kernel) -> Result<Report, Conver
             Err(e) => return Err(first.unwrap_or(ConvergeError::Observe(e))),
         };
         if attempt == 0 {
-            orders = strategies(nic.driver.as_deref());
+            orders = facts(nic.driver.as_deref()).strategies;
         }
         let Some(&strategy) = orders.get(attempt) else { break };
         let result = match plan_with(desired, &nic, strategy) {
@@ -110,37 +136,59 @@ pub fn apply(plan: &Plan, kernel: &mut Kernel) -> Result<Report, ConvergeError> 
             Err(cause) => return Err(failure(plan, n, cause, kernel)),
         }
     }
-    // A later step can undo an earlier one: only the whole counts.
-    let whole = |nic: &Nic| match plan_with(&plan.desired, nic, plan.strategy) {
+    finish(plan, kernel, nic, done)
+}
+
+/// A later step can undo an earlier one, and what new functions are like shows only when they are there: only the whole counts. What is
+/// still to do beside mode and number of VFs is done, in a few rounds.
+fn finish(plan: &Plan, kernel: &mut Kernel, mut nic: Nic, mut done: Vec<StepReport>) -> Result<Report, ConvergeError> {
+    let last = plan.steps.len() - 1;
+    for _ in 0..ROUNDS {
+        let Ok(rest) = plan_with(&plan.kept, &nic, plan.strategy) else { break };
+        if rest.is_empty() || rest.steps.iter().any(Step::is_structural) {
+            break;
+        }
+        for step in &rest.steps {
+            match run(step, kernel, nic) {
+                Ok((report, after)) => {
+                    done.push(report);
+                    nic = after;
+                }
+                Err(cause) => return Err(failed(plan, step, (last, last + 1), cause, kernel)),
+            }
+        }
+    }
+    let whole = |nic: &Nic| match plan_with(&plan.kept, nic, plan.strategy) {
         Ok(rest) => match rest.steps.first() {
             Some(step) => Err(format!("'{step}' is still to do")),
             None => nic.unsettled().map_or(Ok(()), Err),
         },
         Err(e) => Err(e.to_string()),
     };
-    match wait_for(kernel, device, whole) {
+    match wait_for(kernel, &plan.base.device, whole) {
         Ok(nic) => Ok(Report { steps: done, strategy: plan.strategy, nic }),
-        Err(cause) => Err(failure(plan, plan.steps.len() - 1, cause, kernel)),
+        Err(cause) => Err(failure(plan, last, cause, kernel)),
     }
 }
 
 fn failure(plan: &Plan, n: usize, cause: Cause, kernel: &mut Kernel) -> ConvergeError {
+    failed(plan, &plan.steps[n], (n, plan.steps.len()), cause, kernel)
+}
+
+fn failed(plan: &Plan, step: &Step, (n, of): (usize, usize), cause: Cause, kernel: &mut Kernel) -> ConvergeError {
     let rollback = roll_back(&plan.base, kernel);
-    ConvergeError::Step(Box::new(StepFailure {
-        device: plan.base.device.clone(),
-        step: plan.steps[n].clone(),
-        number: n + 1,
-        of: plan.steps.len(),
-        cause,
-        rollback,
-    }))
+    let (device, step) = (plan.base.device.clone(), step.clone());
+    ConvergeError::Step(Box::new(StepFailure { device, step, number: n + 1, of, cause, rollback }))
 }
 
 /// Does one step and waits until it shows.
 fn run(step: &Step, kernel: &mut Kernel, nic: Nic) -> Result<(StepReport, Nic), Cause> {
     let start = Instant::now();
     let device = nic.device.clone();
-    let (note, nic) = match step.execute(kernel, &nic) {
+    reach(kernel, &device, step, Phase::Before);
+    let result = step.execute(kernel, &nic);
+    reach(kernel, &device, step, Phase::Requested);
+    let (note, nic) = match result {
         Ok(()) => (None, wait_for(kernel, &device, |nic| step.check(nic))?),
         // The request may have been carried out: what shows decides.
         Err(cause) if cause.outcome_unknown() => match wait_for(kernel, &device, |nic| step.check(nic)) {
@@ -149,7 +197,14 @@ fn run(step: &Step, kernel: &mut Kernel, nic: Nic) -> Result<(StepReport, Nic), 
         },
         Err(cause) => return Err(cause),
     };
+    reach(kernel, &device, step, Phase::Verified);
     Ok((StepReport { step: step.clone(), took: start.elapsed(), note }, nic))
+}
+
+fn reach(kernel: &mut Kernel, device: &DeviceId, step: &Step, phase: Phase) {
+    if let Some(hook) = &mut kernel.hook {
+        hook(&Boundary { device, step, phase });
+    }
 }
 
 /// Reads the NIC until `check` is content, or the deadline has come. Failing to read is tried again, too.
@@ -175,7 +230,7 @@ fn roll_back(base: &Nic, kernel: &mut Kernel) -> Rollback {
     let wish = Desired::restoring(base);
     let mut done: Vec<Step> = Vec::new();
     let mut last = None;
-    for &strategy in strategies(base.driver.as_deref()) {
+    for &strategy in facts(base.driver.as_deref()).strategies {
         match restore(base, &wish, strategy, kernel, &mut done) {
             Ok(()) if done.is_empty() => return Rollback::NothingToDo,
             Ok(()) => return Rollback::Complete(done),
@@ -201,7 +256,7 @@ fn restore(
     let mut nic = wait_for(kernel, &base.device, |nic| nic.unsettled().map_or(Ok(()), Err))
         .or_else(|_| kernel.nic(&base.device).map_err(Cause::Observe))?;
     // What new VFs are like (which driver they got) shows only when they are there: look again.
-    for _ in 0..3 {
+    for _ in 0..ROUNDS {
         let plan = plan_with(wish, &nic, strategy).map_err(unplanned)?;
         for step in &plan.steps {
             nic = run(step, kernel, nic)?.1;

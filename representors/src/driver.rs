@@ -1,5 +1,9 @@
 //! What is known about drivers. Sources: the drivers' own checks, and what operators of Kubernetes SR-IOV ran into.
 
+use devlink_rs::EswitchMode;
+
+use crate::setting::VfSetting;
+
 /// The order in which mode and VFs change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
@@ -20,27 +24,86 @@ impl std::fmt::Display for Strategy {
     }
 }
 
-/// The orders to try, best first.
-pub(crate) fn strategies(driver: Option<&str>) -> &'static [Strategy] {
-    match driver {
-        Some("ice") => &[Strategy::ModeFirst],
-        // Any order serves netdevsim: keep the VFs.
-        Some("netdevsim") => &[Strategy::VfsFirst, Strategy::ModeFirst],
-        _ => &[Strategy::ModeFirst, Strategy::VfsFirst],
+/// What is known about one driver.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    names: &'static [&'static str],
+    /// The orders to try, best first.
+    pub(crate) strategies: &'static [Strategy],
+    /// The driver that the kernel gives to new VFs; `None`: not known.
+    pub(crate) vf_driver: Option<&'static str>,
+    /// Whether new VFs have the spoof check on; `None`: not known.
+    pub(crate) spoof_check: Option<bool>,
+    /// Settings that the driver refuses in switchdev, where flows do the same.
+    legacy_only: LegacyOnly,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum LegacyOnly {
+    Nothing,
+    Trust,
+    VlanSpoofTrust,
+}
+
+impl Facts {
+    /// May a VF have this setting in this mode? What a driver refuses it still takes at its neutral value: a VLAN of 0 is none.
+    pub(crate) fn takes(&self, setting: VfSetting, mode: Option<EswitchMode>) -> bool {
+        if mode != Some(EswitchMode::Switchdev) {
+            return true;
+        }
+        match (self.legacy_only, setting) {
+            (LegacyOnly::VlanSpoofTrust, VfSetting::Vlan(vlan)) => vlan.id == 0,
+            (LegacyOnly::VlanSpoofTrust, VfSetting::SpoofCheck(on)) => Some(on) == self.spoof_check,
+            (LegacyOnly::VlanSpoofTrust | LegacyOnly::Trust, VfSetting::Trust(on)) => !on,
+            _ => true,
+        }
     }
 }
 
-/// The driver that the kernel gives to new VFs of a PF's driver; `None`: not known.
-pub(crate) fn default_vf_driver(pf_driver: Option<&str>) -> Option<&'static str> {
-    match pf_driver? {
-        "mlx5_core" => Some("mlx5_core"),
-        "ice" | "i40e" => Some("iavf"),
-        "igb" => Some("igbvf"),
-        "ixgbe" => Some("ixgbevf"),
-        "nfp" => Some("nfp"),
-        "bnxt_en" => Some("bnxt_en"),
-        _ => None,
-    }
+/// Any order with no VFs while the mode changes first: safe with what we do not know.
+const SAFE: &[Strategy] = &[Strategy::ModeFirst, Strategy::VfsFirst];
+
+const TABLE: &[Facts] = &[
+    // esw/legacy.c: VLAN (but 0), spoof check and trust are EOPNOTSUPP outside of legacy mode; en_main.c: 802.1Q only.
+    Facts {
+        names: &["mlx5_core"],
+        strategies: SAFE,
+        vf_driver: Some("mlx5_core"),
+        spoof_check: Some(false),
+        legacy_only: LegacyOnly::VlanSpoofTrust,
+    },
+    // ice_eswitch.c: mode only without VFs; ice_sriov.c: "Trusted VF is forbidden in switchdev mode".
+    Facts {
+        names: &["ice"],
+        strategies: &[Strategy::ModeFirst],
+        vf_driver: Some("iavf"),
+        spoof_check: Some(true),
+        legacy_only: LegacyOnly::Trust,
+    },
+    // Any order serves netdevsim: keep the VFs.
+    Facts {
+        names: &["netdevsim"],
+        strategies: &[Strategy::VfsFirst, Strategy::ModeFirst],
+        vf_driver: None,
+        spoof_check: Some(false),
+        legacy_only: LegacyOnly::Nothing,
+    },
+    // No eswitch in these.
+    Facts { names: &["i40e"], vf_driver: Some("iavf"), spoof_check: Some(true), ..UNKNOWN },
+    Facts { names: &["igb"], vf_driver: Some("igbvf"), spoof_check: Some(true), ..UNKNOWN },
+    Facts { names: &["ixgbe"], vf_driver: Some("ixgbevf"), spoof_check: Some(true), ..UNKNOWN },
+    Facts { names: &["nfp"], vf_driver: Some("nfp"), ..UNKNOWN },
+    Facts { names: &["bnxt_en"], vf_driver: Some("bnxt_en"), ..UNKNOWN },
+];
+
+const UNKNOWN: Facts =
+    Facts { names: &[], strategies: SAFE, vf_driver: None, spoof_check: None, legacy_only: LegacyOnly::Nothing };
+
+static NOT_KNOWN: Facts = UNKNOWN;
+
+/// What is known about a PF's driver.
+pub(crate) fn facts(driver: Option<&str>) -> &'static Facts {
+    driver.and_then(|d| TABLE.iter().find(|f| f.names.contains(&d))).unwrap_or(&NOT_KNOWN)
 }
 
 /// A driver that hands the function to a process: destroying the VF would pull it from under a virtual machine or DPDK.

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use devlink_rs::{DeviceId, EncapMode, EswitchMode, InlineMode, PortId};
+use devlink_rs::{DeviceId, EncapMode, EswitchMode, FunctionState, InlineMode, PortId};
+use netlink::{VfInfo, VfRate};
 
-use crate::key::{Function, RepKey, RepName};
+use crate::{
+    key::{Function, RepKey, RepName},
+    step::VfDriver,
+};
 
 /// A network device, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,39 @@ pub struct Netdev {
     pub carrier: Option<bool>,
     /// Identity of the switch it is a port of.
     pub switch_id: Option<Vec<u8>>,
+    /// Name within that switch (`phys_port_name`).
+    pub port_name: Option<String>,
+    /// Whether rules may go into hardware (`hw-tc-offload`); `None` when it has no such feature, and where it is not looked at: on
+    /// VFs' own network devices.
+    pub tc_offload: Option<bool>,
+}
+
+/// The bond that an uplink belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lag {
+    /// Interface index of the bond.
+    pub ifindex: u32,
+    /// Its name now.
+    pub name: String,
+    /// Its mode (linux/if_bonding.h: 1 active-backup, 4 802.3ad).
+    pub mode: Option<u8>,
+    /// Does this uplink carry traffic (or is it a backup)?
+    pub active: Option<bool>,
+}
+
+/// A process that has a VF's device file open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// Process name.
+    pub name: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
 }
 
 /// SR-IOV of a PF.
@@ -43,8 +80,26 @@ pub struct Vf {
     pub address: Option<String>,
     /// The driver it is bound to.
     pub driver: Option<String>,
+    /// The driver that `driver_override` names: the one that is due when it has none.
+    pub driver_override: Option<String>,
     /// Its network device in this network namespace.
     pub netdev: Option<Netdev>,
+    /// Settings as the PF's driver shows them (`ip link show PF`); `None` when it does not.
+    pub config: Option<VfInfo>,
+    /// IOMMU group.
+    pub iommu_group: Option<u32>,
+    /// The processes that have its VFIO device file open, as far as we may see them.
+    pub holders: Vec<Holder>,
+}
+
+impl Vf {
+    /// The driver that it has, or that it lost while a mode change was under way and is due again.
+    pub(crate) fn due_driver(&self) -> VfDriver {
+        match (&self.driver, &self.driver_override) {
+            (None, Some(due)) => VfDriver::Named(due.clone()),
+            _ => VfDriver::of(self),
+        }
+    }
 }
 
 /// The port that faces the wire.
@@ -56,6 +111,8 @@ pub struct Uplink {
     pub number: Option<u32>,
     /// Its network device.
     pub netdev: Option<Netdev>,
+    /// The bond that it belongs to.
+    pub lag: Option<Lag>,
 }
 
 /// A representor.
@@ -63,14 +120,20 @@ pub struct Uplink {
 pub struct Representor {
     /// Identity.
     pub key: RepKey,
-    /// devlink port.
-    pub port: PortId,
+    /// devlink port; `None` with drivers that show representors by `phys_port_name` only.
+    pub port: Option<PortId>,
     /// The function belongs to another host.
     pub external: bool,
     /// The representor's network device.
     pub netdev: Option<Netdev>,
     /// Hardware address of the function that it represents, where the driver says.
     pub function_mac: Option<[u8; 6]>,
+    /// State of that function, where it has one (SFs).
+    pub function_state: Option<FunctionState>,
+    /// Is a driver attached to the function, where the kernel says?
+    pub attached: Option<bool>,
+    /// Transmit rates of the function, Mbit/s, where devlink has a rate leaf for it.
+    pub rate: Option<VfRate>,
 }
 
 /// One physical function of a NIC.
@@ -106,7 +169,57 @@ impl Nic {
     /// The representor of VF `n` of this host.
     #[must_use]
     pub fn vf_representor(&self, n: u16) -> Option<&Representor> {
-        self.representors.iter().find(|r| !r.external && r.key.name.function == Function::Vf(n))
+        self.representor_of(Function::Vf(n))
+    }
+
+    /// The representor of a function of this host.
+    #[must_use]
+    pub fn representor_of(&self, function: Function) -> Option<&Representor> {
+        self.representors.iter().find(|r| !r.external && r.key.name.function == function)
+    }
+
+    /// The sub-functions of this host, by number, with their representors.
+    pub fn sfs(&self) -> impl Iterator<Item = (u32, &Representor)> {
+        self.representors.iter().filter(|r| !r.external).filter_map(|r| match r.key.name.function {
+            Function::Sf(n) => Some((n, r)),
+            _ => None,
+        })
+    }
+
+    /// VF `n`, when it is there.
+    #[must_use]
+    pub fn vf(&self, n: u16) -> Option<&Vf> {
+        self.vfs.iter().find(|v| v.index == n)
+    }
+
+    /// The address that VF `n` was given: of its function where devlink shows it, else as the PF's driver shows it.
+    #[must_use]
+    pub fn vf_mac(&self, n: u16) -> Option<[u8; 6]> {
+        let function = self.vf_representor(n).and_then(|r| r.function_mac);
+        function.or_else(|| self.vf(n)?.config.as_ref()?.mac)
+    }
+
+    /// The transmit rates of VF `n`: of devlink's rate leaf where there is one, else as the PF's driver shows them.
+    #[must_use]
+    pub fn vf_rate(&self, n: u16) -> Option<VfRate> {
+        let leaf = self.vf_representor(n).and_then(|r| r.rate);
+        leaf.or_else(|| self.vf(n)?.config.as_ref()?.rate)
+    }
+
+    /// Whether rules may go into hardware, where uplink and representors agree about it.
+    #[must_use]
+    pub fn tc_offload(&self) -> Option<bool> {
+        let uplink = self.uplink.as_ref()?.netdev.as_ref()?.tc_offload?;
+        let mut reps = self.representors.iter().filter(|r| !r.external).filter_map(|r| r.netdev.as_ref());
+        reps.all(|d| d.tc_offload == Some(uplink)).then_some(uplink)
+    }
+
+    /// Its PF number within the NIC: that of its functions, or the last digit of its PCI address.
+    #[must_use]
+    pub fn pf_number(&self) -> u16 {
+        let of_function = self.representors.iter().find(|r| !r.external).map(|r| r.key.name.pf);
+        let of_address = || self.device.name.rsplit_once('.').and_then(|(_, f)| f.parse().ok());
+        of_function.or_else(|| of_address().filter(|_| self.device.bus == "pci")).unwrap_or(0)
     }
 
     /// How many VFs were asked for.

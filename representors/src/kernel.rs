@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use devlink_rs::Devlink;
-use netlink::{Error, KernelAccess, LinkClient, Protocol, RealKernel, Sysfs};
+use netlink::{Error, FeatureClient, KernelAccess, LinkClient, Protocol, RealKernel, Sysfs};
+
+use crate::apply::Boundary;
 
 /// How long a step may take to show, and how often we look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +29,12 @@ pub struct Kernel {
     pub(crate) sysfs: Box<dyn Sysfs>,
     pub(crate) links: LinkClient,
     devlink: Option<Devlink>,
+    features: Option<FeatureClient>,
     pub(crate) pace: Pace,
+    pub(crate) hook: Option<Hook>,
 }
+
+pub(crate) type Hook = Box<dyn FnMut(&Boundary<'_>) + Send>;
 
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -45,7 +51,8 @@ impl Kernel {
         let open = |p| access.open(p).map_err(|source| Error::Io { op: "open", source });
         let links = LinkClient::new(open(Protocol::Route)?);
         let sysfs = access.sysfs();
-        let mut kernel = Kernel { access, sysfs, links, devlink: None, pace: Pace::default() };
+        let mut kernel =
+            Kernel { access, sysfs, links, devlink: None, features: None, pace: Pace::default(), hook: None };
         kernel.devlink()?;
         Ok(kernel)
     }
@@ -61,6 +68,11 @@ impl Kernel {
     /// Sets how long to wait.
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
+    }
+
+    /// Calls `hook` at each boundary of a step, for progress and for tests that end there. It must not block.
+    pub fn on_boundary(&mut self, hook: impl FnMut(&Boundary<'_>) + Send + 'static) {
+        self.hook = Some(Box::new(hook));
     }
 
     /// The seams, for those who need sockets of their own.
@@ -80,5 +92,18 @@ impl Kernel {
             }
         }
         Ok(self.devlink.as_mut())
+    }
+
+    /// The client for features of network devices; `None` on kernels that have ethtool by ioctl only.
+    pub(crate) fn features(&mut self) -> Result<Option<&mut FeatureClient>, Error> {
+        if self.features.is_none() {
+            let transport = self.access.open(Protocol::Generic).map_err(|source| Error::Io { op: "open", source })?;
+            match FeatureClient::open(transport) {
+                Ok(features) => self.features = Some(features),
+                Err(Error::NoFamily { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(self.features.as_mut())
     }
 }

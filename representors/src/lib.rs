@@ -29,24 +29,33 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod counters;
+mod desired;
 mod driver;
 mod error;
+mod execute;
 mod inventory;
 mod kernel;
 mod key;
 mod observe;
 mod plan;
+mod setting;
 mod step;
+mod target;
 mod watch;
 
-pub use apply::{Report, StepReport, apply, converge};
+pub use apply::{Boundary, Phase, Report, StepReport, apply, converge};
+pub use counters::VfCounters;
+pub use desired::{Desired, SfDesired, VfDesired};
 pub use driver::Strategy;
 pub use error::{Cause, ConvergeError, ObserveError, Rollback, StepFailure};
-pub use inventory::{Inventory, Netdev, Nic, Representor, Sriov, Uplink, Vf};
+pub use inventory::{Holder, Inventory, Lag, Netdev, Nic, Representor, Sriov, Uplink, Vf};
 pub use kernel::{Kernel, Pace};
 pub use key::{BadKey, Function, RepKey, RepName};
-pub use plan::{Desired, Plan, PlanError, VfDesired, VfInUse, plan, plan_with};
-pub use step::{Step, VfDriver};
+pub use plan::{Plan, PlanError, VfInUse, plan, plan_with};
+pub use setting::VfSetting;
+pub use step::{Port, Step, VfDriver};
 pub use watch::{Change, Watch};
 
-pub use devlink_rs::{DeviceId, EncapMode, EswitchMode, InlineMode};
+pub use devlink_rs::{DeviceId, EncapMode, EswitchMode, FunctionState, InlineMode};
+pub use netlink::{LinkStats, VfInfo, VfLinkState, VfRate, VfStats, VfVlan, VlanProto};

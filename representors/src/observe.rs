@@ -1,15 +1,20 @@
 //! Reading what there is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use devlink_rs::{DeviceId, Flavour, Port};
-use netlink::{Link, SysfsError};
+use devlink_rs::{DeviceId, Flavour, Port, PortId, RateId};
+use netlink::{HW_TC_OFFLOAD, Link, LinkDetail, OpenFile, SysfsError, VfRate};
 
 use crate::{
+    driver::is_userspace,
     error::ObserveError,
-    inventory::{Inventory, Netdev, Nic, Representor, Sriov, Uplink, Vf},
+    inventory::{Holder, Inventory, Lag, Netdev, Nic, Representor, Sriov, Uplink, Vf},
     kernel::Kernel,
     key::{Function, RepKey, RepName},
+    setting::mbit,
 };
 
 /// A device's folder in sysfs.
@@ -89,18 +94,82 @@ impl Kernel {
             nic.vfs.extend(self.read_vf(device, n, world)?);
         }
         world.add_ports(&mut nic);
+        self.read_settings(&mut nic)?;
+        self.read_features(&mut nic)?;
         Ok(Some(nic))
     }
 
+    /// What the PF's network device shows of its VFs.
+    fn read_settings(&mut self, nic: &mut Nic) -> Result<(), ObserveError> {
+        let Some(dev) = nic.uplink.as_ref().and_then(|u| u.netdev.as_ref()).filter(|_| !nic.vfs.is_empty()) else {
+            return Ok(());
+        };
+        let link = match self.links.get_with(dev.ifindex, LinkDetail { vfs: true, vf_stats: false }) {
+            Ok(link) => link,
+            // The list of very many VFs does not fit; the device can go meanwhile.
+            Err(e) if matches!(e.errno(), Some(EMSGSIZE | ENODEV)) => return Ok(()),
+            Err(e) => return Err(e.into()),
+        };
+        for info in link.vfs {
+            if let Some(vf) = nic.vfs.iter_mut().find(|v| u32::from(v.index) == info.vf) {
+                vf.config = Some(info);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether uplink and representors let rules into hardware.
+    fn read_features(&mut self, nic: &mut Nic) -> Result<(), ObserveError> {
+        let Some(features) = self.features()? else { return Ok(()) };
+        let uplink = nic.uplink.iter_mut().filter_map(|u| u.netdev.as_mut());
+        let reps = nic.representors.iter_mut().filter_map(|r| r.netdev.as_mut());
+        for dev in uplink.chain(reps) {
+            match features.get(dev.ifindex, HW_TC_OFFLOAD) {
+                Ok(feature) => dev.tc_offload = (feature.changeable || feature.active).then_some(feature.active),
+                Err(e) if matches!(e.errno(), Some(ENODEV | EOPNOTSUPP)) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
     fn read_vf(&self, device: &DeviceId, index: u16, world: &World) -> Result<Option<Vf>, ObserveError> {
+        let mut vf = Vf {
+            index,
+            address: None,
+            driver: None,
+            driver_override: None,
+            netdev: None,
+            config: None,
+            iommu_group: None,
+            holders: Vec::new(),
+        };
         if device.bus != "pci" {
-            return Ok(Some(Vf { index, address: None, driver: None, netdev: None }));
+            return Ok(Some(vf));
         }
         let link = format!("{}/virtfn{index}", device_path(device));
         let Some(address) = present(self.sysfs.readlink(&link))? else { return Ok(None) };
-        let driver = present(self.sysfs.readlink(&format!("bus/pci/devices/{address}/driver")))?;
-        let netdev = world.of_parent("pci", &address).next().map(netdev);
-        Ok(Some(Vf { index, address: Some(address), driver, netdev }))
+        let file = |name: &str| format!("bus/pci/devices/{address}/{name}");
+        vf.driver = present(self.sysfs.readlink(&file("driver")))?;
+        if vf.driver.is_none() {
+            let due = present(self.sysfs.read(&file("driver_override")))?;
+            vf.driver_override = due.filter(|d| !d.is_empty() && d != "(null)");
+        }
+        let group = present(self.sysfs.readlink(&file("iommu_group")))?;
+        vf.iommu_group = group.and_then(|g| g.parse().ok());
+        if vf.driver.as_deref().is_some_and(is_userspace) {
+            // A group's file, or with iommufd the function's own.
+            let own = present(self.sysfs.list(&file("vfio-dev")))?.unwrap_or_default();
+            let mut paths: Vec<String> = own.iter().map(|name| format!("{VFIO}devices/{name}")).collect();
+            paths.extend(vf.iommu_group.map(|g| format!("{VFIO}{g}")));
+            let all = world.open_files.get_or_init(|| self.access().open_files(VFIO));
+            let held = all.iter().filter(|f| paths.contains(&f.path));
+            vf.holders = held.map(|f| Holder { pid: f.pid, name: f.name.clone() }).collect();
+            vf.holders.dedup();
+        }
+        vf.netdev = world.of_parent("pci", &address).next().map(netdev);
+        vf.address = Some(address);
+        Ok(Some(vf))
     }
 
     fn number(&self, path: &str) -> Result<Option<u16>, ObserveError> {
@@ -115,21 +184,37 @@ impl Kernel {
 }
 
 const ENODEV: i32 = 19;
+const EMSGSIZE: i32 = 90;
+const EOPNOTSUPP: i32 = 95;
+const VFIO: &str = "/dev/vfio/";
 
 /// What is read once for all NICs.
 struct World {
     ports: Vec<Port>,
+    rates: BTreeMap<PortId, VfRate>,
     links: BTreeMap<u32, Link>,
+    /// Looking through all processes takes its time: done once, where some function is for them.
+    open_files: OnceCell<Vec<OpenFile>>,
 }
 
 impl World {
     fn read(kernel: &mut Kernel) -> Result<Self, ObserveError> {
-        let ports = match kernel.devlink()? {
-            Some(devlink) => devlink.ports()?,
-            None => Vec::new(),
-        };
+        let (mut ports, mut rates) = (Vec::new(), BTreeMap::new());
+        if let Some(devlink) = kernel.devlink()? {
+            ports = devlink.ports()?;
+            let all = match devlink.rates() {
+                // Kernels before 5.14 have none.
+                Err(e) if e.is_unsupported() => Vec::new(),
+                all => all?,
+            };
+            for rate in all {
+                if let RateId::Leaf(port) = rate.id {
+                    rates.insert(port, VfRate { min: mbit(rate.tx_share), max: mbit(rate.tx_max) });
+                }
+            }
+        }
         let links = kernel.links.dump()?.into_iter().map(|l| (l.ifindex, l)).collect();
-        Ok(World { ports, links })
+        Ok(World { ports, rates, links, open_files: OnceCell::new() })
     }
 
     fn of_parent(&self, bus: &str, name: &str) -> impl Iterator<Item = &Link> {
@@ -144,7 +229,8 @@ impl World {
             let function = match port.flavour {
                 Some(Flavour::Physical) => {
                     // A split port has several; the first is the uplink.
-                    nic.uplink.get_or_insert(Uplink { port: Some(port.id.clone()), number: port.number, netdev });
+                    let lag = port.ifindex.and_then(|i| self.links.get(&i)).and_then(|l| self.lag(l));
+                    nic.uplink.get_or_insert(Uplink { port: Some(port.id.clone()), number: port.number, netdev, lag });
                     continue;
                 }
                 Some(Flavour::PciPf) => Some(Function::Pf),
@@ -156,19 +242,60 @@ impl World {
                 let name = RepName { controller: port.controller.unwrap_or(0), pf, function };
                 nic.representors.push(Representor {
                     key: RepKey { device: nic.device.clone(), name },
-                    port: port.id.clone(),
+                    port: Some(port.id.clone()),
                     external: port.external,
                     netdev,
                     function_mac: port.function.as_ref().and_then(|f| f.hw_addr),
+                    function_state: port.function.as_ref().and_then(|f| f.state),
+                    attached: port.function.as_ref().and_then(|f| f.attached),
+                    rate: self.rates.get(&port.id).copied(),
                 });
             }
+        }
+        if nic.representors.is_empty() {
+            self.add_by_port_name(nic);
         }
         nic.representors.sort_by(|a, b| a.key.cmp(&b.key));
         if nic.uplink.is_none() {
             // Without devlink: the PF's own network device.
             let mut own = self.of_parent(&nic.device.bus, &nic.device.name);
-            nic.uplink = own.next().map(|l| Uplink { port: None, number: None, netdev: Some(netdev(l)) });
+            nic.uplink =
+                own.next().map(|l| Uplink { port: None, number: None, netdev: Some(netdev(l)), lag: self.lag(l) });
         }
+    }
+
+    /// Drivers of kernels before 5.9 have no devlink ports for VFs: their representors are known by the switch that they share with the
+    /// uplink, and by `phys_port_name`.
+    fn add_by_port_name(&self, nic: &mut Nic) {
+        let Some(uplink) = nic.uplink.as_ref().and_then(|u| u.netdev.as_ref()) else { return };
+        let Some(id) = uplink.switch_id.as_ref() else { return };
+        for link in self.links.values().filter(|l| l.phys_switch_id.as_ref() == Some(id)) {
+            let name = link.phys_port_name.as_deref().and_then(|n| n.parse::<RepName>().ok());
+            if let Some(name) = name.filter(|_| link.ifindex != uplink.ifindex) {
+                nic.representors.push(Representor {
+                    key: RepKey { device: nic.device.clone(), name },
+                    port: None,
+                    external: name.controller != 0,
+                    netdev: Some(netdev(link)),
+                    function_mac: None,
+                    function_state: None,
+                    attached: None,
+                    rate: None,
+                });
+            }
+        }
+    }
+
+    fn lag(&self, uplink: &Link) -> Option<Lag> {
+        let bond = self.links.get(&uplink.master?)?;
+        let mode = bond.info.bond_mode();
+        let is_bond = bond.info.kind.as_deref() == Some("bond");
+        is_bond.then(|| Lag {
+            ifindex: bond.ifindex,
+            name: bond.name.clone(),
+            mode,
+            active: uplink.info.bond_port_active(),
+        })
     }
 }
 
@@ -181,6 +308,8 @@ fn netdev(link: &Link) -> Netdev {
         up: link.is_up(),
         carrier: link.carrier,
         switch_id: link.phys_switch_id.clone(),
+        port_name: link.phys_port_name.clone(),
+        tc_offload: None,
     }
 }
 

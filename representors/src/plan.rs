@@ -1,98 +1,19 @@
 //! From a state and a wish to steps. Pure.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
-use devlink_rs::{DeviceId, EncapMode, EswitchMode, InlineMode};
+use devlink_rs::{DeviceId, EswitchMode};
 
 use crate::{
-    driver::{Strategy, default_vf_driver, is_userspace, strategies},
-    inventory::{Nic, Vf},
+    desired::Desired,
+    driver::{Strategy, facts, is_userspace},
+    inventory::{Holder, Nic, Vf},
     step::{Step, VfDriver},
+    target::Target,
 };
 
-/// What is wanted of a VF; `None` is left as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VfDesired {
-    /// Driver.
-    pub driver: Option<VfDriver>,
-    /// Hardware address (by devlink; switchdev only).
-    pub mac: Option<[u8; 6]>,
-    /// Representor up (switchdev only).
-    pub representor_up: Option<bool>,
-}
-
-/// How a NIC should be; `None` is left as it is. What is not named survives, as far as the kernel lets it, even where VFs
-/// have to be created anew: drivers, addresses, and whether representors are up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Desired {
-    /// Which NIC.
-    pub device: DeviceId,
-    /// Eswitch mode.
-    pub mode: Option<EswitchMode>,
-    /// Number of VFs.
-    pub vfs: Option<u16>,
-    /// Inline mode.
-    pub inline_mode: Option<InlineMode>,
-    /// Encapsulation mode.
-    pub encap_mode: Option<EncapMode>,
-    /// All VF representors up, or down; `per_vf` overrides it.
-    pub representors_up: Option<bool>,
-    /// Single VFs.
-    pub per_vf: BTreeMap<u16, VfDesired>,
-    /// Go on even where that takes VFs from a userspace driver (a virtual machine, DPDK).
-    pub disturb_used_vfs: bool,
-}
-
-impl Desired {
-    /// Leaves everything as it is.
-    #[must_use]
-    pub fn new(device: DeviceId) -> Self {
-        Desired {
-            device,
-            mode: None,
-            vfs: None,
-            inline_mode: None,
-            encap_mode: None,
-            representors_up: None,
-            per_vf: BTreeMap::new(),
-            disturb_used_vfs: false,
-        }
-    }
-
-    /// Switchdev with `vfs` VFs.
-    #[must_use]
-    pub fn switchdev(device: DeviceId, vfs: u16) -> Self {
-        Desired { mode: Some(EswitchMode::Switchdev), vfs: Some(vfs), ..Self::new(device) }
-    }
-
-    /// Legacy with `vfs` VFs.
-    #[must_use]
-    pub fn legacy(device: DeviceId, vfs: u16) -> Self {
-        Desired { mode: Some(EswitchMode::Legacy), vfs: Some(vfs), ..Self::new(device) }
-    }
-
-    /// Exactly as `nic` was: what a rollback wants.
-    pub(crate) fn restoring(nic: &Nic) -> Self {
-        let vf = |vf: &Vf| {
-            let rep = nic.vf_representor(vf.index);
-            let wish = VfDesired {
-                driver: vf.address.is_some().then(|| VfDriver::of(vf)),
-                mac: rep.and_then(|r| r.function_mac),
-                representor_up: rep.and_then(|r| r.netdev.as_ref()).map(|d| d.up),
-            };
-            (vf.index, wish)
-        };
-        Desired {
-            mode: nic.mode,
-            vfs: nic.sriov.map(|s| s.vfs),
-            inline_mode: nic.inline_mode,
-            encap_mode: nic.encap_mode,
-            per_vf: nic.vfs.iter().map(vf).collect(),
-            disturb_used_vfs: true,
-            ..Self::new(nic.device.clone())
-        }
-    }
-}
+/// MTU of a representor that was just made, bytes.
+pub(crate) const NEW_MTU: u32 = 1500;
 
 /// A VF that a process holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,11 +24,17 @@ pub struct VfInUse {
     pub address: Option<String>,
     /// The driver that gave it to a process.
     pub driver: String,
+    /// The processes that have its device file open, as far as we may see them.
+    pub holders: Vec<Holder>,
 }
 
 impl fmt::Display for VfInUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VF {} ({}) by {}", self.vf, self.address.as_deref().unwrap_or("no address"), self.driver)
+        write!(f, "VF {} ({}) by {}", self.vf, self.address.as_deref().unwrap_or("no address"), self.driver)?;
+        for (n, holder) in self.holders.iter().enumerate() {
+            write!(f, "{}{holder}", if n == 0 { ", held by " } else { " and " })?;
+        }
+        Ok(())
     }
 }
 
@@ -143,6 +70,28 @@ pub enum PlanError {
         driver: Option<String>,
         /// What is missing.
         what: &'static str,
+    },
+    /// The driver refuses a setting of VFs in switchdev.
+    #[error(
+        "{device}: VF {vf}: {what}: the driver has it in mode legacy only; in switchdev use flows on its representor"
+    )]
+    LegacyOnly {
+        /// NIC.
+        device: DeviceId,
+        /// VF.
+        vf: u16,
+        /// Which setting.
+        what: String,
+    },
+    /// A value that no device can take.
+    #[error("{device}: VF {vf}: {what}")]
+    BadValue {
+        /// NIC.
+        device: DeviceId,
+        /// VF.
+        vf: u16,
+        /// What is wrong with it, and what to write instead.
+        what: String,
     },
     /// A wish about a VF that will not be there.
     #[error("{device}: VF {vf} is named, but there will be only {vfs} VFs")]
@@ -181,6 +130,8 @@ fn list(used: &[VfInUse]) -> String {
 pub struct Plan {
     /// The wish.
     pub desired: Desired,
+    /// The wish with all that shall survive.
+    pub(crate) kept: Desired,
     /// The order chosen.
     pub strategy: Strategy,
     /// The state that the plan starts from.
@@ -221,8 +172,8 @@ impl fmt::Display for Plan {
 /// # Errors
 /// [`PlanError`] when no steps can lead there.
 pub fn plan(desired: &Desired, observed: &Nic) -> Result<Plan, PlanError> {
-    let strategy = strategies(observed.driver.as_deref()).first().copied().unwrap_or(Strategy::ModeFirst);
-    plan_with(desired, observed, strategy)
+    let strategies = facts(observed.driver.as_deref()).strategies;
+    plan_with(desired, observed, strategies.first().copied().unwrap_or(Strategy::ModeFirst))
 }
 
 /// Plans in a given order.
@@ -230,7 +181,9 @@ pub fn plan(desired: &Desired, observed: &Nic) -> Result<Plan, PlanError> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_with(desired: &Desired, observed: &Nic, strategy: Strategy) -> Result<Plan, PlanError> {
-    let target = Target::new(desired, observed)?;
+    Target::check(desired, observed)?;
+    let (kept, mut warnings) = desired.keeping(observed);
+    let target = Target::new(&kept, observed);
     let mut steps = Vec::new();
     // Which VFs lose what they have: all, when their number or (in some orders) the mode changes.
     let (now, then) = (observed.num_vfs(), target.vfs);
@@ -245,6 +198,10 @@ pub fn plan_with(desired: &Desired, observed: &Nic, strategy: Strategy) -> Resul
     };
     let mut anew = now != then;
     let mut unbound = false;
+    if let Some((EswitchMode::Legacy, _)) = mode_change {
+        // Sub-functions live on the eswitch: take them down in order.
+        steps.extend(target.remove_sfs(observed, &Default::default()));
+    }
     match (mode_change, strategy) {
         (None, _) => {
             target.eswitch_steps(observed, &mut steps);
@@ -261,140 +218,42 @@ pub fn plan_with(desired: &Desired, observed: &Nic, strategy: Strategy) -> Resul
             set_vfs(&mut steps, now, then);
             if observed.device.bus == "pci" {
                 unbound = true;
-                let bound = |vf: &u16| anew || observed.vfs.iter().any(|v| v.index == *vf && v.driver.is_some());
-                let unbind = |vf| Step::SetVfDriver { vf, driver: VfDriver::Unbound };
-                steps.extend((0..then).filter(bound).map(unbind));
+                let bound = |vf: &u16| anew || observed.vf(*vf).is_some_and(|v| v.driver.is_some());
+                let release = |vf| Step::ReleaseVf { vf, rebind: target.driver_at_last(vf) };
+                steps.extend((0..then).filter(bound).map(release));
             }
             steps.push(Step::SetMode { from, to });
             target.eswitch_steps(observed, &mut steps);
         }
     }
-    target.vf_steps(observed, anew, unbound, mode_change.is_some(), &mut steps);
+    target.vf_steps(anew, unbound, mode_change.is_some(), &mut steps);
+    target.sf_steps(mode_change.is_some(), &mut steps);
+    target.offload_steps(anew || mode_change.is_some(), &mut steps);
     let taken = |vf: &&Vf| (anew && now > 0) || unbound || target.rebinds(vf);
     let used: Vec<VfInUse> = observed.vfs.iter().filter(taken).filter_map(in_use).collect();
     if !used.is_empty() && !desired.disturb_used_vfs {
         return Err(PlanError::VfsInUse { device: observed.device.clone(), used });
     }
-    let mut warnings: Vec<String> = used.iter().map(|u| format!("takes away {u}")).collect();
+    warnings.extend(used.iter().map(|u| format!("takes away {u}")));
     for vf in observed.vfs.iter().filter(taken) {
         if let Some(dev) = vf.netdev.as_ref().filter(|d| d.up) {
             warnings.push(format!("interface {} of VF {} is up and will go", dev.name, vf.index));
         }
     }
-    Ok(Plan { desired: desired.clone(), strategy, base: observed.clone(), steps, warnings })
+    Ok(Plan { desired: desired.clone(), kept, strategy, base: observed.clone(), steps, warnings })
 }
 
 fn in_use(vf: &Vf) -> Option<VfInUse> {
     let driver = vf.driver.clone().filter(|d| is_userspace(d))?;
-    Some(VfInUse { vf: vf.index, address: vf.address.clone(), driver })
+    Some(VfInUse { vf: vf.index, address: vf.address.clone(), driver, holders: vf.holders.clone() })
 }
 
-/// The wish with every gap filled from the state.
-struct Target<'a> {
-    desired: &'a Desired,
-    mode: Option<EswitchMode>,
-    vfs: u16,
-}
-
-impl<'a> Target<'a> {
-    fn new(desired: &'a Desired, nic: &Nic) -> Result<Self, PlanError> {
-        let device = || nic.device.clone();
-        if desired.device != nic.device {
-            return Err(PlanError::OtherNic { wanted: desired.device.clone(), got: device() });
-        }
-        let lacks = |what| PlanError::Unsupported { device: device(), driver: nic.driver.clone(), what };
-        let vfs = desired.vfs.unwrap_or_else(|| nic.num_vfs());
-        match nic.sriov {
-            None if vfs > 0 => return Err(lacks("SR-IOV")),
-            Some(sriov) => {
-                if let Some(total) = sriov.total.filter(|t| vfs > *t) {
-                    return Err(PlanError::TooManyVfs { device: device(), wanted: vfs, total });
-                }
-            }
-            None => {}
-        }
-        // Without an eswitch, a NIC is what legacy means.
-        let mode = match (desired.mode, nic.mode) {
-            (Some(EswitchMode::Legacy), None) => None,
-            (Some(_), None) => return Err(lacks("eswitch")),
-            (wanted, now) => wanted.or(now),
-        };
-        if desired.inline_mode.is_some() && nic.inline_mode.is_none() {
-            return Err(lacks("eswitch inline mode"));
-        }
-        if desired.encap_mode.is_some() && nic.encap_mode.is_none() {
-            return Err(lacks("eswitch encapsulation mode"));
-        }
-        for (&vf, wish) in &desired.per_vf {
-            if vf >= vfs {
-                return Err(PlanError::NoSuchVf { device: device(), vf, vfs });
-            }
-            let switchdev = mode == Some(EswitchMode::Switchdev);
-            if wish.mac.is_some() && !switchdev {
-                return Err(PlanError::NeedsSwitchdev { device: device(), what: "a VF's hardware address" });
-            }
-            if wish.representor_up.is_some() && !switchdev {
-                return Err(PlanError::NeedsSwitchdev { device: device(), what: "a representor's state" });
-            }
-            if wish.driver.is_some() && nic.device.bus != "pci" {
-                return Err(lacks("drivers for its VFs"));
-            }
-        }
-        Ok(Target { desired, mode, vfs })
-    }
-
-    fn eswitch_steps(&self, nic: &Nic, steps: &mut Vec<Step>) {
-        // A mode change can reset what was set: what is wanted is then checked again at the end.
-        steps.extend(self.desired.inline_mode.filter(|m| Some(*m) != nic.inline_mode).map(Step::SetInlineMode));
-        steps.extend(self.desired.encap_mode.filter(|m| Some(*m) != nic.encap_mode).map(Step::SetEncapMode));
-    }
-
-    fn driver(&self, vf: u16, now: Option<&Vf>) -> Option<VfDriver> {
-        let wished = self.desired.per_vf.get(&vf).and_then(|w| w.driver.clone());
-        wished.or_else(|| now.filter(|v| v.address.is_some()).map(VfDriver::of))
-    }
-
-    fn rebinds(&self, vf: &Vf) -> bool {
-        self.driver(vf.index, Some(vf)).is_some_and(|d| d != VfDriver::of(vf))
-    }
-
-    /// What each VF needs after mode and number are right.
-    fn vf_steps(&self, nic: &Nic, anew: bool, unbound: bool, mode_change: bool, steps: &mut Vec<Step>) {
-        let default = default_vf_driver(nic.driver.as_deref()).map(|d| VfDriver::Named(d.to_owned()));
-        for vf in 0..self.vfs {
-            let was = nic.vfs.iter().find(|v| v.index == vf);
-            // The driver that it has by then; None: we cannot know.
-            let by_then = if unbound {
-                Some(VfDriver::Unbound)
-            } else if anew {
-                default.clone()
-            } else {
-                was.map(VfDriver::of)
-            };
-            // New VFs that had to be unbound for the mode change get the driver that the kernel would have given them.
-            let target = self.driver(vf, was).or_else(|| default.clone().filter(|_| unbound));
-            if let Some(driver) = target.filter(|t| by_then.as_ref() != Some(t)) {
-                steps.push(Step::SetVfDriver { vf, driver });
-            }
-            if self.mode != Some(EswitchMode::Switchdev) {
-                continue;
-            }
-            let rep = nic.vf_representor(vf);
-            let wish = self.desired.per_vf.get(&vf);
-            // A new function has no address of ours: zeros.
-            let mac_now = rep.and_then(|r| r.function_mac);
-            let mac = wish.and_then(|w| w.mac).or(mac_now.filter(|m| *m != [0; 6]));
-            let mac_by_then = if anew { Some([0; 6]) } else { mac_now };
-            if let Some(mac) = mac.filter(|m| mac_by_then != Some(*m)) {
-                steps.push(Step::SetVfMac { vf, mac });
-            }
-            let up_was = rep.and_then(|r| r.netdev.as_ref()).map(|d| d.up);
-            let up = wish.and_then(|w| w.representor_up).or(self.desired.representors_up).or(up_was);
-            // A new representor is down.
-            let up_by_then = if anew || mode_change { Some(false) } else { up_was };
-            if let Some(up) = up.filter(|up| up_by_then != Some(*up)) {
-                steps.push(Step::SetRepresentorUp { vf, up });
-            }
+impl Target<'_> {
+    /// The driver that a VF is to have in the end, for one that is let go meanwhile.
+    fn driver_at_last(&self, vf: u16) -> Option<String> {
+        match self.driver(vf).or_else(|| self.default_driver()) {
+            Some(VfDriver::Named(driver)) => Some(driver),
+            Some(VfDriver::Unbound) | None => None,
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Single steps: what they do, and how to see that they are done.
+//! Single steps: what they are, and how to see that they are done.
 
 use std::fmt;
 
-use devlink_rs::{DeviceId, EncapMode, EswitchChange, EswitchMode, FunctionChange, InlineMode};
+use devlink_rs::{EncapMode, EswitchMode, FunctionState, InlineMode};
 
 use crate::{
     error::Cause,
-    inventory::{Nic, Vf},
-    kernel::Kernel,
-    observe::device_path,
+    inventory::{Netdev, Nic, Vf},
+    key::Function,
+    setting::VfSetting,
 };
 
 /// Which driver a VF is to have.
@@ -23,6 +23,26 @@ pub enum VfDriver {
 impl VfDriver {
     pub(crate) fn of(vf: &Vf) -> Self {
         vf.driver.clone().map_or(VfDriver::Unbound, VfDriver::Named)
+    }
+}
+
+/// Which network device of an eswitch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// The uplink's.
+    Uplink,
+    /// The representor's of a function of this host.
+    Representor(Function),
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Port::Uplink => f.write_str("uplink"),
+            Port::Representor(Function::Pf) => f.write_str("representor of the PF"),
+            Port::Representor(Function::Vf(n)) => write!(f, "representor of VF {n}"),
+            Port::Representor(Function::Sf(n)) => write!(f, "representor of SF {n}"),
+        }
     }
 }
 
@@ -47,6 +67,14 @@ pub enum Step {
     SetInlineMode(InlineMode),
     /// Change the encapsulation mode.
     SetEncapMode(EncapMode),
+    /// Take a VF from its driver while the mode changes. Which driver is due afterwards is written into its `driver_override`, so that
+    /// it is known even after a crash.
+    ReleaseVf {
+        /// VF number.
+        vf: u16,
+        /// The driver that it is to have in the end; `None`: no driver.
+        rebind: Option<String>,
+    },
     /// Bind a VF to a driver, or unbind it.
     SetVfDriver {
         /// VF number.
@@ -54,19 +82,57 @@ pub enum Step {
         /// Driver.
         driver: VfDriver,
     },
-    /// Give a VF its hardware address.
-    SetVfMac {
+    /// Change a setting of a VF.
+    SetVf {
         /// VF number.
         vf: u16,
+        /// Setting.
+        setting: VfSetting,
+    },
+    /// Add a sub-function (`devlink port add`).
+    AddSf {
+        /// SF number.
+        sf: u32,
+    },
+    /// Give a sub-function its hardware address.
+    SetSfMac {
+        /// SF number.
+        sf: u32,
         /// Address.
         mac: [u8; 6],
     },
-    /// Bring a VF's representor up, or down.
+    /// Make a sub-function active, or inactive.
+    SetSfActive {
+        /// SF number.
+        sf: u32,
+        /// Active.
+        active: bool,
+    },
+    /// Remove a sub-function (`devlink port del`).
+    RemoveSf {
+        /// SF number.
+        sf: u32,
+    },
+    /// Change the MTU of a representor.
+    SetRepresentorMtu {
+        /// Whose.
+        of: Function,
+        /// Bytes.
+        mtu: u32,
+    },
+    /// Bring a representor up, or down.
     SetRepresentorUp {
-        /// VF number.
-        vf: u16,
+        /// Whose.
+        of: Function,
         /// Up.
         up: bool,
+    },
+    /// Let rules into hardware, or not (`ethtool -K ... hw-tc-offload`).
+    SetTcOffload {
+        /// On which network device.
+        port: Port,
+        /// On.
+        on: bool,
     },
 }
 
@@ -78,22 +144,40 @@ impl fmt::Display for Step {
             Step::SetMode { from, to } => write!(f, "change eswitch mode from {from} to {to}"),
             Step::SetInlineMode(mode) => write!(f, "set eswitch inline mode {mode}"),
             Step::SetEncapMode(mode) => write!(f, "set eswitch encapsulation mode {mode}"),
-            Step::SetVfDriver { vf, driver: VfDriver::Unbound } => write!(f, "unbind VF {vf} from its driver"),
-            Step::SetVfDriver { vf, driver: VfDriver::Named(driver) } => write!(f, "bind VF {vf} to {driver}"),
-            Step::SetVfMac { vf, mac: [a, b, c, d, e, g] } => {
-                write!(f, "set address of VF {vf} to {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+            Step::ReleaseVf { vf, .. } | Step::SetVfDriver { vf, driver: VfDriver::Unbound } => {
+                write!(f, "unbind VF {vf} from its driver")
             }
-            Step::SetRepresentorUp { vf, up: true } => write!(f, "bring representor of VF {vf} up"),
-            Step::SetRepresentorUp { vf, up: false } => write!(f, "bring representor of VF {vf} down"),
+            Step::SetVfDriver { vf, driver: VfDriver::Named(driver) } => write!(f, "bind VF {vf} to {driver}"),
+            Step::SetVf { vf, setting: setting @ VfSetting::Mac(_) } => {
+                write!(f, "set address of VF {vf} to {}", setting.to_string().trim_start_matches("address "))
+            }
+            Step::SetVf { vf, setting } => write!(f, "set VF {vf} {setting}"),
+            Step::AddSf { sf } => write!(f, "add SF {sf}"),
+            Step::SetSfMac { sf, mac } => write!(f, "set SF {sf} {}", VfSetting::Mac(*mac)),
+            Step::SetSfActive { sf, active: true } => write!(f, "activate SF {sf}"),
+            Step::SetSfActive { sf, active: false } => write!(f, "deactivate SF {sf}"),
+            Step::RemoveSf { sf } => write!(f, "remove SF {sf}"),
+            Step::SetRepresentorMtu { of, mtu } => write!(f, "set MTU of {} to {mtu}", Port::Representor(*of)),
+            Step::SetRepresentorUp { of, up: true } => write!(f, "bring {} up", Port::Representor(*of)),
+            Step::SetRepresentorUp { of, up: false } => write!(f, "bring {} down", Port::Representor(*of)),
+            Step::SetTcOffload { port, on } => {
+                write!(f, "turn hw-tc-offload of {port} {}", if *on { "on" } else { "off" })
+            }
         }
     }
 }
 
 impl Step {
+    /// Changes which VFs there are, or what they hang on: what comes later depends on it.
+    pub(crate) fn is_structural(&self) -> bool {
+        matches!(self, Step::SetVfs { .. } | Step::SetMode { .. } | Step::ReleaseVf { .. })
+    }
+
     /// `Ok` when `nic` shows the step done, else what it shows.
     pub(crate) fn check(&self, nic: &Nic) -> Result<(), String> {
         let same =
             |ok: bool, what: &str, got: &dyn fmt::Debug| if ok { Ok(()) } else { Err(format!("{what} is {got:?}")) };
+        let vf_of = |vf: u16| nic.vf(vf).ok_or_else(|| format!("VF {vf} is not there"));
         match self {
             Step::SetVfs { to, .. } => {
                 same(nic.num_vfs() == *to, "the number of VFs", &nic.num_vfs())?;
@@ -105,82 +189,59 @@ impl Step {
             }
             Step::SetInlineMode(mode) => same(nic.inline_mode == Some(*mode), "the inline mode", &nic.inline_mode),
             Step::SetEncapMode(mode) => same(nic.encap_mode == Some(*mode), "the encapsulation mode", &nic.encap_mode),
+            Step::ReleaseVf { vf, .. } => {
+                let vf = vf_of(*vf)?;
+                same(vf.driver.is_none(), "its driver", &vf.driver)
+            }
             Step::SetVfDriver { vf, driver } => {
-                let vf = nic.vfs.iter().find(|v| v.index == *vf).ok_or_else(|| format!("VF {vf} is not there"))?;
+                let vf = vf_of(*vf)?;
                 same(VfDriver::of(vf) == *driver, "its driver", &vf.driver)
             }
-            Step::SetVfMac { vf, mac } => {
-                let got = nic.vf_representor(*vf).and_then(|r| r.function_mac);
+            Step::SetVf { vf, setting } => match setting.now(nic, *vf) {
+                Some(got) if got == *setting => Ok(()),
+                Some(got) => Err(format!("it has {got}")),
+                None => Err(format!("the {} cannot be read back", setting.name())),
+            },
+            Step::AddSf { sf } => match nic.representor_of(Function::Sf(*sf)) {
+                Some(rep) => same(rep.netdev.is_some(), "its representor", &rep.netdev),
+                None => Err(format!("SF {sf} is not there")),
+            },
+            Step::SetSfMac { sf, mac } => {
+                let got = nic.representor_of(Function::Sf(*sf)).and_then(|r| r.function_mac);
                 same(got == Some(*mac), "its address", &got)
             }
-            Step::SetRepresentorUp { vf, up } => {
-                let got = nic.vf_representor(*vf).and_then(|r| r.netdev.as_ref()).map(|d| d.up);
+            Step::SetSfActive { sf, active } => {
+                let got = nic.representor_of(Function::Sf(*sf)).and_then(|r| r.function_state);
+                let wanted = if *active { FunctionState::Active } else { FunctionState::Inactive };
+                same(got == Some(wanted), "its state", &got)
+            }
+            Step::RemoveSf { sf } => match nic.representor_of(Function::Sf(*sf)) {
+                None => Ok(()),
+                Some(_) => Err(format!("SF {sf} is still there")),
+            },
+            Step::SetRepresentorMtu { of, mtu } => {
+                let got = netdev(nic, Port::Representor(*of)).and_then(|d| d.mtu);
+                same(got == Some(*mtu), "the MTU", &got)
+            }
+            Step::SetRepresentorUp { of, up } => {
+                let got = netdev(nic, Port::Representor(*of)).map(|d| d.up);
                 same(got == Some(*up), "up", &got)
             }
-        }
-    }
-
-    /// Does it; `nic` is the state just before.
-    pub(crate) fn execute(&self, kernel: &mut Kernel, nic: &Nic) -> Result<(), Cause> {
-        let device = &nic.device;
-        match self {
-            Step::SetVfs { to, .. } => {
-                let path = format!("{}/sriov_numvfs", device_path(device));
-                kernel.sysfs.write(&path, &to.to_string()).map_err(Cause::Sysfs)
+            Step::SetTcOffload { port, on } => {
+                let got = netdev(nic, *port).and_then(|d| d.tc_offload);
+                same(got == Some(*on), "hw-tc-offload", &got)
             }
-            Step::SetMode { to, .. } => {
-                change(kernel, device, EswitchChange { mode: Some(*to), ..EswitchChange::default() })
-            }
-            Step::SetInlineMode(mode) => {
-                change(kernel, device, EswitchChange { inline_mode: Some(*mode), ..EswitchChange::default() })
-            }
-            Step::SetEncapMode(mode) => {
-                change(kernel, device, EswitchChange { encap_mode: Some(*mode), ..EswitchChange::default() })
-            }
-            Step::SetVfDriver { vf, driver } => match nic.vfs.iter().find(|v| v.index == *vf) {
-                Some(Vf { address: Some(address), driver: now, .. }) => bind(kernel, address, now.as_deref(), driver),
-                _ => Err(missing(format!("VF {vf} has no PCI function"))),
-            },
-            Step::SetVfMac { vf, mac } => {
-                let rep = nic.vf_representor(*vf).ok_or_else(|| missing(format!("VF {vf} has no representor")))?;
-                let change = FunctionChange { hw_addr: Some(*mac), ..FunctionChange::default() };
-                match kernel.devlink().map_err(Cause::Netlink)? {
-                    Some(devlink) => devlink.set_function(&rep.port, &change).map_err(Cause::Netlink),
-                    None => Err(missing("there is no devlink".into())),
-                }
-            }
-            Step::SetRepresentorUp { vf, up } => match nic.vf_representor(*vf).and_then(|r| r.netdev.as_ref()) {
-                Some(dev) => kernel.links.set_up(dev.ifindex, *up).map_err(Cause::Netlink),
-                None => Err(missing(format!("VF {vf} has no representor"))),
-            },
         }
     }
 }
 
-fn missing(got: String) -> Cause {
+pub(crate) fn netdev(nic: &Nic, port: Port) -> Option<&Netdev> {
+    match port {
+        Port::Uplink => nic.uplink.as_ref()?.netdev.as_ref(),
+        Port::Representor(of) => nic.representor_of(of)?.netdev.as_ref(),
+    }
+}
+
+pub(crate) fn missing(got: String) -> Cause {
     Cause::NotVerified { after: std::time::Duration::ZERO, got }
-}
-
-fn change(kernel: &mut Kernel, device: &DeviceId, change: EswitchChange) -> Result<(), Cause> {
-    match kernel.devlink().map_err(Cause::Netlink)? {
-        Some(devlink) => devlink.set_eswitch(device, &change).map_err(Cause::Netlink),
-        None => Err(missing("there is no devlink".into())),
-    }
-}
-
-/// Moves a PCI function from one driver to another, through `driver_override` (Documentation/ABI/testing/sysfs-bus-pci).
-fn bind(kernel: &Kernel, address: &str, now: Option<&str>, driver: &VfDriver) -> Result<(), Cause> {
-    let write = |path: String, value: &str| kernel.sysfs.write(&path, value).map_err(Cause::Sysfs);
-    if let Some(now) = now {
-        write(format!("bus/pci/drivers/{now}/unbind"), address)?;
-    }
-    let override_file = format!("bus/pci/devices/{address}/driver_override");
-    match driver {
-        // An empty line ends an override.
-        VfDriver::Unbound => write(override_file, "\n"),
-        VfDriver::Named(driver) => {
-            write(override_file, driver)?;
-            write("bus/pci/drivers_probe".to_owned(), address)
-        }
-    }
 }

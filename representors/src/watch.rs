@@ -14,7 +14,7 @@ use crate::kernel::Kernel;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A network device: came, was renamed, went up or down, went.
-    Link(LinkChange),
+    Link(Box<LinkChange>),
     /// A devlink device or port.
     Devlink(DevlinkEvent),
     /// Events were lost: only a fresh [`Kernel::inventory`] tells the truth.
@@ -72,7 +72,7 @@ impl Watch {
             match self.links.next(slice)? {
                 Some(Notice::Resync { reason }) => return Ok(Some(Change::Resync { reason })),
                 Some(Notice::Message(msg)) => match parse_link_notice(&msg) {
-                    Ok(Some(change)) => return Ok(Some(Change::Link(change))),
+                    Ok(Some(change)) => return Ok(Some(Change::Link(Box::new(change)))),
                     Ok(None) => {}
                     Err(e) => return Ok(Some(Change::Resync { reason: e.to_string() })),
                 },

@@ -96,8 +96,12 @@ fn a_dry_run_reads_well_and_changes_nothing() {
 fn everything_wished_of_a_vf_and_the_eswitch_is_done() {
     let (fake, mut kernel) = host(spec(Profile::Mlx5));
     let mac = [2, 0, 0, 0, 0, 9];
-    let wish =
-        VfDesired { driver: Some(VfDriver::Named("vfio-pci".into())), mac: Some(mac), representor_up: Some(false) };
+    let wish = VfDesired {
+        driver: Some(VfDriver::Named("vfio-pci".into())),
+        mac: Some(mac),
+        representor_up: Some(false),
+        ..VfDesired::default()
+    };
     let desired = Desired {
         inline_mode: Some(InlineMode::Transport),
         encap_mode: Some(EncapMode::None),

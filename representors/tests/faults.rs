@@ -47,7 +47,7 @@ fn wish(profile: Profile, state: &State) -> Desired {
             _ => Some(VfDriver::Named("vfio-pci".into())),
         };
         let mac = (mlx5 && state.switchdev && state.mac).then_some([2, 0, 0, 0, 1, u8::try_from(vf).unwrap()]);
-        (vf, VfDesired { driver, mac, representor_up: None })
+        (vf, VfDesired { driver, mac, ..VfDesired::default() })
     });
     Desired {
         mode: Some(if state.switchdev { EswitchMode::Switchdev } else { EswitchMode::Legacy }),
@@ -100,7 +100,7 @@ proptest! {
 
     #[test]
     fn one_fault_never_leaves_a_nic_in_between(
-        profile in prop::sample::select(SWITCHING.to_vec()), from in state(), to in state(), fault in fault(), at in 0u64..130, delay in 0u32..12,
+        profile in prop::sample::select(SWITCHING.to_vec()), from in state(), to in state(), fault in fault(), at in 0u64..260, delay in 0u32..12,
     ) {
         let (from, to) = (possible(profile, from), possible(profile, to));
         let (fake, mut kernel) = host(spec(profile).total_vfs(4).delay(delay));

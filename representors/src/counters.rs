@@ -1,0 +1,43 @@
+//! Counters of VFs, from both sides.
+
+use devlink_rs::DeviceId;
+use netlink::{LinkDetail, LinkStats, VfStats};
+
+use crate::{error::ObserveError, kernel::Kernel};
+
+/// What was counted for a VF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VfCounters {
+    /// VF number.
+    pub vf: u16,
+    /// By the PF's driver: all that the VF received and sent, hardware's forwarding included. `None` when the driver does not count.
+    pub function: Option<VfStats>,
+    /// By its representor: what software sent to the VF (`tx`) and got from it (`rx`), so what no rule in hardware forwarded. With some
+    /// drivers (mlx5) it has the function's counters, seen from the other side.
+    pub representor: Option<LinkStats>,
+}
+
+impl Kernel {
+    /// The counters of all VFs of a PF.
+    ///
+    /// # Errors
+    /// As [`Kernel::nic`].
+    pub fn vf_counters(&mut self, device: &DeviceId) -> Result<Vec<VfCounters>, ObserveError> {
+        let nic = self.nic(device)?;
+        let uplink = nic.uplink.as_ref().and_then(|u| u.netdev.as_ref());
+        let infos = match uplink {
+            Some(dev) => self.links.get_with(dev.ifindex, LinkDetail { vfs: true, vf_stats: true })?.vfs,
+            None => Vec::new(),
+        };
+        let mut all = Vec::new();
+        for vf in &nic.vfs {
+            let function = infos.iter().find(|i| i.vf == u32::from(vf.index)).and_then(|i| i.stats);
+            let representor = match nic.vf_representor(vf.index).and_then(|r| r.netdev.as_ref()) {
+                Some(dev) => self.links.get(dev.ifindex)?.stats,
+                None => None,
+            };
+            all.push(VfCounters { vf: vf.index, function, representor });
+        }
+        Ok(all)
+    }
+}
