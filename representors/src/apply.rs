@@ -100,7 +100,8 @@ pub fn converge(desired: &Desired, kernel: &mut Kernel) -> Result<Report, Conver
 }
 
 fn other_order_may_help(error: &ConvergeError) -> bool {
-    matches!(error, ConvergeError::Step(f) if f.cause.is_refusal()
+    // An answer that got lost may have been a refusal.
+    matches!(error, ConvergeError::Step(f) if (f.cause.is_refusal() || f.cause.outcome_unknown())
         && matches!(f.step, Step::SetMode { .. })
         && !matches!(f.rollback, Rollback::Failed { .. }))
 }

@@ -150,7 +150,8 @@ impl Desired {
         let vf = |vf: &Vf| {
             let dev = nic.vf_representor(vf.index).and_then(|r| r.netdev.as_ref());
             let mut wish = VfDesired {
-                driver: vf.address.is_some().then(|| VfDriver::of(vf)),
+                // One that a change took away and that did not end is due again.
+                driver: vf.address.is_some().then(|| vf.due_driver()),
                 representor_up: dev.map(|d| d.up),
                 representor_mtu: dev.and_then(|d| d.mtu),
                 ..VfDesired::default()

@@ -10,8 +10,8 @@ use common::{SWITCHING, device, host, quick, spec};
 use mocks::kernel::{Fault, FaultRule, NicSnapshot, Profile};
 use proptest::prelude::*;
 use representors::{
-    ConvergeError, Desired, EncapMode, EswitchMode, InlineMode, Kernel, RepKey, RepName, Rollback, VfDesired, VfDriver,
-    converge,
+    ConvergeError, Desired, EncapMode, EswitchMode, InlineMode, Kernel, RepKey, RepName, Rollback, SfDesired,
+    VfDesired, VfDriver, VfLinkState, VfRate, VfVlan, converge,
 };
 
 #[derive(Debug, Clone)]
@@ -22,11 +22,34 @@ struct State {
     up: bool,
     mac: bool,
     inline: u8,
+    /// Settings of VFs.
+    vlan: bool,
+    rate: u32,
+    link: bool,
+    offload: bool,
+    sfs: Vec<u32>,
 }
 
 fn state() -> impl Strategy<Value = State> {
-    (any::<bool>(), 0u16..4, prop::collection::vec(0u8..3, 4), any::<bool>(), any::<bool>(), 0u8..4)
-        .prop_map(|(switchdev, vfs, drivers, up, mac, inline)| State { switchdev, vfs, drivers, up, mac, inline })
+    let shape = (any::<bool>(), 0u16..4, prop::collection::vec(0u8..3, 4), any::<bool>(), any::<bool>(), 0u8..4);
+    let settings = (any::<bool>(), 0u32..3, any::<bool>(), any::<bool>(), prop::collection::btree_set(0u32..4, 0..3));
+    (shape, settings).prop_map(|((switchdev, vfs, drivers, up, mac, inline), (vlan, rate, link, offload, sfs))| {
+        let sfs = sfs.into_iter().collect();
+        State { switchdev, vfs, drivers, up, mac, inline, vlan, rate: rate * 100, link, offload, sfs }
+    })
+}
+
+/// mlx5 has no VLANs of VFs in switchdev.
+fn has_vlan(profile: Profile, state: &State) -> bool {
+    state.vlan && !(is_mlx5(profile) && state.switchdev)
+}
+
+fn has_sfs(profile: Profile, state: &State) -> bool {
+    is_mlx5(profile) && state.switchdev
+}
+
+fn is_mlx5(profile: Profile) -> bool {
+    matches!(profile, Profile::Mlx5 | Profile::Mlx5Old)
 }
 
 /// Old mlx5 has no switchdev without VFs.
@@ -38,7 +61,7 @@ fn possible(profile: Profile, mut state: State) -> State {
 }
 
 fn wish(profile: Profile, state: &State) -> Desired {
-    let mlx5 = matches!(profile, Profile::Mlx5 | Profile::Mlx5Old);
+    let mlx5 = is_mlx5(profile);
     let per_vf = (0..state.vfs).map(|vf| {
         let driver = match state.drivers[usize::from(vf)] {
             _ if profile == Profile::Netdevsim => None,
@@ -46,8 +69,13 @@ fn wish(profile: Profile, state: &State) -> Desired {
             1 => Some(VfDriver::Unbound),
             _ => Some(VfDriver::Named("vfio-pci".into())),
         };
-        let mac = (mlx5 && state.switchdev && state.mac).then_some([2, 0, 0, 0, 1, u8::try_from(vf).unwrap()]);
-        (vf, VfDesired { driver, mac, ..VfDesired::default() })
+        let mac = state.mac.then_some([2, 0, 0, 0, 1, u8::try_from(vf).unwrap()]);
+        let id = if state.vlan { 7 } else { 0 };
+        let vlan = (!(mlx5 && state.switchdev)).then_some(VfVlan { id, ..VfVlan::default() });
+        let wish = VfDesired { driver, mac, vlan, ..VfDesired::default() };
+        let rate = Some(VfRate { min: 0, max: state.rate });
+        let link_state = Some(if state.link { VfLinkState::Enable } else { VfLinkState::Auto });
+        (vf, VfDesired { rate, link_state, ..wish })
     });
     Desired {
         mode: Some(if state.switchdev { EswitchMode::Switchdev } else { EswitchMode::Legacy }),
@@ -57,6 +85,8 @@ fn wish(profile: Profile, state: &State) -> Desired {
         }),
         encap_mode: mlx5.then_some(if state.up { EncapMode::Basic } else { EncapMode::None }),
         representors_up: Some(state.up),
+        hw_tc_offload: Some(state.offload),
+        sfs: has_sfs(profile, state).then(|| state.sfs.iter().map(|&n| (n, SfDesired::default())).collect()),
         per_vf: per_vf.collect(),
         disturb_used_vfs: true,
         ..Desired::new(device(profile))
@@ -65,9 +95,16 @@ fn wish(profile: Profile, state: &State) -> Desired {
 
 /// Checked on the fake itself, not through what the code under test reads.
 fn is_as_wished(profile: Profile, state: &State, now: &NicSnapshot) -> bool {
-    let mlx5 = matches!(profile, Profile::Mlx5 | Profile::Mlx5Old);
+    let mlx5 = is_mlx5(profile);
+    let sfs: Vec<u32> = now.sfs.iter().filter(|sf| sf.active).map(|sf| sf.number).collect();
+    let vlan = if has_vlan(profile, state) { 7 } else { 0 };
     now.switchdev == state.switchdev
         && now.vfs.len() == usize::from(state.vfs)
+        && now.tc_offload == state.offload
+        && (!has_sfs(profile, state) || sfs == state.sfs)
+        && now.vfs.iter().all(|vf| vf.rate == (0, state.rate) && vf.link_state == u32::from(state.link))
+        && now.vfs.iter().all(|vf| vf.vlan.0 == vlan || (is_mlx5(profile) && state.switchdev))
+        && (!state.mac || now.vfs.iter().all(|vf| vf.mac[4] == 1))
         && (!mlx5 || now.inline_mode == state.inline && now.encap_mode == u8::from(state.up))
         && now.vfs.iter().zip(&state.drivers).all(|(vf, driver)| {
             let driver = match driver {
@@ -91,6 +128,8 @@ fn fault() -> impl Strategy<Value = Fault> {
         Just(Fault::Interrupt),
         Just(Fault::Overrun),
         Just(Fault::Ignore),
+        Just(Fault::Timeout),
+        (prop::sample::select(vec![5, 16, 95])).prop_map(|errno| Fault::HalfDone { errno }),
         Just(Fault::LoseEvent),
     ]
 }

@@ -302,7 +302,8 @@ fn is_about(reply: &Reply, bus: &str, name: &str) -> bool {
 
 fn port_views(host: &Host, nic: &Nic) -> Vec<PortView> {
     let uplink = nic.uplink_port(&host.netdevs);
-    std::iter::once(uplink).chain(nic.reps.keys().map(|&key| nic.rep_port(key, &host.netdevs))).collect()
+    let reps = nic.reps.keys().filter(|_| !nic.hide_vf_ports);
+    std::iter::once(uplink).chain(reps.map(|&key| nic.rep_port(key, &host.netdevs))).collect()
 }
 
 /// The ports that a NIC shows, its VFs' own included.

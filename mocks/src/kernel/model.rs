@@ -26,6 +26,7 @@ pub struct NicSpec {
     delay: u32,
     lag: Duration,
     stagger: u32,
+    hide_vf_ports: bool,
 }
 
 impl NicSpec {
@@ -42,7 +43,15 @@ impl NicSpec {
             delay: 0,
             lag: Duration::ZERO,
             stagger: 0,
+            hide_vf_ports: false,
         }
+    }
+
+    /// devlink shows no ports for VFs, as kernels before 5.9.
+    #[must_use]
+    pub fn hide_vf_ports(mut self) -> Self {
+        self.hide_vf_ports = true;
+        self
     }
 
     /// How many VFs it can have.
@@ -121,7 +130,7 @@ pub struct SfSnapshot {
 }
 
 /// What a VF is like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VfSnapshot {
     /// The driver it is bound to.
     pub driver: Option<String>,
@@ -211,6 +220,7 @@ pub(super) struct Nic {
     stagger_left: u32,
     /// Only so many representors come, although more should: a mode change that was not finished.
     pub(super) reps_stuck_at: Option<usize>,
+    pub(super) hide_vf_ports: bool,
 }
 
 /// A devlink port of the model.
@@ -303,6 +313,7 @@ impl Host {
             stagger: spec.stagger,
             stagger_left: 0,
             reps_stuck_at: None,
+            hide_vf_ports: spec.hide_vf_ports,
         };
         let parent = (nic.bus().to_owned(), nic.name.clone());
         let port_name = nic.profile.devlink().then(|| format!("p{}", nic.pf_number));
