@@ -20,9 +20,8 @@ pub(super) struct VfConfig {
     pub(super) trust: bool,
     pub(super) spoof_check: bool,
     pub(super) link_state: u32,
-    /// `IFLA_VF_RATE`, Mbit/s.
-    pub(super) rate: (u32, u32),
-    /// devlink's rate leaf, bytes a second.
+    /// Guaranteed and greatest rate, bytes a second: devlink's rate leaf and `IFLA_VF_RATE` are two ways to one setting, as in
+    /// mlx5 and netdevsim.
     pub(super) share: (u64, u64),
 }
 
@@ -33,14 +32,13 @@ impl VfConfig {
             trust: false,
             spoof_check: profile.spoof_check_by_default(),
             link_state: 0,
-            rate: (0, 0),
             share: (0, 0),
         }
     }
 
     pub(super) fn rate_mbit(&self) -> (u32, u32) {
         let mbit = |bytes: u64| u32::try_from(bytes / MBIT).unwrap_or(u32::MAX);
-        if self.share == (0, 0) { self.rate } else { (mbit(self.share.0), mbit(self.share.1)) }
+        (mbit(self.share.0), mbit(self.share.1))
     }
 }
 
@@ -106,7 +104,7 @@ impl Host {
             if max != 0 && min > max || min != 0 && profile == Profile::Igb {
                 return Err(refuse(EINVAL));
             }
-            vf.config.rate = (min, max);
+            vf.config.share = (u64::from(min) * MBIT, u64::from(max) * MBIT);
             done.push(format!("rate {min} {max}"));
         }
         if let Some(on) = request.spoof_check {

@@ -465,7 +465,6 @@ impl Host {
         if !switchdev {
             // Sub-functions live on the eswitch.
             nic.sfs.clear();
-            nic.vfs.iter_mut().for_each(|vf| vf.config.share = (0, 0));
         }
         self.update_reps(at);
         Ok(())

@@ -239,8 +239,9 @@ fn vf_info(n: u32, vf: &Vf, counters: bool) -> Vec<u8> {
     let c = &vf.config;
     let tag = words(&[n, c.vlan.0.into(), c.vlan.1.into()]);
     put(&mut info, 2, &tag);
-    put(&mut info, 6, &words(&[n, c.rate.0, c.rate.1]));
-    put(&mut info, 3, &words(&[n, c.rate.1]));
+    let (min, max) = c.rate_mbit();
+    put(&mut info, 6, &words(&[n, min, max]));
+    put(&mut info, 3, &words(&[n, max]));
     put(&mut info, 4, &words(&[n, c.spoof_check.into()]));
     put(&mut info, 5, &words(&[n, c.link_state]));
     // Nobody says whether RSS may be queried: -1.
