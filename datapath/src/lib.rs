@@ -81,6 +81,7 @@ mod fastpath;
 mod fence;
 mod flows;
 mod hash;
+mod index;
 mod lookup;
 mod mask;
 pub mod memory;

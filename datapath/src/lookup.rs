@@ -83,17 +83,21 @@ impl Lookup {
             hot.hits.add(1, bytes as u64, now);
             return Arc::clone(program);
         }
-        self.miss(key, bytes, now)
+        self.miss(key, None, bytes, now)
     }
 
     /// Translate for a packet that hits no flow, and install what is learned from that. The packet counts for the flow.
+    /// `next`: the key of a packet that may be the next to miss, so that memory can be asked for meanwhile.
     #[cold]
-    pub(crate) fn miss(&mut self, key: &FlowKey, bytes: usize, now: Time) -> Arc<Program> {
+    pub(crate) fn miss(&mut self, key: &FlowKey, next: Option<&FlowKey>, bytes: usize, now: Time) -> Arc<Program> {
         if self.misses_left == 0 {
             return Arc::clone(&self.over_budget);
         }
         self.misses_left -= 1;
         self.counters.miss.add(1);
+        if let Some(next) = next {
+            self.table.prefetch(next);
+        }
         let first = Hits { packets: 1, bytes: bytes as u64, used: now };
         // Before translating: what changes from here on is found out at the install.
         let epoch = self.shared.epoch();
@@ -104,7 +108,8 @@ impl Lookup {
             let mask = flow_mask(&translation);
             let masked = key.masked(&mask);
             let arena = self.table.arena();
-            let candidate = Candidate { key: &masked, mask: &mask, translation: &translation, epoch, first, arena };
+            let candidate =
+                Candidate { key: &masked, mask: &mask, translation: &translation, epoch, first, arena, next };
             match self.shared.install(&candidate) {
                 Ok(granted) => {
                     let kept = self.learn(key, &masked, &mask, &granted);

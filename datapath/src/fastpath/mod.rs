@@ -305,8 +305,10 @@ impl FastPath {
         // Those before it go first: a miss changes what is known of flows, and order within a flow stays.
         self.burst.execute(port, &mut self.lookup, &mut self.executor, now);
         self.clock.mark(Stage::Actions);
-        let key = self.keys.whole(i, port, &packet);
-        let program = self.lookup.miss(key, packet.pkt_len(), now);
+        self.keys.whole(i, port, &packet);
+        // One that is behind the burst's end, or not all there, does no harm: memory is asked for, no more.
+        let next = (self.found.get(i + 1) == Some(&Found::Nothing)).then(|| self.keys.key(i + 1));
+        let program = self.lookup.miss(self.keys.key(i), next, packet.pkt_len(), now);
         self.clock.mark(Stage::Translate);
         self.executor.execute_deep(&program, packet, port, now, &mut self.lookup);
     }

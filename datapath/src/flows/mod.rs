@@ -23,6 +23,7 @@ pub(crate) use sieve::{Filter, Sieve};
 use self::flow::{Flow, Offloaded};
 use super::arena::Arena;
 use crate::hash::Seed;
+use crate::index::Index;
 use crate::mask::CompiledMask;
 use crate::program::Program;
 use ::flow::clock::Time;
@@ -30,7 +31,7 @@ use ::flow::dp::{Change, DepSet, DpFlow, FlowId, Hits, Mark, Scope, Translation}
 use ::flow::{FlowKey, Mask};
 use classes::Classes;
 use effects::{Numbers, Pattern};
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 use intern::Interner;
 use owned::{OWN, Owned, is_own};
 use smallvec::SmallVec;
@@ -86,6 +87,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) first: Hits,
     /// The records of the worker that missed.
     pub(crate) arena: &'a Arc<Arena>,
+    /// The key of a packet that may be the next to miss.
+    pub(crate) next: Option<&'a FlowKey>,
 }
 
 /// The mask of a flow: input port and recirculation are always exact.
@@ -144,7 +147,7 @@ pub(crate) struct Registry {
     slots: Vec<Slot>,
     /// Indexes to use again, the one that rested longest first.
     free: VecDeque<u32>,
-    by_match: HashTable<u32>,
+    by_match: Index,
     masks: Interner<MaskEntry>,
     /// The mask of the latest flow: the next one often has it too.
     latest_mask: u32,
@@ -168,8 +171,8 @@ pub(crate) struct Registry {
 }
 
 /// The hash of a flow's match. Its mask's number is enough of the mask.
-fn match_hash(seed: Seed, mask: u32, words: &[u64]) -> u64 {
-    seed.mix(seed.words(words.iter().copied()), u64::from(mask), 0)
+fn match_hash(seed: Seed, mask: u32, words: impl Iterator<Item = u64>) -> u32 {
+    (seed.mix(seed.words(words), u64::from(mask), 0) >> 32) as u32
 }
 
 /// The words of a flow's row.
@@ -199,7 +202,7 @@ impl Registry {
             hasher: DefaultHashBuilder::default(),
             slots,
             free: VecDeque::new(),
-            by_match: HashTable::with_capacity(limit),
+            by_match: Index::with_room(limit),
             masks: Interner::default(),
             latest_mask: 0,
             deeds: Interner::default(),
@@ -253,10 +256,6 @@ impl Registry {
         self.slots.get(index as usize).map_or(0, |slot| slot.generation << INDEX_BITS | index)
     }
 
-    fn words_of(&self, flow: &Flow) -> &[u64] {
-        self.classes.get(flow.class).map(|class| class.row(flow.row)).unwrap_or_default()
-    }
-
     fn take_mask(&mut self, mask: &Mask) -> u32 {
         let same = |entry: &MaskEntry| entry.mask.0.words() == mask.0.words();
         if self.masks.take_known(self.latest_mask, same) {
@@ -269,7 +268,7 @@ impl Registry {
 
     /// Keep a translation, or join the flow that another worker made of the same.
     pub(crate) fn install(&mut self, candidate: &Candidate<'_>) -> Result<Granted, Refusal> {
-        let Candidate { key, mask, translation, epoch, first, arena } = candidate;
+        let Candidate { key, mask, translation, epoch, first, arena, next } = candidate;
         if self.changed_since(*epoch, candidate) {
             return Err(Refusal::Stale);
         }
@@ -282,6 +281,7 @@ impl Registry {
             Ok(_) => {}
         }
         let (mut granted, index) = granted?;
+        self.expect_another(arena, *next);
         if granted.new && self.offload {
             granted.flow = self.offer(index);
         }
@@ -298,12 +298,12 @@ impl Registry {
     ) -> Result<(Granted, u32), Refusal> {
         let Some(entry) = self.masks.get(mask) else { return Err(Refusal::Marks) };
         let mut words: Row = entry.compiled.words(key).collect();
-        let hash = match_hash(self.seed, mask, &words);
-        let same = |i: &u32| {
-            let class = self.flow(*i).and_then(|f| Some((self.classes.get(f.class)?, f.row)));
+        let hash = match_hash(self.seed, mask, words.iter().copied());
+        let same = |i: u32| {
+            let class = self.flow(i).and_then(|f| Some((self.classes.get(f.class)?, f.row)));
             class.is_some_and(|(class, row)| class.mask == mask && class.row(row) == &words[..])
         };
-        if let Some(index) = self.by_match.find(hash, same).copied() {
+        if let Some(index) = self.by_match.find(hash, same) {
             return self.join(index, translation, first, arena).map(|granted| (granted, index));
         }
         if self.is_full() {
@@ -334,13 +334,7 @@ impl Registry {
         self.slots[index as usize].flow = Some(flow);
         self.next_id += 1;
         self.live += 1;
-        let (slots, classes, seed) = (&self.slots, &self.classes, self.seed);
-        self.by_match.insert_unique(hash, index, |i| {
-            let flow = slots.get(*i as usize).and_then(|slot| slot.flow.as_ref());
-            let class = flow.and_then(|f| Some((classes.get(f.class)?, f.row)));
-            class.map_or(0, |(class, row)| match_hash(seed, class.mask, class.row(row)))
-        });
-        self.expect_another(arena);
+        self.by_match.insert(hash, index);
         let program = self.deeds.get(deed).map(|d| Arc::clone(&d.program)).ok_or(Refusal::Marks)?;
         Ok((Granted { mark, program, new: true, flow: None }, index))
     }
@@ -466,7 +460,7 @@ impl Registry {
     }
 
     /// Ask the CPU for what the next new flow takes: new flows come one after another, mostly.
-    fn expect_another(&self, arena: &Arena) {
+    fn expect_another(&self, arena: &Arena, key: Option<&FlowKey>) {
         let next = match self.free.front() {
             Some(next) if self.slots.len() > self.limit.configured() => *next as usize,
             _ => self.slots.len(),
@@ -474,6 +468,10 @@ impl Registry {
         arena.prefetch(next);
         if let Some(slot) = self.slots.get(next) {
             dpdk::prefetch(slot);
+        }
+        // Its mask will be the same, mostly.
+        if let (Some(key), Some(entry)) = (key, self.masks.get(self.latest_mask)) {
+            self.by_match.prefetch(match_hash(self.seed, self.latest_mask, entry.compiled.words(key)));
         }
     }
 
@@ -485,11 +483,10 @@ impl Registry {
 
     /// Take a flow out. Its mark stays taken until [`Registry::release`]. `None` when it was out already.
     pub(crate) fn remove(&mut self, index: u32) -> Option<Removed> {
-        let hash =
-            match_hash(self.seed, self.classes.get(self.flow(index)?.class)?.mask, self.words_of(self.flow(index)?));
-        if let Ok(found) = self.by_match.find_entry(hash, |i| *i == index) {
-            found.remove();
-        }
+        let flow = self.flow(index)?;
+        let class = self.classes.get(flow.class)?;
+        let hash = match_hash(self.seed, class.mask, class.row(flow.row).iter().copied());
+        self.by_match.remove(hash, index);
         let mark = self.mark(index);
         let flow = self.slots.get_mut(index as usize)?.flow.take()?;
         let kept = effects_of(&self.effects, &self.classes, &flow).unwrap_or_default();

@@ -57,6 +57,25 @@ fn port_of(program: &Program) -> u32 {
     program.single_output().map_or(NO_PORT, |port| port.0)
 }
 
+fn words_of<'t>(
+    masks: &Masks,
+    wide: &'t HashMap<u32, Box<[u64]>>,
+    number: u32,
+    hot: &'t Hot,
+    mask_id: usize,
+    mask: &'t CompiledMask,
+) -> impl Iterator<Item = u64> + use<'t> {
+    let in_window = masks.window(mask_id).is_some();
+    let wide = if in_window { None } else { wide.get(&number) };
+    (0..mask.len()).map(move |nth| match (mask.at(nth), nth.checked_sub(INLINE_WORDS)) {
+        (Some(0), _) => hot.place(),
+        (Some(at), _) if in_window => window::place(at).map_or(0, |place| hot.word(place)),
+        // The first word is required of all flows, so it is the first in the list.
+        (_, None) => hot.word(nth - 1),
+        (_, Some(rest)) => wide.and_then(|words| words.get(rest)).copied().unwrap_or(0),
+    })
+}
+
 impl FlowTable {
     pub(crate) fn new(seed: Seed, arena: Arc<Arena>) -> FlowTable {
         FlowTable {
@@ -122,16 +141,14 @@ impl FlowTable {
     }
 
     /// The words of a flow's key that its mask requires, in their order.
-    fn words(&self, number: u32, hot: &Hot, mask_id: usize, mask: &CompiledMask) -> impl Iterator<Item = u64> {
-        let in_window = self.masks.window(mask_id).is_some();
-        let wide = if in_window { None } else { self.wide.get(&number) };
-        (0..mask.len()).map(move |nth| match (mask.at(nth), nth.checked_sub(INLINE_WORDS)) {
-            (Some(0), _) => hot.place(),
-            (Some(at), _) if in_window => window::place(at).map_or(0, |place| hot.word(place)),
-            // The first word is required of all flows, so it is the first in the list.
-            (_, None) => hot.word(nth - 1),
-            (_, Some(rest)) => wide.and_then(|words| words.get(rest)).copied().unwrap_or(0),
-        })
+    fn words<'t>(
+        &'t self,
+        number: u32,
+        hot: &'t Hot,
+        mask_id: usize,
+        mask: &'t CompiledMask,
+    ) -> impl Iterator<Item = u64> + use<'t> {
+        words_of(&self.masks, &self.wide, number, hot, mask_id, mask)
     }
 
     /// The program of a flow.
@@ -195,7 +212,7 @@ impl FlowTable {
         if self.knows(mark) {
             return true;
         }
-        self.forget(index);
+        self.forget(index, None);
         let Some(at) = place(key.in_port.get(), key.recirc_id.get()) else { return false };
         let Some(mask_id) = self.masks.take(mask) else { return false };
         let Some(compiled) = self.masks.get(mask_id) else { return false };
@@ -232,14 +249,51 @@ impl FlowTable {
         true
     }
 
-    /// Forget flows that were removed. Their records lie anywhere: each is asked for some flows ahead.
-    pub(crate) fn remove_all(&mut self, marks: &[u32]) {
-        for (i, mark) in marks.iter().enumerate() {
-            if let Some(hot) = marks.get(i + AHEAD).and_then(|mark| self.arena.get(index_of(*mark))) {
-                hot.prefetch();
-            }
-            self.remove(*mark);
+    /// Tell the CPU that a packet with this key may be looked up, or a flow put in for it.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: &FlowKey) {
+        let Some(subtable) = self.of(key).and_then(|table| table.subtables.first()) else { return };
+        if let Some(mask) = self.masks.get(subtable.mask) {
+            subtable.prefetch(stored_hash(self.seed, mask.words(key)));
         }
+    }
+
+    /// Forget flows that were removed. Their records lie anywhere, and so do their places in subtables: both are asked for
+    /// some flows ahead.
+    pub(crate) fn remove_all(&mut self, marks: &[u32]) {
+        marks.iter().take(AHEAD).for_each(|mark| self.arena.prefetch(index_of(*mark)));
+        let mut rest = marks;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(AHEAD.min(rest.len()));
+            later.iter().take(AHEAD).for_each(|mark| self.arena.prefetch(index_of(*mark)));
+            let mut hashes = [0; AHEAD];
+            for (hash, mark) in hashes.iter_mut().zip(now) {
+                *hash = self.expect_removal(*mark);
+            }
+            for (hash, mark) in hashes.into_iter().zip(now) {
+                if self.knows(*mark) {
+                    self.forget(index_of(*mark), Some(hash));
+                }
+            }
+            rest = later;
+        }
+    }
+
+    /// Tell the CPU that a flow will be taken out; its hash.
+    fn expect_removal(&self, mark: u32) -> u32 {
+        let index = index_of(mark);
+        let (Some(hot), Ok(number), true) = (self.arena.get(index), u32::try_from(index), self.knows(mark)) else {
+            return 0;
+        };
+        let mask_id = hot.mask();
+        let Some(mask) = self.masks.get(mask_id) else { return 0 };
+        let hash = stored_hash(self.seed, self.words(number, hot, mask_id, mask));
+        let [in_port, recirc_id] = place_in(hot.place());
+        let table = place(in_port, recirc_id).and_then(|at| self.port_at(at));
+        if let Some(subtable) = table.and_then(|table| table.subtable(mask_id)) {
+            subtable.prefetch(hash);
+        }
+        hash
     }
 
     /// Whether the flow with this mark is known here, alive or not.
@@ -257,13 +311,15 @@ impl FlowTable {
     }
 
     /// Forget a flow, if it is still the one with this number.
+    #[cfg(test)]
     pub(crate) fn remove(&mut self, mark: u32) {
         if self.knows(mark) {
-            self.forget(index_of(mark));
+            self.forget(index_of(mark), None);
         }
     }
 
-    fn forget(&mut self, index: usize) {
+    /// `hash`: that of its key, if it is known.
+    fn forget(&mut self, index: usize, hash: Option<u32>) {
         let Some(mark) = self.known.get_mut(index).map(std::mem::take).filter(|mark| *mark != 0) else { return };
         // Also when the worker has not seen that it ended.
         self.arena.end(mark);
@@ -271,11 +327,11 @@ impl FlowTable {
         self.live -= 1;
         let mask_id = hot.mask();
         let Some(mask) = self.masks.get(mask_id) else { return };
-        let words: SmallVec<[u64; 16]> = self.words(number, hot, mask_id, mask).collect();
-        let hash = stored_hash(self.seed, words.iter().copied());
+        let words = || words_of(&self.masks, &self.wide, number, hot, mask_id, mask);
+        let hash = hash.unwrap_or_else(|| stored_hash(self.seed, words()));
         let key = || {
             let mut key = FlowKey::ZERO;
-            mask.fill(&mut key, &words);
+            mask.fill(&mut key, &words().collect::<SmallVec<[u64; 16]>>());
             key
         };
         let [in_port, recirc_id] = place_in(hot.place());

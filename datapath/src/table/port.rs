@@ -4,10 +4,10 @@ use super::filter::{ALWAYS, Filter, Parts, Wanted};
 use super::masks::Masks;
 use crate::arena::Arena;
 use crate::hash::Seed;
+use crate::index::Index;
 use crate::window::{self, UnionHash};
 use flow::extract::LINK_WORDS;
 use flow::{FlowKey, Mask};
-use hashbrown::HashTable;
 
 /// Lookups between rankings of subtables.
 const RANK_EVERY: u64 = 1 << 16;
@@ -54,28 +54,28 @@ impl Sole {
     }
 }
 
-/// Flows of one mask: hash of the masked key, and number.
+/// Flows of one mask, by the hash of the masked key.
 #[derive(Debug)]
 pub(super) struct Subtable {
     pub(super) mask: usize,
     /// What has to be in [`Filter`]; nothing: it is looked into in any case.
     parts: Parts,
-    flows: HashTable<(u32, u32)>,
+    flows: Index,
     /// Hits since the last ranking.
     hits: u64,
-}
-
-/// Spread 32 bits of a stored hash over the 64 that the hash table takes.
-#[inline(always)]
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Subtable {
     /// The flow with this hash that `verify` accepts.
     #[inline(always)]
     pub(super) fn find(&self, hash: u32, verify: impl Fn(u32) -> bool) -> Option<u32> {
-        self.flows.find(spread(hash), |(h, number)| *h == hash && verify(*number)).map(|(_, number)| *number)
+        self.flows.find(hash, verify)
+    }
+
+    /// Tell the CPU that this hash will be looked for.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, hash: u32) {
+        self.flows.prefetch(hash);
     }
 }
 
@@ -150,6 +150,11 @@ impl PortTable {
         self.flows
     }
 
+    /// The subtable with this mask.
+    pub(super) fn subtable(&self, mask_id: usize) -> Option<&Subtable> {
+        self.subtables.iter().find(|subtable| subtable.mask == mask_id)
+    }
+
     /// The hash that a packet is cached under.
     pub(crate) fn hash(&self, key: &FlowKey) -> u64 {
         self.hashed.of(key)
@@ -217,13 +222,13 @@ impl PortTable {
         let known = self.subtables.iter().position(|s| s.mask == mask_id);
         let at = known.unwrap_or_else(|| {
             let parts = if self.subtables.len() < ALWAYS { 0 } else { self.filter.begin(mask) };
-            self.subtables.push(Subtable { mask: mask_id, parts, flows: HashTable::new(), hits: 0 });
+            self.subtables.push(Subtable { mask: mask_id, parts, flows: Index::default(), hits: 0 });
             self.wanted.push(parts);
             self.subtables.len() - 1
         });
         if let Some(subtable) = self.subtables.get_mut(at) {
             self.filter.add(subtable.parts, key);
-            subtable.flows.insert_unique(spread(hash), (hash, number), |(h, _)| spread(*h));
+            subtable.flows.insert(hash, number);
         }
         self.flows += 1;
         // The masks of the other flows are in it.
@@ -241,8 +246,8 @@ impl PortTable {
     pub(super) fn take_out(&mut self, number: u32, hash: u32, key: impl FnOnce() -> FlowKey, mask_id: usize) {
         let Some(at) = self.subtables.iter().position(|s| s.mask == mask_id) else { return };
         let subtable = &mut self.subtables[at];
-        if let Ok(found) = subtable.flows.find_entry(spread(hash), |(_, n)| *n == number) {
-            found.remove();
+        if subtable.flows.remove(hash, number) {
+            subtable.flows.shrink();
             self.flows -= 1;
             if subtable.parts != 0 {
                 self.filter.take_out(subtable.parts, &key());
@@ -276,11 +281,11 @@ impl PortTable {
         self.sole = None;
         let ([subtable], 1, true) = (&*self.subtables, self.flows, self.first_word == 1) else { return };
         let Some(mask) = masks.full(subtable.mask).filter(|mask| Depth::of(mask) < Depth::Full) else { return };
-        let Some((_, number)) = subtable.flows.iter().next() else { return };
-        let Some(hot) = arena.get(*number as usize).filter(|hot| hot.mark() != 0) else { return };
+        let Some(number) = subtable.flows.numbers().next() else { return };
+        let Some(hot) = arena.get(number as usize).filter(|hot| hot.mark() != 0) else { return };
         let want = LINK_WORDS.map(|word| window::place(word).map_or(0, |place| hot.word(place)));
         let bits = LINK_WORDS.map(|word| mask.0.words().get(word).map_or(0, |w| u64::from_ne_bytes(*w)));
-        self.sole = Some(Sole { number: *number, mark: hot.mark(), bits, want });
+        self.sole = Some(Sole { number, mark: hot.mark(), bits, want });
     }
 
     /// Whether it is time to rank; counts a lookup.

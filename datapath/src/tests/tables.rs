@@ -81,7 +81,7 @@ proptest! {
                 let mask = crate::flows::flow_mask(&translation);
                 let key = key.masked(&mask);
                 let candidate =
-                    Candidate { key: &key, mask: &mask, translation: &translation, epoch: 0, first, arena: &arena };
+                    Candidate { key: &key, mask: &mask, translation: &translation, epoch: 0, first, arena: &arena, next: None };
                 let granted = registry.install(&candidate).unwrap();
                 if granted.new {
                     prop_assert!(table.insert(granted.mark, &key, &mask, &granted.program));
@@ -143,7 +143,15 @@ fn a_translation_of_the_state_before_a_change_is_not_installed() {
         let mask = crate::flows::flow_mask(&translation);
         let (first, arena) = (Hits::default(), Arc::new(Arena::new()));
         registry
-            .install(&Candidate { key: &key, mask: &mask, translation: &translation, epoch, first, arena: &arena })
+            .install(&Candidate {
+                key: &key,
+                mask: &mask,
+                translation: &translation,
+                epoch,
+                first,
+                arena: &arena,
+                next: None,
+            })
             .map(|g| g.new)
     };
     let other = Dep::Ports(BridgeId(9));

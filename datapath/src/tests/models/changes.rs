@@ -97,6 +97,7 @@ impl Switch {
             epoch,
             first: Hits { packets: 1, bytes: 60, used: Time(1) },
             arena: &self.arena,
+            next: None,
         };
         let granted = self.registry.lock().install(&candidate);
         let DpAction::Output(port) = translation.actions[0] else { panic!("nothing else is made") };
