@@ -2,9 +2,11 @@
 //! [`LEAF`] entries that are searched from end to end.
 //!
 //! A changed copy shares all but one path with the original; in a copy that shares nothing (a batch of changes works on
-//! one) a change happens in place. Small sets, by far the most, are one leaf inside the struct itself.
+//! one) a change happens in place. Small sets, by far the most, are one leaf inside the struct itself. In large ones a search
+//! waits for memory at each step, so nodes hold what they consist of in place: their children, or entries.
 
 use smallvec::SmallVec;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// Most entries of a leaf, unless they all have the same hash.
@@ -15,12 +17,73 @@ const SLOTS: usize = 1 << BITS;
 /// The deepest branch: beyond it the hash has no more bits.
 const MAX_DEPTH: u32 = (u64::BITS - 1) / BITS;
 
-/// Entries of one leaf, those of one hash in the order in which they were put.
-pub(super) type Leaf<T> = SmallVec<[(u64, T); 2]>;
+/// Entries of the leaf that is a small set, those of one hash in the order in which they were put.
+type Few<T> = SmallVec<[(u64, T); 2]>;
+/// Those of a leaf below a branch.
+type Many<T> = SmallVec<[(u64, T); LEAF]>;
+
+/// The entries of a leaf, to be changed.
+pub(super) enum Leaf<'l, T> {
+    Few(&'l mut Few<T>),
+    Many(&'l mut Many<T>),
+}
+
+impl<T> Leaf<'_, T> {
+    /// Add an entry. Room of small sets grows by few: most never fill up.
+    pub(super) fn push(&mut self, entry: (u64, T)) {
+        match self {
+            Leaf::Few(few) => {
+                if few.len() == few.capacity() {
+                    few.reserve_exact(4);
+                }
+                few.push(entry);
+            }
+            Leaf::Many(many) => many.push(entry),
+        }
+    }
+
+    /// Take an entry out; those behind it move up.
+    pub(super) fn remove(&mut self, at: usize) -> (u64, T) {
+        match self {
+            Leaf::Few(few) => few.remove(at),
+            Leaf::Many(many) => many.remove(at),
+        }
+    }
+}
+
+impl<T: PartialEq> Leaf<'_, T> {
+    /// Take out all entries of this item.
+    pub(super) fn remove_all(&mut self, item: &T) {
+        match self {
+            Leaf::Few(few) => few.retain(|(_, i)| i != item),
+            Leaf::Many(many) => many.retain(|(_, i)| i != item),
+        }
+    }
+}
+
+impl<T> Deref for Leaf<'_, T> {
+    type Target = [(u64, T)];
+
+    fn deref(&self) -> &[(u64, T)] {
+        match self {
+            Leaf::Few(few) => few,
+            Leaf::Many(many) => many,
+        }
+    }
+}
+
+impl<T> DerefMut for Leaf<'_, T> {
+    fn deref_mut(&mut self) -> &mut [(u64, T)] {
+        match self {
+            Leaf::Few(few) => few,
+            Leaf::Many(many) => many,
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Node<T> {
-    Leaf(Leaf<T>),
+    Leaf(Many<T>),
     Branch(Branch<T>),
 }
 
@@ -29,17 +92,23 @@ enum Node<T> {
 #[derive(Clone, Debug)]
 struct Branch<T> {
     slots: [u8; SLOTS],
-    children: Vec<Arc<Node<T>>>,
+    children: SmallVec<[Arc<Node<T>>; SLOTS]>,
+}
+
+#[derive(Clone, Debug)]
+enum Root<T> {
+    Small(Few<T>),
+    Large(Arc<Node<T>>),
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct HashTrie<T> {
-    root: Node<T>,
+    root: Root<T>,
 }
 
 impl<T> Default for HashTrie<T> {
     fn default() -> Self {
-        HashTrie { root: Node::Leaf(Leaf::new()) }
+        HashTrie { root: Root::Small(Few::new()) }
     }
 }
 
@@ -51,7 +120,10 @@ impl<T: Clone> HashTrie<T> {
     /// The entries among which those with this hash are.
     #[inline]
     fn leaf(&self, hash: u64) -> &[(u64, T)] {
-        let (mut node, mut rest) = (&self.root, hash);
+        let (mut node, mut rest) = match &self.root {
+            Root::Small(few) => return few,
+            Root::Large(node) => (&**node, hash),
+        };
         loop {
             match node {
                 Node::Leaf(leaf) => return leaf,
@@ -84,16 +156,35 @@ impl<T: Clone> HashTrie<T> {
     }
 
     /// Change the leaf that has, or would have, the entries with this hash.
-    pub(super) fn edit<R>(&mut self, hash: u64, change: impl FnOnce(&mut Leaf<T>) -> R) -> R {
-        edit(&mut self.root, hash, 0, change)
+    pub(super) fn edit<R>(&mut self, hash: u64, change: impl FnOnce(&mut Leaf<'_, T>) -> R) -> R {
+        match &mut self.root {
+            Root::Small(few) => {
+                let answer = change(&mut Leaf::Few(few));
+                if is_full(few, 0) {
+                    self.root = Root::Large(Arc::new(Node::Branch(Branch::of(std::mem::take(few).into_iter(), 0))));
+                }
+                answer
+            }
+            Root::Large(node) => {
+                let node = Arc::make_mut(node);
+                let answer = edit(node, hash, 0, change);
+                if let Node::Leaf(leaf) = node {
+                    self.root = Root::Small(std::mem::take(leaf).into_iter().collect());
+                }
+                answer
+            }
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        matches!(&self.root, Node::Leaf(leaf) if leaf.is_empty())
+        matches!(&self.root, Root::Small(few) if few.is_empty())
     }
 
     pub(super) fn iter(&self) -> Iter<'_, T> {
-        Iter { branches: Vec::new(), leaf: [].iter(), first: Some(&self.root) }
+        match &self.root {
+            Root::Small(few) => Iter { branches: Vec::new(), leaf: few.iter(), first: None },
+            Root::Large(node) => Iter { branches: Vec::new(), leaf: [].iter(), first: Some(node) },
+        }
     }
 }
 
@@ -102,7 +193,7 @@ impl HashTrie<u32> {
     pub(super) fn count_up(&mut self, hash: u64) {
         self.edit(hash, |leaf| match leaf.iter_mut().find(|(h, _)| *h == hash) {
             Some((_, n)) => *n += 1,
-            None => push(leaf, (hash, 1)),
+            None => leaf.push((hash, 1)),
         });
     }
 
@@ -112,33 +203,17 @@ impl HashTrie<u32> {
             if let Some(at) = leaf.iter().position(|(h, _)| *h == hash) {
                 leaf[at].1 -= 1;
                 if leaf[at].1 == 0 {
-                    leaf.swap_remove(at);
+                    leaf.remove(at);
                 }
             }
         });
     }
 }
 
-/// Add an entry. Room grows by few: most leaves never fill up.
-pub(super) fn push<T>(leaf: &mut Leaf<T>, entry: (u64, T)) {
-    if leaf.len() == leaf.capacity() {
-        leaf.reserve_exact(4);
-    }
-    leaf.push(entry);
-}
-
-fn edit<T: Clone, R>(node: &mut Node<T>, hash: u64, depth: u32, change: impl FnOnce(&mut Leaf<T>) -> R) -> R {
+fn edit<T: Clone, R>(node: &mut Node<T>, hash: u64, depth: u32, change: impl FnOnce(&mut Leaf<'_, T>) -> R) -> R {
     match node {
-        Node::Leaf(leaf) => {
-            let answer = change(leaf);
-            if is_full(leaf, depth) {
-                let children = vec![Arc::new(Node::Leaf(std::mem::take(leaf)))];
-                let mut branch = Branch { slots: [0; SLOTS], children };
-                branch.split(0, depth);
-                *node = Node::Branch(branch);
-            }
-            answer
-        }
+        // Its branch splits it.
+        Node::Leaf(leaf) => change(&mut Leaf::Many(leaf)),
         Node::Branch(branch) => {
             let at = usize::from(branch.slots[slot(hash, depth)]);
             let child = Arc::make_mut(&mut branch.children[at]);
@@ -158,11 +233,19 @@ fn edit<T: Clone, R>(node: &mut Node<T>, hash: u64, depth: u32, change: impl FnO
 }
 
 /// Whether a leaf below a branch of this depth should be split.
-fn is_full<T>(leaf: &Leaf<T>, depth: u32) -> bool {
+fn is_full<T>(leaf: &[(u64, T)], depth: u32) -> bool {
     leaf.len() > LEAF && depth < MAX_DEPTH && leaf.iter().any(|(h, _)| *h != leaf[0].0)
 }
 
 impl<T: Clone> Branch<T> {
+    /// A branch with the entries of a leaf that is full.
+    fn of(leaf: impl Iterator<Item = (u64, T)>, depth: u32) -> Branch<T> {
+        let mut branch = Branch { slots: [0; SLOTS], children: SmallVec::new() };
+        branch.children.push(Arc::new(Node::Leaf(leaf.collect())));
+        branch.split(0, depth);
+        branch
+    }
+
     /// Split the full leaf `at`, until none is full.
     fn split(&mut self, at: usize, depth: u32) {
         let mine = |s: &usize| usize::from(self.slots[*s]) == at;
@@ -174,19 +257,16 @@ impl<T: Clone> Branch<T> {
             return;
         }
         if count == 1 {
-            let below = Node::Leaf(std::mem::take(leaf));
-            let mut branch = Branch { slots: [0; SLOTS], children: vec![Arc::new(below)] };
-            branch.split(0, depth + 1);
-            *child = Node::Branch(branch);
+            *child = Node::Branch(Branch::of(std::mem::take(leaf).into_iter(), depth + 1));
             return;
         }
         // The slots of a child agree in their low bits; the next bit divides them.
         let bit = SLOTS / count;
-        let mut upper = Leaf::new();
-        let mut lower = Leaf::new();
+        let mut upper = Many::new();
+        let mut lower = Many::new();
         for entry in std::mem::take(leaf) {
             let side = if slot(entry.0, depth) & bit == 0 { &mut lower } else { &mut upper };
-            push(side, entry);
+            side.push(entry);
         }
         *leaf = lower;
         let other = self.children.len();
@@ -199,8 +279,8 @@ impl<T: Clone> Branch<T> {
     }
 
     /// All entries as one leaf, when they are few.
-    fn united(&self) -> Option<Leaf<T>> {
-        let mut all = Leaf::new();
+    fn united(&self) -> Option<Many<T>> {
+        let mut all = Many::new();
         for child in &self.children {
             match &**child {
                 Node::Leaf(leaf) if all.len() + leaf.len() <= LEAF / 2 => all.extend(leaf.iter().cloned()),

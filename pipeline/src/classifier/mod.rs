@@ -35,7 +35,7 @@ mod words;
 use crate::rule::Rule;
 use conjunction::{Softs, is_soft};
 use flow::{FlowKey, Mask, Match, Registers};
-use hash_trie::{HashTrie, push};
+use hash_trie::HashTrie;
 use lookup::Lookup;
 use prefixes::{Lens, Tries};
 pub(crate) use shape::Packed;
@@ -195,7 +195,7 @@ impl Table {
     fn add_subtable(&mut self, shape: Arc<Shape>) -> u32 {
         let free = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         let slot = free as u32;
-        self.shapes.edit(shape.hash, |leaf| push(leaf, (shape.hash, slot)));
+        self.shapes.edit(shape.hash, |leaf| leaf.push((shape.hash, slot)));
         let at = self.place(0, &shape).unwrap_or_else(|at| at);
         self.order.insert(at, Probe { priority: 0, prefixes: shape.prefixes, slot });
         let new = Some(Arc::new(Subtable::new(shape)));
@@ -209,7 +209,7 @@ impl Table {
     fn remove_subtable(&mut self, slot: u32) {
         let Some(gone) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
         self.order.retain(|probe| probe.slot != slot);
-        self.shapes.edit(gone.shape.hash, |leaf| leaf.retain(|(_, s)| *s != slot));
+        self.shapes.edit(gone.shape.hash, |leaf| leaf.remove_all(&slot));
     }
 
     /// Where a subtable is in the order, or would be.

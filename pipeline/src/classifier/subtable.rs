@@ -1,7 +1,7 @@
 //! Rules of one table that share a mask.
 
 use super::hash;
-use super::hash_trie::{HashTrie, push};
+use super::hash_trie::HashTrie;
 use super::lookup::Lookup;
 use super::prefix_trie::PrefixTrie;
 use super::prefixes::Prefix;
@@ -127,7 +127,7 @@ impl Subtable {
                 return Put { old: Some(std::mem::replace(old, rule)), first };
             }
             let at = leaf.iter().position(|(h, r)| h == last && r.spec.priority < priority);
-            push(leaf, (*last, rule));
+            leaf.push((*last, rule));
             if let Some(at) = at {
                 leaf[at..].rotate_right(1);
             }

@@ -2,7 +2,7 @@
 
 mod conjunction;
 
-use super::hash_trie::{HashTrie, push};
+use super::hash_trie::HashTrie;
 use super::prefix_trie::PrefixTrie;
 use super::{Packed, Table, overlap};
 use crate::rule::{Counters, Rule, StoredSpec};
@@ -290,11 +290,11 @@ proptest! {
         for (item, (hash, put)) in (0u32..).zip(&steps) {
             let hash = hash & bits;
             if *put || list.is_empty() {
-                trie.edit(hash, |leaf| push(leaf, (hash, item)));
+                trie.edit(hash, |leaf| leaf.push((hash, item)));
                 list.push((hash, item));
             } else {
                 let (hash, item) = list.swap_remove(hash as usize % list.len());
-                trie.edit(hash, |leaf| leaf.retain(|(_, i)| *i != item));
+                trie.edit(hash, |leaf| leaf.remove_all(&item));
             }
         }
         prop_assert_eq!(trie.is_empty(), list.is_empty());
