@@ -180,7 +180,8 @@ mod tests {
             }
             prop_assert!(list.iter().all(|(hash, number)| index.find(*hash, |n| n == *number).is_some()));
             let (mut has, mut want): (Vec<u32>, Vec<u32>) = (index.numbers().collect(), list.iter().map(|(_, n)| *n).collect());
-            (has.sort_unstable(), want.sort_unstable());
+            has.sort_unstable();
+            want.sort_unstable();
             prop_assert_eq!(has, want);
         }
     }
