@@ -31,6 +31,7 @@
 mod apply;
 mod counters;
 mod desired;
+mod drift;
 mod driver;
 mod error;
 mod execute;
@@ -47,6 +48,7 @@ mod watch;
 pub use apply::{Boundary, Phase, Report, StepReport, apply, converge};
 pub use counters::VfCounters;
 pub use desired::{Desired, SfDesired, VfDesired};
+pub use drift::{Drift, DriftWatch, NicDrift};
 pub use driver::Strategy;
 pub use error::{Cause, ConvergeError, ObserveError, Rollback, StepFailure};
 pub use inventory::{Holder, Inventory, Lag, Netdev, Nic, Representor, Sriov, Uplink, Vf};

@@ -6,7 +6,10 @@ use std::{
 };
 
 use devlink_rs::{DevlinkEvent, DevlinkEvents};
-use netlink::{Error, EventStream, LinkChange, Notice, Protocol, RTNLGRP_LINK, parse_link_notice};
+use netlink::{
+    Error, EventStream, LinkChange, Message, Notice, Protocol, QdiscChange, RTNLGRP_LINK, RTNLGRP_TC,
+    parse_link_notice, parse_qdisc_notice,
+};
 
 use crate::kernel::Kernel;
 
@@ -15,6 +18,8 @@ use crate::kernel::Kernel;
 pub enum Change {
     /// A network device: came, was renamed, went up or down, went.
     Link(Box<LinkChange>),
+    /// A qdisc came or went.
+    Qdisc(QdiscChange),
     /// A devlink device or port.
     Devlink(DevlinkEvent),
     /// Events were lost: only a fresh [`Kernel::inventory`] tells the truth.
@@ -46,7 +51,7 @@ impl Watch {
     /// [`Error`] when they cannot be opened.
     pub fn open(kernel: &mut Kernel) -> Result<Self, Error> {
         let open = |kernel: &Kernel, p| kernel.access().open(p).map_err(|source| Error::Io { op: "open", source });
-        let links = EventStream::new(open(kernel, Protocol::Route)?, &[RTNLGRP_LINK])?;
+        let links = EventStream::new(open(kernel, Protocol::Route)?, &[RTNLGRP_LINK, RTNLGRP_TC])?;
         let transport = open(kernel, Protocol::Generic)?;
         let devlink = match kernel.devlink()? {
             Some(client) => Some(DevlinkEvents::open(client, transport)?),
@@ -71,8 +76,8 @@ impl Watch {
             }
             match self.links.next(slice)? {
                 Some(Notice::Resync { reason }) => return Ok(Some(Change::Resync { reason })),
-                Some(Notice::Message(msg)) => match parse_link_notice(&msg) {
-                    Ok(Some(change)) => return Ok(Some(Change::Link(Box::new(change)))),
+                Some(Notice::Message(msg)) => match parse(&msg) {
+                    Ok(Some(change)) => return Ok(Some(change)),
                     Ok(None) => {}
                     Err(e) => return Ok(Some(Change::Resync { reason: e.to_string() })),
                 },
@@ -81,4 +86,12 @@ impl Watch {
             }
         }
     }
+}
+
+/// `None`: of no interest here (filters and classes share their group with qdiscs).
+fn parse(msg: &Message) -> Result<Option<Change>, Error> {
+    if let Some(change) = parse_link_notice(msg)? {
+        return Ok(Some(Change::Link(Box::new(change))));
+    }
+    Ok(parse_qdisc_notice(msg)?.map(Change::Qdisc))
 }
