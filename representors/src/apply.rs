@@ -187,7 +187,7 @@ fn run(step: &Step, kernel: &mut Kernel, nic: Nic) -> Result<(StepReport, Nic), 
     let start = Instant::now();
     let device = nic.device.clone();
     reach(kernel, &device, step, Phase::Before);
-    let result = step.execute(kernel, &nic);
+    let result = execute(step, kernel, nic);
     reach(kernel, &device, step, Phase::Requested);
     let (note, nic) = match result {
         Ok(()) => (None, wait_for(kernel, &device, |nic| step.check(nic))?),
@@ -200,6 +200,20 @@ fn run(step: &Step, kernel: &mut Kernel, nic: Nic) -> Result<(StepReport, Nic), 
     };
     reach(kernel, &device, step, Phase::Verified);
     Ok((StepReport { step: step.clone(), took: start.elapsed(), note }, nic))
+}
+
+/// Executes a step; what a driver refuses only while it comes up is tried again until the deadline.
+fn execute(step: &Step, kernel: &mut Kernel, mut nic: Nic) -> Result<(), Cause> {
+    let deadline = Instant::now() + kernel.pace.deadline;
+    loop {
+        match step.execute(kernel, &nic) {
+            Err(Cause::Netlink(e)) if step.may_pass_later(&e, &nic) && Instant::now() < deadline => {
+                thread::sleep(kernel.pace.poll);
+                nic = kernel.nic(&nic.device).map_err(Cause::Observe)?;
+            }
+            result => return result,
+        }
+    }
 }
 
 fn reach(kernel: &mut Kernel, device: &DeviceId, step: &Step, phase: Phase) {

@@ -41,7 +41,8 @@ impl VfDesired {
     pub(crate) fn settings(&self) -> Vec<VfSetting> {
         [
             self.mac.map(VfSetting::Mac),
-            self.vlan.map(VfSetting::Vlan),
+            // Without id and priority there is no tag, so no protocol of it.
+            self.vlan.map(|v| VfSetting::Vlan(if (v.id, v.qos) == (0, 0) { VfVlan::default() } else { v })),
             self.rate.map(VfSetting::Rate),
             self.spoof_check.map(VfSetting::SpoofCheck),
             self.link_state.map(VfSetting::LinkState),

@@ -7,6 +7,11 @@
 //! - [`apply`] carries a plan out. Each step is verified by reading back until it is so, or until a deadline. When a step fails,
 //!   what was done is rolled back, and the error says which step failed, what the kernel said, and what was rolled back.
 //! - [`converge`] does all three, and tries the driver's other order when the kernel refuses the first.
+//! - [`DriftWatch`] tells what others changed of a NIC since; [`Kernel::vf_counters`] what was counted for its VFs.
+//!
+//! Beside mode and number of VFs, steps are: inline and encapsulation mode, drivers and settings of VFs ([`VfSetting`]), sub-functions, MTU and
+//! up of representors, `hw-tc-offload`. A setting goes the way that the NIC shows (devlink port function, devlink rate, or
+//! `IFLA_VF_*` through the PF's network device).
 //!
 //! # Identity
 //! A representor is known by its [`RepKey`]: device, controller, PF and VF (or SF) number. Interface names are attributes: they are
@@ -25,6 +30,8 @@
 //! # Invariants
 //! - `plan` of a state that is as desired is empty, so converging twice changes nothing the second time.
 //! - After an error of [`converge`] the NIC is as it was before, or the error says that it is not ([`Rollback::Failed`]).
+//! - A process may end at any [`Boundary`] of a step: converging again, to the same wish, ends where the first would have. What the wish
+//!   does not name survives converging, but not an end in the moment in which there are no VFs.
 //! - A plan made for a state that has changed meanwhile is not applied ([`ConvergeError::Stale`]).
 #![forbid(unsafe_code)]
 

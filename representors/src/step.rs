@@ -3,6 +3,7 @@
 use std::fmt;
 
 use devlink_rs::{EncapMode, EswitchMode, FunctionState, InlineMode};
+use netlink::Error;
 
 use crate::{
     error::Cause,
@@ -10,6 +11,10 @@ use crate::{
     key::Function,
     setting::VfSetting,
 };
+
+const EAGAIN: i32 = 11;
+const EBUSY: i32 = 16;
+const EINVAL: i32 = 22;
 
 /// Which driver a VF is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,6 +176,18 @@ impl Step {
     /// Changes which VFs there are, or what they hang on: what comes later depends on it.
     pub(crate) fn is_structural(&self) -> bool {
         matches!(self, Step::SetVfs { .. } | Step::SetMode { .. } | Step::ReleaseVf { .. })
+    }
+
+    /// Is this refusal one of a VF that is being reset, or of a PF whose link is yet to come up? A new number of VFs resets the PF, and
+    /// igb takes a rate (`EINVAL`) only with the link up.
+    pub(crate) fn may_pass_later(&self, refusal: &Error, nic: &Nic) -> bool {
+        let Step::SetVf { setting, .. } = self else { return false };
+        let carrier = netdev(nic, Port::Uplink).and_then(|d| d.carrier);
+        match refusal.errno() {
+            Some(EAGAIN | EBUSY) => true,
+            Some(EINVAL) => matches!(setting, VfSetting::Rate(_)) && carrier != Some(true),
+            _ => false,
+        }
     }
 
     /// `Ok` when `nic` shows the step done, else what it shows.

@@ -261,3 +261,24 @@ fn representors_without_devlink_ports_are_known_by_port_name() {
     let now = &fake.snapshot()[0];
     assert_eq!((now.vfs[0].mac, now.vfs[0].representor_up), ([2, 0, 0, 0, 0, 1], Some(true)));
 }
+
+/// igb refuses a rate while the link is down, which it is for a moment after each change of the number of VFs.
+#[test]
+fn what_passes_later_is_tried_again() {
+    let profile = Profile::Igb;
+    let wish = VfDesired { rate: Some(VfRate { min: 0, max: 100 }), ..VfDesired::default() };
+    let wish = one(profile, Desired::legacy(device(profile), 1), wish);
+    for errno in [22, 16, 11] {
+        let (fake, mut kernel) = host(spec(profile));
+        let fault = Fault::Refuse { errno, text: String::new() };
+        fake.inject(FaultRule { op: Some(Op::LinkSet), skip: 0, times: 3, fault: fault.clone() });
+        converge(&wish, &mut kernel).unwrap();
+        assert_eq!(fake.snapshot()[0].vfs[0].rate, (0, 100));
+        // For ever is too long.
+        let (fake, mut kernel) = host(spec(profile));
+        fake.inject(FaultRule::always(Op::LinkSet, fault));
+        let e = converge(&wish, &mut kernel).unwrap_err();
+        assert!(e.to_string().contains("(set VF 0 rate 0 to 100 Mbit/s) failed"), "{e}");
+        assert!(fake.snapshot()[0].vfs.is_empty());
+    }
+}

@@ -28,11 +28,20 @@ pub(super) struct VfConfig {
 impl VfConfig {
     pub(super) fn of(profile: Profile) -> Self {
         VfConfig {
-            vlan: (0, 0, DOT1Q),
+            // netdevsim says protocol 0 where there is no VLAN.
+            vlan: (0, 0, if profile == Profile::Netdevsim { 0 } else { DOT1Q }),
             trust: false,
             spoof_check: profile.spoof_check_by_default(),
             link_state: 0,
             share: (0, 0),
+        }
+    }
+
+    /// No VLAN is no VLAN, whatever protocol is left of it.
+    pub(super) fn vlan_shown(&self) -> (u16, u8, u16) {
+        match self.vlan {
+            (0, 0, _) => (0, 0, DOT1Q),
+            vlan => vlan,
         }
     }
 

@@ -681,7 +681,7 @@ impl Host {
                     mac: vf.mac,
                     representor_up: dev(RepId::Vf(0, n)).map(|d| d.up),
                     representor_mtu: dev(RepId::Vf(0, n)).map(|d| d.mtu),
-                    vlan: vf.config.vlan,
+                    vlan: vf.config.vlan_shown(),
                     trust: vf.config.trust,
                     spoof_check: vf.config.spoof_check,
                     link_state: vf.config.link_state,

@@ -285,6 +285,8 @@ impl VfStats {
 
 fn vlan(id: u32, qos: u32, proto: VlanProto) -> Result<VfVlan> {
     match (u16::try_from(id), u8::try_from(qos)) {
+        // None at all; some drivers then have no protocol either.
+        (Ok(0), Ok(0)) => Ok(VfVlan::default()),
         (Ok(id), Ok(qos)) if id < 4096 && qos < 8 => Ok(VfVlan { id, qos, proto }),
         _ => Err(malformed(format!("VLAN {id} with priority {qos}"))),
     }
