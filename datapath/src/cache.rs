@@ -7,7 +7,7 @@
 //! What is hashed is not the whole key but the bits that any flow of the port looks at: packets that differ elsewhere share an
 //! entry.
 
-use wide::u32x4;
+use wide::{i8x16, i16x8, u32x4};
 
 /// Entries of a line.
 const WAYS: usize = 16;
@@ -130,8 +130,11 @@ fn equal_signatures(line: &[u32; WAYS], signature: u32) -> u32 {
     let &[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = line;
     let signature = u32x4::splat(signature);
     let mask = u32x4::splat(!NUMBER);
-    let equal = |four: [u32; 4]| (u32x4::new(four) & mask).simd_eq(signature).to_bitmask();
-    equal([a, b, c, d]) | equal([e, f, g, h]) << 4 | equal([i, j, k, l]) << 8 | equal([m, n, o, p]) << 12
+    // All ones or zero, which stay so in a half and in a quarter of the bits.
+    let equal = |four: [u32; 4]| (u32x4::new(four) & mask).simd_eq(signature);
+    let eight = |low, high| i16x8::from_i32x8_saturate(bytemuck::must_cast([equal(low), equal(high)]));
+    let (low, high) = (eight([a, b, c, d], [e, f, g, h]), eight([i, j, k, l], [m, n, o, p]));
+    i8x16::from_i16x16_saturate(bytemuck::must_cast([low, high])).to_bitmask()
 }
 
 #[cfg(test)]

@@ -72,6 +72,17 @@ impl Keys {
         &self.keys[i % BURST]
     }
 
+    /// All of them, those beyond the burst of earlier ones.
+    #[inline(always)]
+    pub(super) fn keys(&self) -> &[FlowKey; BURST] {
+        &self.keys
+    }
+
+    #[inline(always)]
+    pub(super) fn hashes(&self) -> &[u64; BURST] {
+        &self.hashes
+    }
+
     #[inline(always)]
     pub(super) fn hash(&self, i: usize) -> u64 {
         self.hashes[i % BURST]

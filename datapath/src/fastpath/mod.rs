@@ -99,10 +99,7 @@ impl FastPath {
         }
         self.extract(port, batch);
         self.clock.mark(Stage::Extract);
-        self.look_into_cache(batch.len());
-        self.verify(batch.len());
-        self.clock.mark(Stage::Cache);
-        match self.change_in_place(batch, now) {
+        match self.find_and_change(batch, now) {
             Some(to) => {
                 self.executor.egress.send_batch(to, batch);
                 BurstReport::default()
@@ -185,69 +182,23 @@ impl FastPath {
         Found::Nothing
     }
 
-    /// Stage 2.
+    /// Stages 2 to 4. The port that all packets that are left are to be sent to, if that is all that is left to do.
     #[inline]
-    fn look_into_cache(&mut self, packets: usize) {
-        let FastPath { lookup, keys, found, .. } = self;
-        for (i, found) in found.iter_mut().enumerate().take(packets) {
-            if *found == Found::Nothing
-                && let Some(number) = lookup.cache.find(keys.hash(i)).next()
-            {
-                if let Some(hot) = lookup.table.hot(number) {
-                    hot.prefetch();
-                }
-                *found = Found::Candidate(number);
-            }
-        }
-    }
-
-    /// Stage 3. Apart from the next one, so that the CPU waits for many records at once.
-    #[inline]
-    fn verify(&mut self, packets: usize) {
-        let FastPath { lookup, keys, found, .. } = self;
-        let mut hits = 0;
-        for (i, found) in found.iter_mut().enumerate().take(packets) {
-            if let Found::Candidate(number) = *found {
-                let right = lookup.table.verify(number, keys.key(i));
-                hits += u64::from(right);
-                *found = if right { Found::Known(number) } else { Found::Nothing };
-            }
-        }
-        self.counters.cache_hit.add(hits);
-    }
-
-    /// Stage 4. The port that all packets that are left are to be sent to, if that is all that is left to do.
-    #[inline]
-    fn change_in_place(&mut self, batch: &mut MbufBatch, now: Time) -> Option<DpPort> {
-        let table = &self.lookup.table;
-        let (mut to, mut same, mut dropped) = (NO_PORT, true, false);
-        for (packet, found) in batch.iter_mut().zip(&mut self.found) {
-            let mut port = NO_PORT;
-            if let Found::Known(number) = *found
-                && let Some(hot) = table.hot(number)
-            {
-                port = execute_in_place(table, hot, packet);
-                if port != NO_PORT {
-                    hot.hits.add(1, packet.pkt_len() as u64, now);
-                    *found = Found::Done(DpPort(port));
-                } else if let Some(reason) = table.program(hot).and_then(|program| program.only_drops()) {
-                    hot.hits.add(1, packet.pkt_len() as u64, now);
-                    self.counters.count_drop(reason);
-                    *found = Found::Dropped;
-                    dropped = true;
-                    continue;
-                }
-            }
-            to = if to == NO_PORT { port } else { to };
-            same &= port == to && port != NO_PORT;
-        }
-        if !same || to == NO_PORT {
-            return None;
-        }
-        if dropped {
+    fn find_and_change(&mut self, batch: &mut MbufBatch, now: Time) -> Option<DpPort> {
+        let packets = batch.len().min(BURST);
+        let FastPath { lookup, keys, found, counters, clock, .. } = self;
+        let found = &mut found[..packets];
+        // The record of each packet's flow: looked up once.
+        let mut records = [None; BURST];
+        let records = &mut records[..packets];
+        look_into_cache(lookup, keys, found, records);
+        counters.cache_hit.add(verify(&lookup.table, keys, found, records));
+        clock.mark(Stage::Cache);
+        let (to, dropped) = change_in_place(&lookup.table, counters, batch, found, records, now);
+        if to != NO_PORT && dropped {
             self.drop_from(batch);
         }
-        Some(DpPort(to))
+        (to != NO_PORT).then_some(DpPort(to))
     }
 
     /// Take the packets out of a burst whose flows drop them.
@@ -261,7 +212,7 @@ impl FastPath {
         batch.append_from(&mut self.kept, BURST);
     }
 
-    /// Stage 5.
+    /// What is left of stage 4.
     fn act(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> BurstReport {
         let mut report = BurstReport::default();
         for (i, packet) in batch.drain().enumerate() {
@@ -327,6 +278,79 @@ impl FastPath {
         self.clock.mark(Stage::Megaflow);
         found
     }
+}
+
+/// Stage 2.
+#[inline(always)]
+fn look_into_cache<'t>(lookup: &'t Lookup, keys: &Keys, found: &mut [Found], records: &mut [Option<&'t Hot>]) {
+    for ((found, record), hash) in found.iter_mut().zip(records).zip(keys.hashes()) {
+        match *found {
+            Found::Nothing => {
+                if let Some(number) = lookup.cache.find(*hash).next()
+                    && let Some(hot) = lookup.table.hot(number)
+                {
+                    hot.prefetch();
+                    *record = Some(hot);
+                    *found = Found::Candidate(number);
+                }
+            }
+            Found::Known(number) => *record = lookup.table.hot(number),
+            _ => {}
+        }
+    }
+}
+
+/// Stage 3. Apart from the next one, so that the CPU waits for many records at once. Returns how many were right.
+#[inline(always)]
+fn verify(table: &FlowTable, keys: &Keys, found: &mut [Found], records: &mut [Option<&Hot>]) -> u64 {
+    let mut hits = 0;
+    for ((found, record), key) in found.iter_mut().zip(records).zip(keys.keys()) {
+        if let Found::Candidate(number) = *found
+            && let Some(hot) = *record
+        {
+            if table.matches(number, hot, key) {
+                hits += 1;
+                *found = Found::Known(number);
+            } else {
+                (*found, *record) = (Found::Nothing, None);
+            }
+        }
+    }
+    hits
+}
+
+/// Stage 4. The port that all packets that are left are to be sent to, if that is all that is left to do, and whether others are
+/// to be dropped.
+#[inline(always)]
+fn change_in_place(
+    table: &FlowTable,
+    counters: &WorkerCounters,
+    batch: &mut MbufBatch,
+    found: &mut [Found],
+    records: &[Option<&Hot>],
+    now: Time,
+) -> (u32, bool) {
+    // The lowest and the highest port that a packet goes to.
+    let (mut lowest, mut highest, mut dropped) = (NO_PORT, 0, false);
+    for (packet, (found, record)) in batch.iter_mut().zip(found.iter_mut().zip(records)) {
+        let mut port = NO_PORT;
+        if let Some(hot) = *record {
+            port = execute_in_place(table, hot, packet);
+            if port != NO_PORT {
+                hot.hits.add(1, packet.pkt_len() as u64, now);
+                *found = Found::Done(DpPort(port));
+            } else if let Some(reason) = table.program(hot).and_then(|program| program.only_drops()) {
+                hot.hits.add(1, packet.pkt_len() as u64, now);
+                counters.count_drop(reason);
+                *found = Found::Dropped;
+                dropped = true;
+                continue;
+            }
+        }
+        lowest = lowest.min(port);
+        highest = highest.max(port);
+    }
+    (if lowest == highest { lowest } else { NO_PORT }, dropped)
 }
 
 /// Change the packet as its flow wants, when that is all but for sending it to one port: that port. Else it is as it was, and
