@@ -168,6 +168,13 @@ impl Arena {
         }
     }
 
+    /// Tell the CPU that a flow may end here soon.
+    pub(crate) fn prefetch_mark(&self, index: usize) {
+        if let Some(hot) = self.get(index) {
+            dpdk::prefetch(hot);
+        }
+    }
+
     /// Hits of the flow that has or had this mark, as long as no other has its record.
     pub(crate) fn hits(&self, mark: u32) -> Hits {
         self.get(index_of(mark)).map_or_else(Hits::default, |hot| hot.hits.read())

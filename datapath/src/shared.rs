@@ -94,6 +94,7 @@ impl Shared {
     }
 
     /// Keep a translation.
+    #[inline(always)]
     pub(crate) fn install(&self, candidate: &Candidate<'_>) -> Result<Granted, Refusal> {
         let mut registry = self.registry.lock_now();
         let installed = registry.install(candidate);

@@ -92,6 +92,11 @@ impl Ledgers {
         sum
     }
 
+    /// Tell the CPU that the flow with this number will end.
+    pub(crate) fn prefetch(&self, index: usize) {
+        self.0.iter().for_each(|ledger| ledger.arena.prefetch_mark(index));
+    }
+
     /// From now on no worker that looks uses the flow.
     pub(crate) fn end(&self, mark: u32) {
         self.0.iter().for_each(|ledger| ledger.arena.end(mark));

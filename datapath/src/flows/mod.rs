@@ -50,6 +50,9 @@ pub const MAX_FLOWS: usize = INDEX_MASK as usize;
 /// Batches of changes that installs can be checked against; older translations are not installed.
 const REMEMBERED_CHANGES: usize = 64;
 
+/// How many flows ahead what their removal takes is asked for.
+const REMOVED_AHEAD: usize = 4;
+
 /// The index in a mark.
 #[inline(always)]
 pub(crate) fn index_of(mark: u32) -> usize {
@@ -137,6 +140,15 @@ struct MaskEntry {
 struct Slot {
     generation: u32,
     flow: Option<Flow>,
+}
+
+impl Slot {
+    /// Tell the CPU that a flow will begin or end here.
+    fn prefetch(&self) {
+        // In more than one line, in an order that the compiler chose.
+        dpdk::prefetch(&self.generation);
+        dpdk::prefetch(&self.flow);
+    }
 }
 
 /// All live flows.
@@ -267,6 +279,9 @@ impl Registry {
     }
 
     /// Keep a translation, or join the flow that another worker made of the same.
+    // Inline, with what it consists of: answers would be written to memory in parts and read as a whole, which waits until all that
+    // was written before has left for the caches.
+    #[inline(always)]
     pub(crate) fn install(&mut self, candidate: &Candidate<'_>) -> Result<Granted, Refusal> {
         let Candidate { key, mask, translation, epoch, first, arena, next } = candidate;
         if self.changed_since(*epoch, candidate) {
@@ -288,6 +303,7 @@ impl Registry {
         Ok(granted)
     }
 
+    #[inline(always)]
     fn install_under(
         &mut self,
         mask: u32,
@@ -359,6 +375,7 @@ impl Registry {
 
     /// Put a flow where its dependencies say. The class takes the mask over when it is new; else the mask has one user less.
     /// `words` are its row, of which `width` words are its key's.
+    #[inline(always)]
     fn place(
         &mut self,
         index: u32,
@@ -467,7 +484,7 @@ impl Registry {
         };
         arena.prefetch(next);
         if let Some(slot) = self.slots.get(next) {
-            dpdk::prefetch(slot);
+            slot.prefetch();
         }
         // Its mask will be the same, mostly.
         if let (Some(key), Some(entry)) = (key, self.masks.get(self.latest_mask)) {
@@ -481,11 +498,29 @@ impl Registry {
         Some(index)
     }
 
-    /// Take a flow out. Its mark stays taken until [`Registry::release`]. `None` when it was out already.
-    pub(crate) fn remove(&mut self, index: u32) -> Option<Removed> {
+    fn hash_of(&self, index: u32) -> Option<u32> {
         let flow = self.flow(index)?;
         let class = self.classes.get(flow.class)?;
-        let hash = match_hash(self.seed, class.mask, class.row(flow.row).iter().copied());
+        Some(match_hash(self.seed, class.mask, class.row(flow.row).iter().copied()))
+    }
+
+    /// Ask the CPU for what the removal of the flows behind this one takes: idle flows are removed in their order, and many of them
+    /// together. What it takes was written by workers, on other CPUs.
+    fn expect_removals(&self, index: u32) {
+        if let Some(slot) = self.slots.get(index as usize + 2 * REMOVED_AHEAD) {
+            slot.prefetch();
+        }
+        let next = index + REMOVED_AHEAD as u32;
+        if let (Some(hash), Some(flow)) = (self.hash_of(next), self.flow(next)) {
+            self.by_match.prefetch(hash);
+            flow.ledgers.prefetch(next as usize);
+        }
+    }
+
+    /// Take a flow out. Its mark stays taken until [`Registry::release`]. `None` when it was out already.
+    pub(crate) fn remove(&mut self, index: u32) -> Option<Removed> {
+        let hash = self.hash_of(index)?;
+        self.expect_removals(index);
         self.by_match.remove(hash, index);
         let mark = self.mark(index);
         let flow = self.slots.get_mut(index as usize)?.flow.take()?;
