@@ -57,7 +57,8 @@ impl Subtable {
     #[inline]
     pub(super) fn find<'s>(&'s self, lookup: &mut Lookup<'_>) -> Option<&'s Arc<Rule>> {
         let rest = self.reach(lookup)?;
-        let (hash, _) = rest.first()?;
+        let (hash, first) = rest.first()?;
+        first.prefetch();
         let rules = rest.iter().filter(|(h, _)| h == hash).map(|(_, rule)| rule);
         rules.into_iter().find(|r| r.spec.matching.matches(lookup.key, lookup.regs))
     }

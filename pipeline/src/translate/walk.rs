@@ -6,7 +6,7 @@ use crate::trace::TraceStep;
 use flow::dp::{Dep, DropReason, Effect};
 use flow::field::Prereq;
 use flow::key::frag;
-use flow::{Action, FieldId, FlowKey, Mask, OfPort};
+use flow::{Action, FieldId, FlowKey, OfPort};
 
 /// Deepest nesting of resubmits to the same or an earlier table (OVS: 64).
 const MAX_DEPTH: u32 = 64;
@@ -80,7 +80,6 @@ impl<'a> Walk<'a> {
     pub(super) fn lookup(&mut self, table: u8, in_port: Option<OfPort>) -> Option<&'a Rule> {
         self.depend(Dep::Table(self.bridge.id, table));
         let original = std::mem::take(&mut self.original);
-        let regs = self.packet.regs;
         let packet = &mut self.packet;
         let fragment = Prereq::Ip.holds(packet.key()) && packet.key().nw_frag & frag::ANY != 0;
         if original || fragment || in_port.is_some() || packet.is_written() {
@@ -97,7 +96,7 @@ impl<'a> Walk<'a> {
         }
         let rule = match self.bridge.table(table) {
             Some(t) if original || fragment || in_port.is_some() => {
-                let mut key = *packet.key();
+                let (mut key, regs) = (*packet.key(), packet.regs);
                 if let Some(port) = in_port {
                     key.in_port = u32::from(port.0).into();
                 }
@@ -118,12 +117,7 @@ impl<'a> Walk<'a> {
                     packet.look(&bits);
                 })
             }
-            Some(t) => {
-                let mut seen = Mask::ANY;
-                let rule = t.find(packet.key(), &regs, |bits| seen = *bits);
-                packet.look(&seen);
-                rule
-            }
+            Some(t) => packet.find(t),
             None => None,
         };
         self.missed = rule.is_none();

@@ -1,10 +1,13 @@
 //! Looking at the packet.
 
 use super::Packet;
+use crate::classifier::Table;
+use crate::rule::Rule;
 use flow::action::SubField;
 use flow::field::Prereq;
 use flow::key::frag;
 use flow::{FieldId, Mask, Value, VlanTag};
+use std::sync::Arc;
 
 impl Packet<'_> {
     /// Bits of the packet as it is now are looked at.
@@ -27,6 +30,25 @@ impl Packet<'_> {
             }
         }
         self.mask.unite(&came);
+    }
+
+    /// Look the packet up as it is now. Bits that the lookup needs are looked at.
+    #[inline]
+    pub(in crate::translate) fn find<'t>(&mut self, table: &'t Table) -> Option<&'t Arc<Rule>> {
+        let mut rest = None;
+        let (mask, own) = (&mut self.mask, !self.changed);
+        let rule = table.find(&self.now.key, &self.regs, |bits| {
+            if own && bits.0.vlans == [VlanTag::default(); 2] {
+                // As in `look`, without a copy.
+                mask.unite(bits);
+            } else {
+                rest = Some(*bits);
+            }
+        });
+        if let Some(bits) = rest {
+            self.look(&bits);
+        }
+        rule
     }
 
     pub(in crate::translate) fn look_at(&mut self, field: FieldId) {
