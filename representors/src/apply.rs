@@ -1,11 +1,6 @@
 //! Carrying plans out: each step verified, all rolled back when one fails.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
-use devlink_rs::DeviceId;
+use std::time::Duration;
 
 use crate::{
     desired::Desired,
@@ -14,44 +9,12 @@ use crate::{
     inventory::Nic,
     kernel::Kernel,
     plan::{Plan, PlanError, plan_with},
+    run::{StepReport, run, wait_for},
     step::Step,
 };
 
 /// How often what is left is planned again, once mode and number of VFs are right.
 const ROUNDS: usize = 3;
-
-/// A step that was done and seen to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepReport {
-    /// The step.
-    pub step: Step,
-    /// From the request until it was seen.
-    pub took: Duration,
-    /// What was odd about it: an answer that got lost, for example.
-    pub note: Option<String>,
-}
-
-/// Where in a step converging is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Phase {
-    /// Nothing of the step has been done.
-    Before,
-    /// The kernel has answered the step's request.
-    Requested,
-    /// The step was seen to be done.
-    Verified,
-}
-
-/// A point between or within steps: wherever a process may end, a later [`converge`] goes on to the desired state.
-#[derive(Debug)]
-pub struct Boundary<'a> {
-    /// The NIC.
-    pub device: &'a DeviceId,
-    /// The step.
-    pub step: &'a Step,
-    /// Where in the step.
-    pub phase: Phase,
-}
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,16 +90,10 @@ pub fn apply(plan: &Plan, kernel: &mut Kernel) -> Result<Report, ConvergeError> 
         };
     }
     let mut done = Vec::new();
-    let mut nic = now;
-    for (n, step) in plan.steps.iter().enumerate() {
-        match run(step, kernel, nic) {
-            Ok((report, after)) => {
-                done.push(report);
-                nic = after;
-            }
-            Err(cause) => return Err(failure(plan, n, cause, kernel)),
-        }
-    }
+    let nic = match run(&plan.steps, kernel, now, &mut done) {
+        Ok(nic) => nic,
+        Err((n, cause)) => return Err(failure(plan, n, cause, kernel)),
+    };
     finish(plan, kernel, nic, done)
 }
 
@@ -149,15 +106,10 @@ fn finish(plan: &Plan, kernel: &mut Kernel, mut nic: Nic, mut done: Vec<StepRepo
         if rest.is_empty() || rest.steps.iter().any(Step::is_structural) {
             break;
         }
-        for step in &rest.steps {
-            match run(step, kernel, nic) {
-                Ok((report, after)) => {
-                    done.push(report);
-                    nic = after;
-                }
-                Err(cause) => return Err(failed(plan, step, (last, last + 1), cause, kernel)),
-            }
-        }
+        nic = match run(&rest.steps, kernel, nic, &mut done) {
+            Ok(nic) => nic,
+            Err((n, cause)) => return Err(failed(plan, &rest.steps[n], (last, last + 1), cause, kernel)),
+        };
     }
     let whole = |nic: &Nic| match plan_with(&plan.kept, nic, plan.strategy) {
         Ok(rest) => match rest.steps.first() {
@@ -180,64 +132,6 @@ fn failed(plan: &Plan, step: &Step, (n, of): (usize, usize), cause: Cause, kerne
     let rollback = roll_back(&plan.base, kernel);
     let (device, step) = (plan.base.device.clone(), step.clone());
     ConvergeError::Step(Box::new(StepFailure { device, step, number: n + 1, of, cause, rollback }))
-}
-
-/// Does one step and waits until it shows.
-fn run(step: &Step, kernel: &mut Kernel, nic: Nic) -> Result<(StepReport, Nic), Cause> {
-    let start = Instant::now();
-    let device = nic.device.clone();
-    reach(kernel, &device, step, Phase::Before);
-    let result = execute(step, kernel, nic);
-    reach(kernel, &device, step, Phase::Requested);
-    let (note, nic) = match result {
-        Ok(()) => (None, wait_for(kernel, &device, |nic| step.check(nic))?),
-        // The request may have been carried out: what shows decides.
-        Err(cause) if cause.outcome_unknown() => match wait_for(kernel, &device, |nic| step.check(nic)) {
-            Ok(nic) => (Some(format!("{cause}; but it was done")), nic),
-            Err(_) => return Err(cause),
-        },
-        Err(cause) => return Err(cause),
-    };
-    reach(kernel, &device, step, Phase::Verified);
-    Ok((StepReport { step: step.clone(), took: start.elapsed(), note }, nic))
-}
-
-/// Executes a step; what a driver refuses only while it comes up is tried again until the deadline.
-fn execute(step: &Step, kernel: &mut Kernel, mut nic: Nic) -> Result<(), Cause> {
-    let deadline = Instant::now() + kernel.pace.deadline;
-    loop {
-        match step.execute(kernel, &nic) {
-            Err(Cause::Netlink(e)) if step.may_pass_later(&e, &nic) && Instant::now() < deadline => {
-                thread::sleep(kernel.pace.poll);
-                nic = kernel.nic(&nic.device).map_err(Cause::Observe)?;
-            }
-            result => return result,
-        }
-    }
-}
-
-fn reach(kernel: &mut Kernel, device: &DeviceId, step: &Step, phase: Phase) {
-    if let Some(hook) = &mut kernel.hook {
-        hook(&Boundary { device, step, phase });
-    }
-}
-
-/// Reads the NIC until `check` is content, or the deadline has come. Failing to read is tried again, too.
-fn wait_for(kernel: &mut Kernel, device: &DeviceId, check: impl Fn(&Nic) -> Result<(), String>) -> Result<Nic, Cause> {
-    let deadline = Instant::now() + kernel.pace.deadline;
-    loop {
-        let cause = match kernel.nic(device) {
-            Ok(nic) => match check(&nic) {
-                Ok(()) => return Ok(nic),
-                Err(got) => Cause::NotVerified { after: kernel.pace.deadline, got },
-            },
-            Err(e) => Cause::Observe(e),
-        };
-        if Instant::now() >= deadline {
-            return Err(cause);
-        }
-        thread::sleep(kernel.pace.poll);
-    }
 }
 
 /// Makes the NIC as `base` again, by the same steps as anything else. Tries every order that the driver may like.
@@ -273,10 +167,10 @@ fn restore(
     // What new VFs are like (which driver they got) shows only when they are there: look again.
     for _ in 0..ROUNDS {
         let plan = plan_with(wish, &nic, strategy).map_err(unplanned)?;
-        for step in &plan.steps {
-            nic = run(step, kernel, nic)?.1;
-            done.push(step.clone());
-        }
+        let mut reports = Vec::new();
+        let result = run(&plan.steps, kernel, nic, &mut reports);
+        done.extend(reports.into_iter().map(|r| r.step));
+        nic = result.map_err(|(_, cause)| cause)?;
     }
     wait_for(kernel, &base.device, |nic| match plan_with(wish, nic, strategy) {
         Ok(rest) if rest.is_empty() => nic.unsettled().map_or(Ok(()), Err),

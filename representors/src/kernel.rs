@@ -5,7 +5,7 @@ use std::time::Duration;
 use devlink_rs::Devlink;
 use netlink::{Error, FeatureClient, KernelAccess, LinkClient, Protocol, RealKernel, Sysfs};
 
-use crate::apply::Boundary;
+use crate::run::Boundary;
 
 /// How long a step may take to show, and how often we look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! - [`Kernel::inventory`] reads the NICs of the host: each PF with its eswitch, its VFs and its representors.
 //! - [`plan`] compares a [`Desired`] state with what was read and gives a [`Plan`]: steps as data, printable as a dry run, in the order
 //!   that the driver wants ([`Strategy`]). It touches nothing.
-//! - [`apply`] carries a plan out. Each step is verified by reading back until it is so, or until a deadline. When a step fails,
+//! - [`apply`] carries a plan out. Each step is verified by reading back until it is so, or until a deadline, before anything builds on it. When a step fails,
 //!   what was done is rolled back, and the error says which step failed, what the kernel said, and what was rolled back.
 //! - [`converge`] does all three, and tries the driver's other order when the kernel refuses the first.
 //! - [`DriftWatch`] tells what others changed of a NIC since; [`Kernel::vf_counters`] what was counted for its VFs.
@@ -47,12 +47,13 @@ mod kernel;
 mod key;
 mod observe;
 mod plan;
+mod run;
 mod setting;
 mod step;
 mod target;
 mod watch;
 
-pub use apply::{Boundary, Phase, Report, StepReport, apply, converge};
+pub use apply::{Report, apply, converge};
 pub use counters::VfCounters;
 pub use desired::{Desired, SfDesired, VfDesired};
 pub use drift::{Drift, DriftWatch, NicDrift};
@@ -62,6 +63,7 @@ pub use inventory::{Holder, Inventory, Lag, Netdev, Nic, Representor, Sriov, Upl
 pub use kernel::{Kernel, Pace};
 pub use key::{BadKey, Function, RepKey, RepName};
 pub use plan::{Plan, PlanError, VfInUse, plan, plan_with};
+pub use run::{Boundary, Phase, StepReport};
 pub use setting::VfSetting;
 pub use step::{Port, Step, VfDriver};
 pub use watch::{Change, Watch};

@@ -178,6 +178,19 @@ impl Step {
         matches!(self, Step::SetVfs { .. } | Step::SetMode { .. } | Step::ReleaseVf { .. })
     }
 
+    /// Does what comes later depend on it, or on what it brings?
+    pub(crate) fn is_built_on(&self) -> bool {
+        !matches!(
+            self,
+            Step::ReleaseVf { .. }
+                | Step::SetVfDriver { .. }
+                | Step::SetVf { .. }
+                | Step::SetRepresentorMtu { .. }
+                | Step::SetRepresentorUp { .. }
+                | Step::SetTcOffload { .. }
+        )
+    }
+
     /// Is this refusal one of a VF that is being reset, or of a PF whose link is yet to come up? A new number of VFs resets the PF, and
     /// igb takes a rate (`EINVAL`) only with the link up.
     pub(crate) fn may_pass_later(&self, refusal: &Error, nic: &Nic) -> bool {
