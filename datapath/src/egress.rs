@@ -7,7 +7,7 @@ use crate::checksum;
 use crate::counters::{PortWorkerCounters, WorkerCounters};
 use crate::packet::ETHERNET;
 use crate::tx::TxHandle;
-use dpdk::{BURST, Mbuf, MbufBatch, Mempool, TxOffloads};
+use dpdk::{BURST, BatchSummary, Mbuf, MbufBatch, Mempool, TxOffloads};
 use flow::DpPort;
 use flow::dp::DropReason;
 use std::sync::Arc;
@@ -155,16 +155,19 @@ impl Egress {
     /// Send packets in order; the batch is empty after. A burst that finds the port's buffer empty goes to the device as it is.
     #[inline]
     pub(crate) fn send_batch(&mut self, port: DpPort, packets: &mut MbufBatch) {
+        let summary = packets.summary();
+        self.send_summed(port, packets, &summary);
+    }
+
+    /// The same, when it is known what the packets are together.
+    #[inline]
+    pub(crate) fn send_summed(&mut self, port: DpPort, packets: &mut MbufBatch, summary: &BatchSummary) {
         let Some(Some(tx)) = self.ports.get_mut(port.0 as usize) else {
             self.counters.drops[DropReason::NoSuchPort as usize].add(packets.len() as u64);
             return packets.clear();
         };
-        let (mut bytes, mut plain) = (0, true);
-        for packet in packets.iter() {
-            bytes += packet.pkt_len() as u64;
-            plain &= packet.is_plain_within(tx.limit);
-        }
-        if !plain {
+        let bytes = summary.bytes;
+        if !summary.is_plain_within(tx.limit) {
             for packet in packets.drain() {
                 self.send(port, packet);
             }

@@ -157,11 +157,12 @@ impl Worker {
             self.fast.clock.mark(Stage::Rx);
             self.counters.rx.add(n as u64);
             source.counters.rx_packets.add(n as u64);
-            source.counters.rx_bytes.add(batch.iter().map(|p| p.pkt_len() as u64).sum());
+            let summary = batch.summary();
+            source.counters.rx_bytes.add(summary.bytes);
             let refused = &self.counters.drops[DropReason::MissBudget as usize];
             let before = (self.counters.miss.get(), refused.get());
             self.fast.lookup.misses_left = misses;
-            self.fast.process(source.port(), &mut batch, round.now);
+            self.fast.process(source.port(), &mut batch, &summary, round.now);
             self.fast.clock.mark(Stage::Actions);
             self.fast.executor.egress.flush();
             let end = dpdk::cycles();

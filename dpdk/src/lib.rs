@@ -40,7 +40,7 @@ pub use eal::{Eal, EalConfig, EalError, HugePages, LogLevel};
 pub use errno::Errno;
 pub use mbuf::{Mbuf, MbufError, Segments};
 pub use mempool::{DEFAULT_DATA_ROOM, HEADROOM, Mempool, MempoolConfig, MempoolError, memory_left, pools_waiting};
-pub use metadata::L4Checksum;
+pub use metadata::{BatchSummary, L4Checksum};
 pub use port::{
     DescriptorLimits, FlowControl, Link, MAX_PORTS, Port, PortConfig, PortError, PortInfo, PortSetup, PortStats,
     Removal, RxMetadata, RxOffloads, SwitchInfo, TxOffloads,

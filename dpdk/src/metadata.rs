@@ -1,5 +1,6 @@
 //! What is known of a packet beside its bytes: what the NIC found out and what it is asked to do.
 
+use crate::batch::MbufBatch;
 use crate::mbuf::Mbuf;
 
 /// Flags of a received packet that somebody must look at before its bytes are all that is known of it: a flow rule's mark
@@ -11,6 +12,46 @@ const NOT_PLAIN: u64 = dpdk_sys::MBUF_F_RX_FDIR
     | dpdk_sys::MBUF_F_RX_QINQ_STRIPPED
     | dpdk_sys::MBUF_F_RX_L4_CKSUM_BAD
     | dpdk_sys::MBUF_F_TX_OFFLOAD_MASK;
+
+/// What the packets of a batch are together: one look at each does for all who want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSummary {
+    /// Bytes of all packets.
+    pub bytes: u64,
+    shortest: u32,
+    longest: u32,
+    oddity: u64,
+}
+
+impl BatchSummary {
+    /// Whether [`Mbuf::is_plain`] is true of each packet.
+    #[inline(always)]
+    pub fn is_plain(&self, least: usize) -> bool {
+        self.oddity == 0 && self.shortest as usize >= least
+    }
+
+    /// Whether [`Mbuf::is_plain_within`] is true of each packet.
+    #[inline(always)]
+    pub fn is_plain_within(&self, most: usize) -> bool {
+        self.oddity == 0 && self.longest as usize <= most
+    }
+}
+
+impl MbufBatch {
+    /// What the packets are together.
+    #[inline(always)]
+    pub fn summary(&self) -> BatchSummary {
+        let mut sum = BatchSummary { bytes: 0, shortest: u32::MAX, longest: 0, oddity: 0 };
+        for packet in self.iter() {
+            let length = packet.head().pkt_len();
+            sum.bytes += u64::from(length);
+            sum.shortest = sum.shortest.min(length);
+            sum.longest = sum.longest.max(length);
+            sum.oddity |= packet.oddity();
+        }
+        sum
+    }
+}
 
 /// An L4 checksum that a transmitter may compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ use crate::program::Forward;
 use crate::shared::Shared;
 use crate::table::FlowTable;
 use burst::Burst;
-use dpdk::{BURST, Mbuf, MbufBatch};
+use dpdk::{BURST, BatchSummary, Mbuf, MbufBatch};
 use flow::DpPort;
 use flow::clock::Time;
 use flow::dp::DropReason;
@@ -93,52 +93,65 @@ impl FastPath {
     }
 
     /// Handle packets received on `port`, [`BURST`] at most; the batch is empty after. Outputs may wait in the transmit buffers.
-    pub(crate) fn process(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> BurstReport {
-        if self.whole_burst(port, batch, now) {
+    /// `summary`: what they are together.
+    pub(crate) fn process(
+        &mut self,
+        port: DpPort,
+        batch: &mut MbufBatch,
+        summary: &BatchSummary,
+        now: Time,
+    ) -> BurstReport {
+        if self.whole_burst(port, batch, summary, now) {
             return BurstReport::default();
         }
-        self.extract(port, batch);
+        let plain = summary.is_plain(packet::ETHERNET);
+        self.extract(port, batch, plain);
         self.clock.mark(Stage::Extract);
+        let packets = batch.len();
         match self.find_and_change(batch, now) {
-            Some(to) => {
-                self.executor.egress.send_batch(to, batch);
-                BurstReport::default()
-            }
-            None => self.act(port, batch, now),
+            // What was changed in place is as long as before, and as plain.
+            Some(to) if plain && batch.len() == packets => self.executor.egress.send_summed(to, batch, summary),
+            Some(to) => self.executor.egress.send_batch(to, batch),
+            None => return self.act(port, batch, now),
         }
+        BurstReport::default()
     }
 
     /// When the port has one flow that is easily compared and all packets hit it: do it all at once. Else: nothing, `false`.
     #[inline]
-    fn whole_burst(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> bool {
+    fn whole_burst(&mut self, port: DpPort, batch: &mut MbufBatch, summary: &BatchSummary, now: Time) -> bool {
         let Some(sole) = self.lookup.table.port(port).and_then(|table| table.sole()) else { return false };
         let Some(hot) = self.lookup.table.hot(sole.number).filter(|hot| hot.mark() == sole.mark) else { return false };
-        let (mut bytes, mut difference, mut special) = (0, 0, false);
+        if !summary.is_plain(packet::ETHERNET) {
+            return false;
+        }
+        let mut difference = 0;
         for packet in batch.iter() {
             let Some(words) = link_words(packet.data()) else { return false };
-            special |= !packet.is_plain(packet::ETHERNET);
             difference |= sole.difference(words);
-            bytes += packet.pkt_len() as u64;
         }
-        if special || difference != 0 {
+        if difference != 0 {
             return false;
         }
         let packets = batch.len() as u64;
         let Some(program) = self.lookup.table.program(hot).filter(|program| !program.needs_metadata()) else {
             return false;
         };
-        hot.hits.add(packets, bytes, now);
+        hot.hits.add(packets, summary.bytes, now);
         self.counters.megaflow_hit.add(packets);
         self.counters.subtables_probed.add(packets);
-        self.executor.execute_group(program, batch, now);
+        match program.forward() {
+            Some(Forward { port, rewrite: None }) => self.executor.egress.send_summed(*port, batch, summary),
+            _ => self.executor.execute_group(program, batch, now),
+        }
         true
     }
 
-    /// Stage 1.
+    /// Stage 1. `plain`: there is nothing special about any packet.
     #[inline]
-    fn extract(&mut self, port: DpPort, batch: &mut MbufBatch) {
+    fn extract(&mut self, port: DpPort, batch: &mut MbufBatch, plain: bool) {
         self.found = [Found::Nothing; BURST];
-        if batch.iter().any(|packet| !packet.is_plain(packet::ETHERNET)) {
+        if !plain {
             self.receive_specials(port, batch);
         }
         let FastPath { lookup, keys, found, .. } = self;
