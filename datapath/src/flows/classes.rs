@@ -1,9 +1,10 @@
 //! Flows by what they have in common: mask, and what their translations depended on.
 //!
-//! The masked words of a class's keys stand one after another, so that a change is compared with all of its flows by reading
-//! a few words of each, and no flow that it does not concern is touched.
+//! The masked words of a class's keys stand together, each word of eight flows in a line, so that a change is compared with all
+//! flows by reading the few words that it names. No other word and no flow that it does not concern is touched: what is read comes out
+//! of the caches of workers.
 
-use super::sieve::Filter;
+use super::sieve::{Filter, LANES};
 use flow::Mask;
 use flow::dp::Dep;
 use hashbrown::hash_map::Entry;
@@ -19,13 +20,21 @@ pub(crate) struct Class {
     pub(crate) deps: Box<[Dep]>,
     pub(crate) written: Option<Box<Mask>>,
     hash: u64,
+    /// Words of a key.
     width: usize,
-    /// Words of a row: those of the key, and numbers of rules behind them ([`super::effects`]).
-    stride: usize,
+    /// Numbers of rules a flow ([`super::effects`]).
+    counts: usize,
     /// The flow of each row.
     flows: Vec<u32>,
-    /// `stride` words a row.
-    words: Vec<u64>,
+    /// Blocks of [`LANES`] rows: of each word of the key, those of all rows of the block.
+    keys: Vec<u64>,
+    /// `counts` numbers a row.
+    numbers: Vec<u64>,
+}
+
+/// Where the first word of a row's key is; the next ones are [`LANES`] apart.
+fn place(width: usize, row: usize) -> usize {
+    row / LANES * LANES * width + row % LANES
 }
 
 impl Class {
@@ -35,15 +44,15 @@ impl Class {
 
     /// The words of a flow's key that the mask requires, in their order.
     #[inline]
-    pub(crate) fn row(&self, row: u32) -> &[u64] {
-        let at = row as usize * self.stride;
-        self.words.get(at..at + self.width).unwrap_or_default()
+    pub(crate) fn row(&self, row: u32) -> impl Iterator<Item = u64> {
+        let words = self.keys.get(place(self.width, row as usize)..).unwrap_or_default();
+        words.iter().step_by(LANES).take(self.width).copied()
     }
 
-    /// What a flow's row has behind them.
+    /// The numbers of rules that a flow counts for.
     pub(crate) fn numbers(&self, row: u32) -> &[u64] {
-        let at = row as usize * self.stride;
-        self.words.get(at + self.width..at + self.stride).unwrap_or_default()
+        let at = row as usize * self.counts;
+        self.numbers.get(at..at + self.counts).unwrap_or_default()
     }
 
     /// Add the flows in rows `from..to` that the filter lets through.
@@ -54,10 +63,14 @@ impl Class {
             Filter::All => into.extend_from_slice(flows),
             Filter::Some(_) if self.width == 0 => into.extend_from_slice(flows),
             Filter::Some(tests) => {
-                let rows = self.words[from * self.stride..to * self.stride].chunks_exact(self.stride);
-                for (row, flow) in rows.zip(flows) {
-                    if tests.iter().any(|test| test.meets(row)) {
-                        into.push(*flow);
+                let first = from / LANES;
+                let blocks = self.keys.chunks_exact(LANES * self.width);
+                for (nth, block) in blocks.enumerate().take(to.div_ceil(LANES)).skip(first) {
+                    let mut met = tests.iter().fold(0u8, |met, test| met | test.meets(block));
+                    while met != 0 {
+                        let row = nth * LANES + met.trailing_zeros() as usize;
+                        met &= met - 1;
+                        into.extend(row.checked_sub(from).and_then(|at| flows.get(at)));
                     }
                 }
             }
@@ -90,24 +103,23 @@ impl Classes {
         self.classes.get(id as usize)?.as_ref()
     }
 
-    /// The class with this content, made when there is none. `width` and `numbers`: the words of a row.
+    /// The class with this content, made when there is none. `width` and `counts`: the words and the numbers of a row.
     pub(crate) fn find<'d>(
         &mut self,
         mask: u32,
         deps: impl Iterator<Item = &'d Dep> + Clone,
         written: Option<&Mask>,
         width: usize,
-        numbers: usize,
+        counts: usize,
     ) -> u32 {
-        let stride = width + numbers;
         let is = |c: &Class| {
-            c.mask == mask && c.stride == stride && c.written.as_deref() == written && c.deps.iter().eq(deps.clone())
+            c.mask == mask && c.counts == counts && c.written.as_deref() == written && c.deps.iter().eq(deps.clone())
         };
         if self.get(self.latest).is_some_and(is) {
             return self.latest;
         }
         let mut hasher = self.hasher.build_hasher();
-        (mask, stride, written).hash(&mut hasher);
+        (mask, counts, written).hash(&mut hasher);
         deps.clone().for_each(|dep| dep.hash(&mut hasher));
         let hash = hasher.finish();
         let classes = &self.classes;
@@ -122,7 +134,8 @@ impl Classes {
             self.by_dep.entry(*dep).or_default().push(id);
         }
         let written = written.map(|m| Box::new(*m));
-        let class = Some(Class { mask, deps, written, hash, width, stride, flows: Vec::new(), words: Vec::new() });
+        let (flows, keys, numbers) = (Vec::new(), Vec::new(), Vec::new());
+        let class = Some(Class { mask, deps, written, hash, width, counts, flows, keys, numbers });
         match self.classes.get_mut(id as usize) {
             Some(place) => *place = class,
             None => self.classes.push(class),
@@ -134,19 +147,26 @@ impl Classes {
         id
     }
 
-    /// Add a flow; its row. `words` are all of its row.
+    /// Add a flow; its row. `words` are those of its key, and the numbers behind them.
     pub(crate) fn push(&mut self, id: u32, flow: u32, words: &[u64]) -> u32 {
         let Some(Some(class)) = self.classes.get_mut(id as usize) else { return 0 };
+        let Some((key, numbers)) = words.split_at_checked(class.width) else { return 0 };
+        let row = class.flows.len();
         push_slowly(&mut class.flows, std::iter::once(flow));
-        push_slowly(&mut class.words, words.iter().copied());
-        (class.flows.len() - 1) as u32
+        push_slowly(&mut class.numbers, numbers.iter().copied());
+        if row.is_multiple_of(LANES) {
+            push_slowly(&mut class.keys, std::iter::repeat_n(0, LANES * class.width));
+        }
+        let places = class.keys.get_mut(place(class.width, row)..).unwrap_or_default();
+        places.iter_mut().step_by(LANES).zip(key).for_each(|(place, word)| *place = *word);
+        row as u32
     }
 
-    /// Let a flow have these behind the words of its key; as many as there were.
+    /// Let a flow count for the rules with these numbers; as many as there were.
     pub(crate) fn set_numbers(&mut self, id: u32, row: u32, numbers: &[u64]) {
         let Some(Some(class)) = self.classes.get_mut(id as usize) else { return };
-        let at = row as usize * class.stride;
-        if let Some(place) = class.words.get_mut(at + class.width..at + class.stride) {
+        let at = row as usize * class.counts;
+        if let Some(place) = class.numbers.get_mut(at..at + class.counts) {
             place.iter_mut().zip(numbers).for_each(|(place, number)| *place = *number);
         }
     }
@@ -159,13 +179,19 @@ impl Classes {
             return (None, None);
         }
         class.flows.swap_remove(row);
-        let stride = class.stride;
-        class.words.copy_within(last * stride..(last + 1) * stride, row * stride);
-        class.words.truncate(last * stride);
+        let (from, to) = (place(class.width, last), place(class.width, row));
+        for word in 0..class.width {
+            class.keys[to + word * LANES] = class.keys[from + word * LANES];
+        }
+        class.keys.truncate(last.div_ceil(LANES) * LANES * class.width);
+        let counts = class.counts;
+        class.numbers.copy_within(last * counts..(last + 1) * counts, row * counts);
+        class.numbers.truncate(last * counts);
         if !class.flows.is_empty() {
             if class.flows.capacity() > 1024 && class.flows.len() < class.flows.capacity() / 4 {
                 class.flows.shrink_to(class.flows.len() * 2);
-                class.words.shrink_to(class.words.len() * 2);
+                class.keys.shrink_to(class.keys.len() * 2);
+                class.numbers.shrink_to(class.numbers.len() * 2);
             }
             return (class.flows.get(row).copied(), None);
         }

@@ -317,7 +317,7 @@ impl Registry {
         let hash = match_hash(self.seed, mask, words.iter().copied());
         let same = |i: u32| {
             let class = self.flow(i).and_then(|f| Some((self.classes.get(f.class)?, f.row)));
-            class.is_some_and(|(class, row)| class.mask == mask && class.row(row) == &words[..])
+            class.is_some_and(|(class, row)| class.mask == mask && class.row(row).eq(words.iter().copied()))
         };
         if let Some(index) = self.by_match.find(hash, same) {
             return self.join(index, translation, first, arena).map(|granted| (granted, index));
@@ -464,7 +464,7 @@ impl Registry {
         let class = self.classes.get(flow.class)?;
         let entry = self.masks.get(class.mask)?;
         let mut key = FlowKey::ZERO;
-        entry.compiled.fill(&mut key, class.row(flow.row));
+        entry.compiled.fill(&mut key, &class.row(flow.row).collect::<Row>());
         Some((key, entry.mask))
     }
 
@@ -501,7 +501,7 @@ impl Registry {
     fn hash_of(&self, index: u32) -> Option<u32> {
         let flow = self.flow(index)?;
         let class = self.classes.get(flow.class)?;
-        Some(match_hash(self.seed, class.mask, class.row(flow.row).iter().copied()))
+        Some(match_hash(self.seed, class.mask, class.row(flow.row)))
     }
 
     /// Ask the CPU for what the removal of the flows behind this one takes: idle flows are removed in their order, and many of them
@@ -568,7 +568,7 @@ impl Registry {
             self.classes.set_numbers(old.0, old.1, numbers);
             return;
         }
-        let mut words = Row::from_slice(class.row(flow.row));
+        let mut words: Row = class.row(flow.row).collect();
         let width = words.len();
         words.extend_from_slice(numbers);
         // One more user while it moves.

@@ -98,11 +98,18 @@ pub(crate) struct Test {
 /// Words of a set of places.
 const WORDS: usize = 16;
 
-/// The word and the bit of the place of these values.
-#[inline]
-fn place(values: impl Iterator<Item = u64>) -> (usize, u64) {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let sum = values.fold(0u64, |sum, value| (sum.rotate_left(29) ^ value).wrapping_mul(ODD));
+/// Rows that are compared at once.
+pub(crate) const LANES: usize = 8;
+
+/// Take one more value into the sum that says where values are.
+#[inline(always)]
+fn fold(sum: u64, value: u64) -> u64 {
+    (sum.rotate_left(29) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The word and the bit of the place of values with this sum.
+#[inline(always)]
+fn place(sum: u64) -> (usize, u64) {
     ((sum >> 32) as usize % WORDS, 1 << (sum >> 58))
 }
 
@@ -136,22 +143,131 @@ impl Test {
         }
         let mut marked = [0; WORDS];
         for values in &many {
-            let (word, bit) = place(values.iter().copied());
+            let (word, bit) = place(values.iter().copied().fold(0, fold));
             marked[word] |= bit;
         }
         Test { columns, few, many, places: marked }
     }
 
-    /// Whether a scope meets the flow with these words.
+    /// Which flows of a block of rows a scope meets, a bit each. A block has each word of [`LANES`] rows, and then the next.
     #[inline]
-    pub(crate) fn meets(&self, row: &[u64]) -> bool {
-        let word = |column: usize| row.get(column).copied().unwrap_or(0);
+    pub(crate) fn meets(&self, block: &[u64]) -> u8 {
+        let (lines, _) = block.as_chunks::<LANES>();
+        let line = |column: usize| lines.get(column).unwrap_or(&[0; LANES]);
         if self.many.is_empty() {
-            let one = |values: &Values| self.columns.iter().zip(values).all(|((c, bits), v)| word(*c) & bits == *v);
-            return self.few.iter().any(one);
+            return self.few.iter().fold(0, |met, values| {
+                let mut differences = [0; LANES];
+                for ((column, bits), value) in self.columns.iter().zip(values) {
+                    for (difference, word) in differences.iter_mut().zip(line(*column)) {
+                        *difference |= (word & bits) ^ value;
+                    }
+                }
+                met | lanes(differences.map(|difference| difference == 0))
+            });
         }
-        let values = self.columns.iter().map(|(column, bits)| word(*column) & bits);
-        let (at, bit) = place(values.clone());
-        self.places[at] & bit != 0 && self.many.contains(&values.collect::<Values>())
+        let mut sums = [0; LANES];
+        for (column, bits) in &self.columns {
+            for (sum, word) in sums.iter_mut().zip(line(*column)) {
+                *sum = fold(*sum, word & bits);
+            }
+        }
+        let mut met = lanes(sums.map(|sum| {
+            let (at, bit) = place(sum);
+            self.places[at] & bit != 0
+        }));
+        let mut left = met;
+        while left != 0 {
+            let lane = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let values: Values = self.columns.iter().map(|(column, bits)| line(*column)[lane % LANES] & bits).collect();
+            if !self.many.contains(&values) {
+                met &= !(1 << lane);
+            }
+        }
+        met
+    }
+}
+
+/// A bit for each that is true.
+#[inline(always)]
+fn lanes(are: [bool; LANES]) -> u8 {
+    are.into_iter().rev().fold(0, |bits, is| bits << 1 | u8::from(is))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::classes::Classes;
+    use super::*;
+    use flow::dp::BridgeId;
+    use flow::{FieldId, FlowKey};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    const DEP: Dep = Dep::Table(BridgeId(1), 0);
+
+    /// Bits of two fields, from none to all.
+    fn bits(dst: u32, port: u16) -> Mask {
+        let mut mask = Mask::ANY;
+        mask.require(FieldId::InPort);
+        (mask.0.ipv4_dst, mask.0.tp_dst) = (dst.into(), port.into());
+        mask
+    }
+
+    /// Few values, so that many are equal.
+    fn key((dst, port): (u32, u16)) -> FlowKey {
+        let mut key = FlowKey::ZERO;
+        (key.ipv4_dst, key.tp_dst) = (dst.into(), port.into());
+        key
+    }
+
+    proptest! {
+        #[test]
+        fn flows_are_picked_that_a_scope_meets(
+            mask in (0u32..8, 0u16..4),
+            written in prop::option::of((0u32..8, 0u16..4)),
+            flows in prop::collection::vec(((0u32..8, 0u16..4), any::<bool>()), 0..60),
+            scopes in prop::collection::vec(((0u32..8, 0u16..4), (0u32..8, 1u16..4)), 1..12),
+            cuts in (0usize..60, 0usize..60),
+        ) {
+            let mask = bits(mask.0, mask.1);
+            let written = written.map(|(dst, port)| bits(dst, port));
+            let compiled = CompiledMask::new(&mask);
+            let mut classes = Classes::default();
+            let mut id = 0;
+            let mut rows: Vec<FlowKey> = Vec::new();
+            for (nth, (flow, goes)) in (0u32..).zip(&flows) {
+                id = classes.find(0, [DEP].iter(), written.as_ref(), compiled.len(), 1);
+                let mut words: Vec<u64> = compiled.words(&key(*flow)).collect();
+                words.push(u64::from(nth));
+                prop_assert_eq!(classes.push(id, nth, &words) as usize, rows.len());
+                rows.push(key(*flow).masked(&mask));
+                // One at the front goes, and the last takes its place.
+                if *goes && rows.len() > 2 {
+                    classes.remove(id, 1);
+                    rows.swap_remove(1);
+                }
+            }
+            let changes: Vec<Change> = scopes
+                .iter()
+                .filter_map(|(of, scope)| Scope::new(&key(*of), &bits(scope.0, scope.1)))
+                .map(|scope| Change { dep: DEP, scope: Some(Arc::new(scope)) })
+                .collect();
+            let filter = Sieve::new(&changes).filter(&[DEP], &compiled, written.as_ref());
+            if let Some(class) = classes.get(id) {
+                let (from, to) = (cuts.0.min(cuts.1), cuts.0.max(cuts.1).min(rows.len()));
+                let mut picked = Vec::new();
+                class.pick(from, to, &filter, &mut picked);
+                let meets = |key: &FlowKey| {
+                    changes.iter().any(|c| c.scope.as_ref().is_some_and(|s| s.meets(key, &mask, written.as_ref())))
+                };
+                let found: Vec<u64> = picked.iter().map(|flow| u64::from(*flow)).collect();
+                // A flow's number says which it is.
+                let met = (from..to.max(from)).filter(|row| meets(&rows[*row]));
+                prop_assert_eq!(found, met.map(|row| class.numbers(row as u32)[0]).collect::<Vec<_>>());
+                for (row, key) in (0..).zip(&rows) {
+                    prop_assert!(class.row(row).eq(compiled.words(key)));
+                }
+            }
+        }
     }
 }
