@@ -30,7 +30,7 @@ pub struct Report {
 /// Makes a NIC as desired: reads, plans, applies; when the kernel refuses a mode change, tries the driver's other order.
 ///
 /// # Errors
-/// [`ConvergeError`]; of several orders tried, the first one's.
+/// [`ConvergeError`]; of several orders tried, the first one's, or that of one which could not be rolled back.
 pub fn converge(desired: &Desired, kernel: &mut Kernel) -> Result<Report, ConvergeError> {
     let mut first = None;
     let mut orders: &[Strategy] = &[];
@@ -51,7 +51,7 @@ pub fn converge(desired: &Desired, kernel: &mut Kernel) -> Result<Report, Conver
             Ok(report) => return Ok(report),
             Err(e) => {
                 let again = other_order_may_help(&e);
-                let e = first.unwrap_or(e);
+                let e = if is_left_in_between(&e) { e } else { first.unwrap_or(e) };
                 if !again {
                     return Err(e);
                 }
@@ -65,8 +65,12 @@ pub fn converge(desired: &Desired, kernel: &mut Kernel) -> Result<Report, Conver
 fn other_order_may_help(error: &ConvergeError) -> bool {
     // An answer that got lost may have been a refusal.
     matches!(error, ConvergeError::Step(f) if (f.cause.is_refusal() || f.cause.outcome_unknown())
-        && matches!(f.step, Step::SetMode { .. })
-        && !matches!(f.rollback, Rollback::Failed { .. }))
+        && matches!(f.step, Step::SetMode { .. }))
+        && !is_left_in_between(error)
+}
+
+fn is_left_in_between(error: &ConvergeError) -> bool {
+    matches!(error, ConvergeError::Step(f) if matches!(f.rollback, Rollback::Failed { .. }))
 }
 
 /// Carries out `plan`.

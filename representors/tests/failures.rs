@@ -42,6 +42,28 @@ fn a_mode_change_that_fails_leaves_all_as_it_was() {
     }
 }
 
+/// The first order was rolled back whole; the second one could not be, and that is what counts.
+#[test]
+fn of_several_orders_the_one_that_is_left_in_between_is_told() {
+    for profile in SWITCHING {
+        let mut left = 0;
+        for writes in 0..40 {
+            let (fake, mut kernel) = host(spec(profile));
+            converge(&Desired::legacy(device(profile), 2), &mut kernel).unwrap();
+            let before = fake.snapshot();
+            fake.inject(FaultRule { op: Some(Op::EswitchSet), skip: 0, times: 2, fault: refuse(95) });
+            fake.inject(FaultRule { op: Some(Op::SysfsWrite), skip: writes, times: 100, fault: refuse(5) });
+            let e = converge(&Desired::switchdev(device(profile), 2), &mut kernel).unwrap_err();
+            let ConvergeError::Step(failure) = &e else { panic!("{profile:?}: {e}") };
+            let failed = matches!(failure.rollback, Rollback::Failed { .. });
+            assert_eq!(failed, fake.snapshot() != before, "{profile:?}, {writes} writes: {e}");
+            left += usize::from(failed);
+        }
+        // netdevsim changes its mode before anything else.
+        assert!(left > 0 || profile == Profile::Netdevsim, "{profile:?}");
+    }
+}
+
 #[test]
 fn vfs_that_are_half_made_are_taken_back() {
     for profile in Profile::ALL {

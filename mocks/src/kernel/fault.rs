@@ -170,15 +170,15 @@ impl Faults {
         }
         let n = self.random();
         let small = usize::try_from(n >> 8 & 0x7f).unwrap_or_default();
-        // No lies: nobody sees through a request that is ignored and then a reply that says it was not.
-        Some(match n % 8 {
+        Some(match n % 9 {
             0 => Fault::Refuse { errno: super::wire::EBUSY, text: "fake: by seed".into() },
             1 => Fault::LoseReply,
             2 => Fault::Truncate(small),
-            3 => Fault::Interrupt,
-            4 => Fault::Overrun,
-            5 => Fault::Ignore,
-            6 => Fault::Timeout,
+            3 => Fault::Lie { attr: small % 8, by: 4 },
+            4 => Fault::Interrupt,
+            5 => Fault::Overrun,
+            6 => Fault::Ignore,
+            7 => Fault::Timeout,
             _ => Fault::LoseEvent,
         })
     }
