@@ -117,6 +117,9 @@ pub struct Port {
     /// DPDK device arguments of a `dpdk` port; the representor (`uplink`, `pf0vf3`) of a `representor` port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub devargs: Option<String>,
+    /// PF whose representor a `representor` port is (`pci/0000:08:00.0`); filled in when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nic: Option<String>,
     /// OpenFlow port number, 1 to 65279, or of an `internal` port 65534 (LOCAL); the lowest free one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ofport: Option<u16>,
@@ -159,6 +162,7 @@ impl Port {
             name: name.into(),
             kind,
             devargs: None,
+            nic: None,
             ofport: None,
             tag: None,
             trunks: Vec::new(),

@@ -23,6 +23,7 @@ mod meter;
 mod mirror;
 mod mock;
 mod nic;
+mod nic_view;
 mod offload;
 mod pmd;
 mod show;
@@ -44,6 +45,7 @@ pub use meter::*;
 pub use mirror::*;
 pub use mock::*;
 pub use nic::*;
+pub use nic_view::*;
 pub use offload::*;
 pub use pmd::*;
 pub use show::*;
@@ -144,10 +146,20 @@ pub mod paths {
     pub const OFFLOAD_EXPLAIN: &str = "/v1/offload/explain";
     /// GET, PUT.
     pub const ESWITCH: &str = "/v1/eswitch";
-    /// GET.
+    /// GET (query `pf`), PATCH.
     pub const VFS: &str = "/v1/vfs";
     /// GET.
+    pub const VF: &str = "/v1/vfs/{vf}";
+    /// GET (query `pf`), POST: make one a port of a bridge.
     pub const REPRESENTORS: &str = "/v1/representors";
+    /// GET, DELETE: it is a port no longer.
+    pub const REPRESENTOR: &str = "/v1/representors/{representor}";
+    /// GET (query `pf`).
+    pub const NICS: &str = "/v1/nics";
+    /// GET (query `pf`): what stands in the way of switchdev.
+    pub const NICS_CHECK: &str = "/v1/nics/check";
+    /// POST.
+    pub const NICS_CONVERGE: &str = "/v1/nics/converge";
     /// POST: frames into outside ends of the mock NIC.
     pub const MOCK_INJECT: &str = "/v1/mock/inject";
     /// POST: take what left the outside ends.

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(120);
+/// The same for a change of a NIC: each of its steps, and each of a rollback, may take 30 s.
+const PATIENT: Duration = Duration::from_secs(900);
 /// Largest answer, in bytes.
 const MAX_ANSWER: usize = 1 << 30;
 
@@ -19,11 +21,17 @@ const MAX_ANSWER: usize = 1 << 30;
 #[derive(Debug)]
 pub struct Client {
     socket: PathBuf,
+    timeout: Duration,
 }
 
 impl Client {
     pub fn new(socket: PathBuf) -> Client {
-        Client { socket }
+        Client { socket, timeout: TIMEOUT }
+    }
+
+    /// For requests that the kernel may take its time for.
+    pub fn patient(&self) -> Client {
+        Client { socket: self.socket.clone(), timeout: PATIENT }
     }
 
     /// GET and decode.
@@ -55,9 +63,9 @@ impl Client {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| self.connect(e))?;
         let (ok, answer) = runtime.block_on(async {
-            tokio::time::timeout(TIMEOUT, self.exchange(method, path, body))
+            tokio::time::timeout(self.timeout, self.exchange(method, path, body))
                 .await
-                .unwrap_or_else(|_| Err(self.protocol(format!("no answer within {} s", TIMEOUT.as_secs()))))
+                .unwrap_or_else(|_| Err(self.protocol(format!("no answer within {} s", self.timeout.as_secs()))))
         })?;
         if ok {
             // A trace nests as deep as rules resubmit (64 tables, each some levels of JSON): more than serde_json's limit.

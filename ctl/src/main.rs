@@ -71,15 +71,18 @@ enum Noun {
     /// Hardware offload
     #[command(subcommand)]
     Offload(commands::offload::Verb),
+    /// NICs: what is desired of them, and whether they are so
+    #[command(subcommand)]
+    Nic(commands::nic::Verb),
     /// Mode and VFs of a NIC's eswitch
     #[command(subcommand)]
-    Eswitch(commands::nic::EswitchVerb),
-    /// VFs
+    Eswitch(commands::eswitch::Verb),
+    /// VFs: number, settings, counters
     #[command(subcommand)]
-    Vf(commands::nic::VfVerb),
-    /// Representors
+    Vf(commands::vf::Verb),
+    /// Representors, and making them ports
     #[command(subcommand)]
-    Rep(commands::nic::RepVerb),
+    Rep(commands::rep::Verb),
     /// Replay captures through a mock SmartNIC
     Demo(demo::Args),
 }
@@ -113,9 +116,10 @@ fn main() -> ExitCode {
         Noun::Pmd(verb) => commands::pmd::run(verb, &client, out),
         Noun::Mem(verb) => commands::mem::run(verb, &client, out),
         Noun::Offload(verb) => commands::offload::run(verb, &client, out),
-        Noun::Eswitch(verb) => commands::nic::eswitch(verb, &client, out),
-        Noun::Vf(verb) => commands::nic::vf(verb, &client, out),
-        Noun::Rep(verb) => commands::nic::rep(verb, &client, out),
+        Noun::Nic(verb) => commands::nic::run(verb, &client, out),
+        Noun::Eswitch(verb) => commands::eswitch::run(verb, &client, out),
+        Noun::Vf(verb) => commands::vf::run(verb, &client, out),
+        Noun::Rep(verb) => commands::rep::run(verb, &client, out),
         Noun::Demo(args) => demo::run(&args, out),
     };
     match done {

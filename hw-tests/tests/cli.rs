@@ -14,8 +14,8 @@ fn help_says_what_there_is() {
         assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""));
         format!("$ {name} {}\n{}", [args, &["--help"]].concat().join(" "), out.stdout)
     };
-    let nouns = ["bridge", "port", "flow", "dp", "offload", "eswitch", "vf", "rep"];
-    let verbs: [&[&str]; 9] = [
+    let nouns = ["bridge", "port", "flow", "dp", "offload", "nic", "eswitch", "vf", "rep"];
+    let verbs: [&[&str]; 11] = [
         &["bridge", "add"],
         &["port", "add"],
         &["flow", "add"],
@@ -23,6 +23,8 @@ fn help_says_what_there_is() {
         &["flow", "del"],
         &["flow", "dump"],
         &["eswitch", "set"],
+        &["vf", "set"],
+        &["rep", "attach"],
         &["offload", "explain"],
         &["demo"],
     ];
@@ -70,7 +72,7 @@ fn tables_are_neat() {
     let empty = Rig::start("none,vfs=0").unwrap();
     let mut all = vec!["an empty switch".to_owned(), steady(&empty.ok(&["show"]).unwrap())];
     let rig = rig();
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 15] = [
         &["show"],
         &["bridge", "list"],
         &["port", "list"],
@@ -81,7 +83,11 @@ fn tables_are_neat() {
         &["eswitch", "show"],
         &["eswitch", "set", "pci/0000:03:00.0", "--mode", "legacy", "--dry-run"],
         &["vf", "list"],
+        &["vf", "show", "pf0vf1"],
         &["rep", "list"],
+        &["rep", "show", "uplink"],
+        &["nic", "list"],
+        &["nic", "show"],
     ];
     for command in commands {
         all.push(format!("$ shuntctl {}\n{}", command.join(" "), steady(&rig.ok(command).unwrap())));
@@ -97,7 +103,7 @@ fn every_verb_prints_one_json_value() {
     let file = rig.dir().join("f");
     std::fs::write(&file, "priority=1,actions=drop\npriority=2,actions=drop\n").unwrap();
     let file = file.to_str().unwrap();
-    let commands: [&[&str]; 22] = [
+    let commands: [&[&str]; 30] = [
         &["show"],
         &["bridge", "list"],
         &["bridge", "add", "br2"],
@@ -119,7 +125,15 @@ fn every_verb_prints_one_json_value() {
         &["offload", "explain"],
         &["eswitch", "show"],
         &["vf", "list"],
+        &["vf", "show", "pf0vf0"],
+        &["vf", "set", "pf0vf0", "--max-rate", "100"],
         &["rep", "list"],
+        &["rep", "show", "pf0vf0"],
+        &["rep", "detach", "pf0vf0"],
+        &["rep", "attach", "pf0vf0", "br1"],
+        &["nic", "list"],
+        &["nic", "show", "0000:03:00.0"],
+        &["nic", "converge", "--dry-run"],
     ];
     for command in commands {
         // Fails unless exactly one value is printed.
@@ -157,7 +171,7 @@ fn exit_status_is_0_1_or_2() {
 fn refusals_name_the_object_once() {
     let rig = rig();
     let mut all = Vec::new();
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 20] = [
         &["bridge", "add", "br0"],
         &["bridge", "del", "br9"],
         &["port", "del", "br0", "nosuch"],
@@ -172,7 +186,11 @@ fn refusals_name_the_object_once() {
         &["flow", "add", "br1", "tcp_dst=80,actions=drop"],
         &["flow", "add", "br1", "actions=group:1"],
         &["eswitch", "set", "pci/0000:ff:00.0", "--mode", "legacy"],
-        &["eswitch", "set", "pci/0000:03:00.0", "--mode", "legacy"],
+        &["eswitch", "set", "pci/0000:03:00.0", "--vfs", "99"],
+        &["vf", "show", "pf0vf9"],
+        &["vf", "set", "uplink", "--trust", "on"],
+        &["rep", "attach", "pf0vf9", "br1"],
+        &["nic", "converge", "ens1f0np0"],
         &["offload", "explain", "77"],
     ];
     for command in commands {

@@ -223,7 +223,7 @@ pub fn build(
         None => (Nic::host(), None),
         Some(args) => {
             let (side, nic) = MockSide::new(eal, &pool, args, nic::mock_buffers(&config.datapath))?;
-            (Nic::mocked(side)?, Some(nic))
+            (Nic::mocked(side), Some(nic))
         }
     };
     let backend: Option<Box<dyn Backend>> = mock_nic.as_ref().map(|nic| {

@@ -2,6 +2,7 @@
 
 pub mod bridge;
 pub mod dp;
+pub mod eswitch;
 pub mod fdb;
 pub mod flow;
 pub mod group;
@@ -14,5 +15,7 @@ pub mod offload;
 pub mod pmd;
 pub mod port;
 pub mod port_device;
+pub mod rep;
 pub mod show;
 pub mod table;
+pub mod vf;

@@ -1,95 +1,173 @@
-//! `shuntctl eswitch`, `vf` and `rep`.
+//! `shuntctl nic`, and what the commands about NICs have in common.
 
-use crate::client::Client;
+use crate::client::{Client, percent};
 use crate::error::Result;
 use crate::output::{Output, table};
-use api::{EswitchMode, EswitchPlan, EswitchSet, EswitchView, RepresentorView, VfView, paths};
-use clap::{Subcommand, ValueEnum};
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Mode {
-    Legacy,
-    Switchdev,
-}
+use api::{EswitchPlan, NicConverge, NicView, NicWish, VfWish, paths};
+use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
-pub enum EswitchVerb {
-    /// List eswitches
-    Show,
-    /// Bring an eswitch into a mode, with so many VFs
-    Set {
-        /// The PF: pci/0000:08:00.0
-        pf: String,
-        /// Mode to bring it into
-        #[arg(long, value_enum)]
-        mode: Mode,
-        /// Number of VFs [default: as it is]
-        #[arg(long)]
-        vfs: Option<u32>,
-        /// Print the plan only
-        #[arg(long)]
-        dry_run: bool,
+pub enum Verb {
+    /// List NICs, and whether they are as desired
+    List,
+    /// Show a NIC: what is desired of it, what is missing, what others changed
+    Show {
+        /// The PF: pci/0000:08:00.0, 0000:08:00.0 or its network device [default: all]
+        pf: Option<String>,
+    },
+    /// Bring NICs to what is desired of them
+    Converge {
+        /// The PF: pci/0000:08:00.0, 0000:08:00.0 or its network device [default: all of which something is desired]
+        pf: Option<String>,
+        #[command(flatten)]
+        change: Change,
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub enum VfVerb {
-    /// List VFs
-    List,
+/// How a change is made.
+#[derive(Debug, clap::Args)]
+pub struct Change {
+    /// Print the steps only
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Take VFs away even from processes and virtual machines that use them
+    #[arg(long)]
+    pub disturb: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum RepVerb {
-    /// List representors
-    List,
-}
-
-pub fn eswitch(verb: EswitchVerb, client: &Client, out: Output) -> Result<()> {
+pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
     match verb {
-        EswitchVerb::Show => {
-            let all: Vec<EswitchView> = client.get(paths::ESWITCH)?;
-            out.print(&all, |all| {
-                table(
-                    ["pf", "driver", "mode", "vfs", "max-vfs"],
-                    all.iter().map(|e| {
-                        [e.pf.clone(), e.driver.clone(), e.mode.to_string(), e.vfs.to_string(), e.max_vfs.to_string()]
-                    }),
-                )
-            })
+        Verb::List => {
+            let all: Vec<NicView> = client.get(paths::NICS)?;
+            out.print(&all, |all| list(all))
         }
-        EswitchVerb::Set { pf, mode, vfs, dry_run } => {
-            let mode = match mode {
-                Mode::Legacy => EswitchMode::Legacy,
-                Mode::Switchdev => EswitchMode::Switchdev,
-            };
-            let plan: EswitchPlan = client.put(paths::ESWITCH, &EswitchSet { pf, mode, vfs, dry_run })?;
-            out.print(&plan, |p| if p.steps.is_empty() { "nothing to do".to_owned() } else { p.steps.join("\n") })
+        Verb::Show { pf } => {
+            let all: Vec<NicView> = client.get(&query(paths::NICS, pf.as_deref()))?;
+            out.print(&all, |all| all.iter().map(show).collect::<Vec<_>>().join("\n\n"))
+        }
+        Verb::Converge { pf, change } => {
+            let ask = NicConverge { pf, dry_run: change.dry_run, disturb: change.disturb };
+            let plans: Vec<EswitchPlan> = client.patient().post(paths::NICS_CONVERGE, &ask)?;
+            let text = |p: &EswitchPlan| format!("{}\n{}", p.pf, indented(&plan(p)));
+            out.print(&plans, |plans| match plans.as_slice() {
+                [] => "nothing is desired of any NIC; say what should be: shuntctl eswitch set".to_owned(),
+                some => some.iter().map(text).collect::<Vec<_>>().join("\n"),
+            })
         }
     }
 }
 
-pub fn vf(VfVerb::List: VfVerb, client: &Client, out: Output) -> Result<()> {
-    let vfs: Vec<VfView> = client.get(paths::VFS)?;
-    out.print(&vfs, |vfs| {
-        table(
-            ["pf", "vf", "representor", "mac"],
-            vfs.iter().map(|v| {
-                let text = |o: &Option<String>| o.clone().unwrap_or_else(|| "-".to_owned());
-                [v.pf.clone(), v.vf.to_string(), text(&v.representor), text(&v.mac)]
-            }),
-        )
-    })
+/// The path with the PF asked about.
+pub fn query(path: &str, pf: Option<&str>) -> String {
+    pf.map_or_else(|| path.to_owned(), |pf| format!("{path}?pf={}", percent(pf)))
 }
 
-pub fn rep(RepVerb::List: RepVerb, client: &Client, out: Output) -> Result<()> {
-    let reps: Vec<RepresentorView> = client.get(paths::REPRESENTORS)?;
-    out.print(&reps, |reps| {
-        table(
-            ["representor", "pf", "netdev", "ifindex", "port"],
-            reps.iter().map(|r| {
-                let port = r.port.clone().unwrap_or_else(|| "-".to_owned());
-                [r.name.clone(), r.pf.clone(), r.netdev.clone(), r.ifindex.to_string(), port]
-            }),
-        )
-    })
+/// What was, or would be, done.
+pub fn plan(plan: &EswitchPlan) -> String {
+    let warnings = plan.warnings.iter().map(|w| format!("warning: {w}"));
+    let lines: Vec<_> = plan.steps.iter().cloned().chain(warnings).collect();
+    if lines.is_empty() { "nothing to do".to_owned() } else { lines.join("\n") }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+pub fn on_off(text: &str) -> std::result::Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("use on or off".to_owned()),
+    }
+}
+
+pub fn up_down(text: &str) -> std::result::Result<bool, String> {
+    match text {
+        "up" => Ok(true),
+        "down" => Ok(false),
+        _ => Err("use up or down".to_owned()),
+    }
+}
+
+/// A value, or a dash.
+pub fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |v| v.to_string())
+}
+
+/// On, off, or a dash.
+pub fn switch(value: Option<bool>) -> String {
+    or_dash(value.map(|on| if on { "on" } else { "off" }))
+}
+
+fn list(all: &[NicView]) -> String {
+    table(
+        ["pf", "driver", "mode", "vfs", "max-vfs", "uplink", "ports", "state"],
+        all.iter().map(|n| {
+            [
+                n.pf.clone(),
+                or_dash(n.driver.as_ref()),
+                or_dash(n.mode),
+                n.vfs.to_string(),
+                or_dash(n.max_vfs),
+                or_dash(n.uplink.as_ref()),
+                n.ports.len().to_string(),
+                n.state.clone(),
+            ]
+        }),
+    )
+}
+
+fn show(nic: &NicView) -> String {
+    let vfs = match nic.max_vfs {
+        Some(max) => format!("{} of {max}", nic.vfs),
+        None => nic.vfs.to_string(),
+    };
+    let ports = if nic.ports.is_empty() { "none".to_owned() } else { nic.ports.join(" ") };
+    let bond = nic.bond.as_ref().map(|b| format!(", in bond {b}")).unwrap_or_default();
+    let rows = [
+        ("pf", nic.pf.clone()),
+        ("driver", or_dash(nic.driver.as_ref())),
+        ("mode", nic.mode.map_or_else(|| "no eswitch".to_owned(), |m| m.to_string())),
+        ("vfs", vfs),
+        ("uplink", format!("{}{bond}", or_dash(nic.uplink.as_ref()))),
+        ("ports", ports),
+        ("state", nic.state.clone()),
+        ("desired", nic.desired.as_ref().map_or_else(|| "nothing".to_owned(), wish)),
+    ];
+    let mut lines: Vec<_> = rows.iter().map(|(name, value)| format!("{name:<8} {value}")).collect();
+    if let Some(desired) = &nic.desired {
+        lines.extend(desired.vf.iter().map(|(vf, of)| format!("{:<8} VF {vf}: {}", "", vf_wish(of))));
+    }
+    lines.extend(nic.to_do.iter().map(|step| format!("{:<8} {step}", "to do")));
+    lines.extend(nic.drift.iter().map(|d| format!("{:<8} {} s ago: {}", "drift", d.ago, d.what)));
+    lines.join("\n")
+}
+
+fn wish(wish: &NicWish) -> String {
+    let words = [
+        wish.mode.map(|m| m.to_string()),
+        wish.vfs.map(|n| format!("{n} VFs")),
+        wish.inline_mode.map(|m| format!("inline mode {m}")),
+        wish.encap_mode.map(|m| format!("encap mode {m}")),
+        wish.hw_tc_offload.map(|on| format!("hw-tc-offload {}", switch(Some(on)))),
+        wish.representors_up.map(|up| format!("representors {}", if up { "up" } else { "down" })),
+        wish.representor_mtu.map(|mtu| format!("representors' MTU {mtu}")),
+    ];
+    let words: Vec<_> = words.into_iter().flatten().collect();
+    if words.is_empty() { "as it is".to_owned() } else { words.join(", ") }
+}
+
+fn vf_wish(of: &VfWish) -> String {
+    let words = [
+        of.mac.clone().map(|mac| format!("mac {mac}")),
+        of.vlan.as_ref().map(|v| format!("vlan {}", super::vf::vlan(v))),
+        of.trust.map(|on| format!("trust {}", switch(Some(on)))),
+        of.spoof_check.map(|on| format!("spoof check {}", switch(Some(on)))),
+        of.link_state.map(|s| format!("link state {s}")),
+        of.max_rate.map(|max| format!("rate {} to {max} Mbit/s", of.min_rate.unwrap_or_default())),
+        of.driver.clone().map(|d| if d.is_empty() { "no driver".to_owned() } else { format!("driver {d}") }),
+        of.up.map(|up| format!("representor {}", if up { "up" } else { "down" })),
+        of.mtu.map(|mtu| format!("representor's MTU {mtu}")),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -29,6 +29,8 @@ pub(super) enum Work {
     Attach(DpPort),
     /// It is set up anew.
     Change,
+    /// It is off its eswitch, which is being changed.
+    Eswitch,
 }
 
 /// A port that was removed and whose device is open still.
@@ -95,11 +97,10 @@ impl Control {
 
     /// A port's device. Takes as long as the device takes.
     fn make(&self, port: &Port, absent: Absent) -> Result<Made, Error> {
-        let representor = |name: &str| self.lock().nic.representor(name);
         Ok(match (port.kind, kernel_ports::kind(port.kind)) {
             (PortType::Representor, _) => {
-                let device = representor(port.devargs.as_deref().unwrap_or_default());
-                Made { device: device.map_err(|e| e.named(&format!("port {}", port.name)))?, kernel: None }
+                let (device, kernel) = self.representor_device(port, absent)?;
+                Made { device, kernel }
             }
             (_, Some(kind)) => {
                 let (device, kernel) = self.kernel_device(port, kind, absent)?;
@@ -247,6 +248,13 @@ impl Control {
         let message = "its device is being set up by another request, which takes long";
         Err(Error::new(ErrorKind::Conflict, format!("port {name}"), message)
             .remedy("try again when it is done; see: shuntctl port list"))
+    }
+}
+
+impl Draining {
+    /// What it is known by while it drains.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 }
 

@@ -142,7 +142,7 @@ impl Control {
     pub fn watch_devices(&self) {
         self.finish_removals();
         let mut inner = self.lock();
-        let dpdk = |p: &&Attached| p.port.kind == PortType::Dpdk && p.work.is_none();
+        let dpdk = |p: &&Attached| matches!(p.port.kind, PortType::Dpdk | PortType::Representor) && p.work.is_none();
         let there =
             inner.ports.values().filter(dpdk).filter_map(|p| Some((p.port.name.clone(), p.state.clone().ok()?)));
         let mut drains = Vec::new();
@@ -184,7 +184,7 @@ impl Control {
         drains
     }
 
-    fn try_again<'a>(&'a self, mut inner: Locked<'a>, name: &str) -> Locked<'a> {
+    pub(super) fn try_again<'a>(&'a self, mut inner: Locked<'a>, name: &str) -> Locked<'a> {
         // The device may be attached in DPDK still while a worker holds it.
         let held = inner.draining.iter().any(|d| d.port.name == name);
         // While others were tried, it may have been removed, or is tried by somebody else.

@@ -11,7 +11,6 @@ mod datapath_views;
 mod devices;
 mod dpdk_options;
 mod errors;
-mod eswitch;
 mod fdb;
 mod flows;
 mod groups;
@@ -20,6 +19,7 @@ mod meters;
 mod metrics;
 mod mirrors;
 mod mock;
+mod nics;
 mod offload;
 mod pmd_settings;
 mod pmds;
@@ -51,6 +51,7 @@ pub struct Control {
     switch: Arc<Switch>,
     store: Store,
     kernel: KernelPorts,
+    nics: nics::Nics,
     pools: Pools,
     inner: Mutex<Inner>,
     /// Work on a port has ended.
@@ -97,6 +98,7 @@ impl Control {
     /// A control over a switch without bridges; [`Control::restore`] brings in what `desired` says.
     #[must_use]
     pub fn new(switch: Arc<Switch>, nic: Nic, store: Store) -> Control {
+        let nics = nics::Nics::new(nic.kernel());
         let inner = Inner {
             desired: Desired::default(),
             nic,
@@ -116,6 +118,7 @@ impl Control {
             switch,
             store,
             kernel,
+            nics,
             pools,
             inner: Mutex::new(inner),
             worked: Condvar::new(),

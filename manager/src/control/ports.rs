@@ -34,6 +34,9 @@ impl Control {
         check(&object, &port)?;
         check_port_name(&object, &port.name)?;
         affinity::check(&object, &port)?;
+        if port.kind == PortType::Representor {
+            self.name_representor(&mut port)?;
+        }
         // What is drained by now is in nobody's way.
         self.finish_removals();
         let inner = self.change()?;
@@ -153,6 +156,7 @@ impl Shown<'_> {
         let before = self.inner.draining.iter().find(|d| d.port.name == a.port.name);
         let state = match (&a.state, a.work) {
             (Ok(dp), _) if let Some(waits) = waits(self.states.get(dp)) => waits,
+            (_, Some(Work::Eswitch)) => "its eswitch is being changed".to_owned(),
             (Ok(_), Some(Work::Change)) => "its device is being set up anew".to_owned(),
             (Ok(_), _) if a.port.down => "down".to_owned(),
             (Ok(_), _) if a.port.kind == PortType::Patch => self.inner.patch_state(&a.port),
@@ -227,7 +231,7 @@ impl Inner {
         let device = device_of(port);
         let there = self.ports.values().filter(|p| p.state.is_ok() || p.work.is_some());
         if let Some(other) = there.map(|p| &p.port).find(|p| device.is_some() && device_of(p) == device) {
-            let (_, device) = device.unwrap_or_default();
+            let (.., device) = device.unwrap_or_default();
             return Err(Error::new(ErrorKind::Conflict, object, format!("{device} is port {} already", other.name))
                 .remedy("remove that port first, or name another device"));
         }
@@ -270,13 +274,17 @@ impl Inner {
 }
 
 /// What a port takes for itself alone: a network device of the kernel, or a device of DPDK.
-fn device_of(port: &Port) -> Option<(bool, &str)> {
+fn device_of(port: &Port) -> Option<(Option<&str>, bool, &str)> {
     if let Some(ifname) = kernel_ports::ifname(port) {
-        return Some((true, ifname));
+        return Some((None, true, ifname));
     }
     let devargs = port.devargs.as_deref()?;
     // Devices that DPDK makes are told apart by their names, others by all that is said of them.
-    Some((false, devargs.split(',').next().filter(|name| name.starts_with("net_")).unwrap_or(devargs)))
+    Some((
+        port.nic.as_deref(),
+        false,
+        devargs.split(',').next().filter(|name| name.starts_with("net_")).unwrap_or(devargs),
+    ))
 }
 
 fn still_there(object: &str, draining: &Draining) -> Error {

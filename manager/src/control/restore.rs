@@ -17,11 +17,10 @@ impl Control {
     pub fn restore(&self, desired: Desired) -> Result<(), Error> {
         let mut inner = self.lock();
         inner.offload = desired.offload.unwrap_or(true);
-        for set in desired.eswitches.values() {
-            if let Err(e) = inner.nic.converge(set) {
-                tracing::error!("{e}");
-            }
-        }
+        inner.desired.nics.clone_from(&desired.nics);
+        drop(inner);
+        self.nics_at_start();
+        let mut inner = self.lock();
         for bridge in desired.bridges.values() {
             self.make_bridge(&mut inner, bridge)?;
         }
@@ -125,13 +124,6 @@ impl Control {
         let Some(id) = inner.bridges.get(bridge) else { return Vec::new() };
         let rules = self.switch.pipeline().dump(*id, &Select::default()).unwrap_or_default();
         rules.iter().map(|r| put(&bridge.into(), &r.spec)).collect()
-    }
-
-    /// Make the mock NIC's eswitch what `--mock` says: switchdev, with its VFs.
-    pub fn converge_mock(&self) -> Result<(), Error> {
-        let mut inner = self.lock();
-        let Some(set) = inner.nic.mock().map(|m| m.eswitch()) else { return Ok(()) };
-        inner.nic.converge(&set).map(|_| ())
     }
 }
 

@@ -5,6 +5,7 @@
 //! Handlers never run on the async threads: they wait for workers, disk and hardware.
 
 mod body;
+mod nics;
 mod objects;
 mod pmds;
 mod routes;

@@ -35,14 +35,12 @@ pub fn router(control: Arc<Control>) -> Router {
         .route(paths::EVENTS, get(events))
         .merge(super::objects::routes())
         .merge(super::pmds::routes())
+        .merge(super::nics::routes())
         .route(
             paths::OFFLOAD,
             get(async |State(c): Daemon| answer(move || Ok(c.offload_status())).await).put(offload_set),
         )
         .route(paths::OFFLOAD_EXPLAIN, get(offload_explain))
-        .route(paths::ESWITCH, get(async |State(c): Daemon| answer(move || c.eswitches()).await).put(eswitch_set))
-        .route(paths::VFS, get(async |State(c): Daemon| answer(move || c.vfs()).await))
-        .route(paths::REPRESENTORS, get(async |State(c): Daemon| answer(move || c.representors()).await))
         .route(paths::MOCK_INJECT, post(mock_inject))
         .route(paths::MOCK_COLLECT, post(async |State(c): Daemon| answer(move || c.mock_collect()).await))
         .route(paths::MOCK_COUNTERS, get(async |State(c): Daemon| answer(move || c.mock_view()).await))
@@ -211,10 +209,6 @@ async fn offload_explain(
 ) -> Result<Response, Refused> {
     let q = query(q)?;
     Ok(answer(move || c.offload_explain(q.flow)).await)
-}
-
-async fn eswitch_set(State(c): Daemon, Input(set): Input<api::EswitchSet>) -> Response {
-    answer(move || c.eswitch_set(set)).await
 }
 
 async fn mock_inject(State(c): Daemon, Input(inject): Input<api::Inject>) -> Response {

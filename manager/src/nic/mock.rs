@@ -1,5 +1,6 @@
 //! The mock NIC: its outside ends, its representors, its fake kernel.
 
+use super::host::Host;
 use crate::args::MockArgs;
 use api::{EswitchMode, EswitchSet};
 use dpdk::{Eal, Mempool, Port, PortConfig};
@@ -9,7 +10,6 @@ use mocks::nic::{
     End, InjectError, MockNic, MockNicConfig, NicError, NicHandle, NicStats, Profile, ProfileError, Representor,
 };
 use offload::Capabilities;
-use representors::Kernel;
 use std::sync::Arc;
 
 /// The mock NIC's PF.
@@ -26,8 +26,6 @@ pub enum MockError {
     Nic(#[from] NicError),
     #[error(transparent)]
     Port(#[from] dpdk::PortError),
-    #[error("fake kernel: {0}")]
-    Kernel(netlink::Error),
 }
 
 /// The NIC seen from outside, and what left it and was not collected yet.
@@ -69,8 +67,8 @@ impl MockSide {
         Ok((side, nic))
     }
 
-    pub(super) fn kernel(&self) -> Result<Kernel, MockError> {
-        Kernel::new(Box::new(self.kernel.clone())).map_err(MockError::Kernel)
+    pub(super) fn host(&self) -> Host {
+        Host::Fake(self.kernel.clone())
     }
 
     pub(super) fn port(&self, vf: Option<u16>) -> Option<Port> {
@@ -85,7 +83,12 @@ impl MockSide {
     /// What `--mock` wants the eswitch to be.
     #[must_use]
     pub fn eswitch(&self) -> EswitchSet {
-        EswitchSet { pf: PF.to_owned(), mode: EswitchMode::Switchdev, vfs: Some(self.args.vfs), dry_run: false }
+        EswitchSet {
+            pf: PF.to_owned(),
+            mode: Some(EswitchMode::Switchdev),
+            vfs: Some(self.args.vfs),
+            ..EswitchSet::default()
+        }
     }
 
     /// The profile's name.

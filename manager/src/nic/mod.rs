@@ -1,23 +1,28 @@
-//! The NIC that the switch works on: its kernel side, and with `--mock` the mock SmartNIC.
+//! The NICs that the switch works on: their kernel side ([`Host`]), and with `--mock` the mock SmartNIC.
 
-mod eswitch;
+mod errors;
+mod host;
 mod mock;
+pub mod names;
+pub mod view;
+pub mod wish;
 
+pub(crate) use errors::{converge as converge_error, observe as observe_error, plan as plan_error};
+pub use host::{Host, inventory, object};
 pub use mock::{MockError, MockSide};
 
 use crate::config::DatapathConfig;
 use api::{Error, ErrorKind};
 use dpdk::{Eal, Port, PortError, RxMetadata};
+use names::Which;
 use offload::{Capabilities, EswitchDomain, EthdevId, PortInfo, PortKind};
-use representors::{Kernel, RepName};
-use std::str::FromStr;
+use representors::{Function, RepName};
 use std::sync::Arc;
 
 /// Kernel and device.
 #[derive(Debug)]
 pub struct Nic {
-    /// `None`: neither real nor fake, because the host has no netlink for us.
-    kernel: Option<Kernel>,
+    host: Host,
     mock: Option<MockSide>,
 }
 
@@ -58,7 +63,7 @@ pub fn device_error(devargs: &str, e: PortError) -> DeviceError {
     let said = dpdk::log::take().into_iter().next();
     let said = said.map(|line| line.trim_start_matches("EAL: ").to_owned());
     match e {
-        PortError::Attach { .. } if vf_of(devargs).is_ok() => {
+        PortError::Attach { .. } if names::which(devargs).is_some() => {
             DeviceError::new(ErrorKind::Invalid, format!("{devargs} is a representor, not a DPDK device"))
                 .remedy("use --type representor")
         }
@@ -118,31 +123,32 @@ fn check_captures(devargs: &str) -> Result<(), DeviceError> {
     Ok(())
 }
 
-/// What a representor stands for: `uplink`, or a VF of PF 0 of this host (`pf0vf3`).
-fn vf_of(name: &str) -> Result<Option<u16>, DeviceError> {
-    if name == "uplink" {
-        return Ok(None);
-    }
-    let parsed = RepName::from_str(name).map_err(|e| DeviceError::new(ErrorKind::Invalid, e))?;
-    match parsed {
-        RepName { controller: 0, pf: 0, function: representors::Function::Vf(vf) } => Ok(Some(vf)),
-        other => Err(DeviceError::new(ErrorKind::NotFound, format!("there is no representor of {other}"))
-            .remedy("list them with: shuntctl rep list")),
+/// The mock NIC's port of a function: the wire's for `uplink`, a VF's of PF 0 of this host.
+fn vf_of(which: Which) -> Option<Option<u16>> {
+    match which {
+        Which::Uplink => Some(None),
+        Which::Of(RepName { controller: 0, pf: 0, function: Function::Vf(vf) }) => Some(Some(vf)),
+        Which::Of(_) => None,
     }
 }
 
 impl Nic {
-    /// The host's own NICs. Their representors become ports by devargs.
+    /// The host's own NICs.
     #[must_use]
     pub fn host() -> Nic {
-        let kernel = Kernel::real().inspect_err(|e| tracing::warn!("kernel: {e}; eswitches cannot be managed")).ok();
-        Nic { kernel, mock: None }
+        Nic { host: Host::Real, mock: None }
     }
 
     /// A mock NIC on a fake kernel, in legacy mode without VFs.
-    pub fn mocked(mock: MockSide) -> Result<Nic, MockError> {
-        let kernel = mock.kernel()?;
-        Ok(Nic { kernel: Some(kernel), mock: Some(mock) })
+    #[must_use]
+    pub fn mocked(mock: MockSide) -> Nic {
+        Nic { host: mock.host(), mock: Some(mock) }
+    }
+
+    /// The kernel.
+    #[must_use]
+    pub fn kernel(&self) -> Host {
+        self.host.clone()
     }
 
     /// The outside of the mock NIC, when there is one.
@@ -165,32 +171,16 @@ impl Nic {
         }
     }
 
-    /// The DPDK port of a representor.
-    pub fn representor(&mut self, name: &str) -> Result<Port, DeviceError> {
-        let vf = vf_of(name)?;
-        let Some(mock) = &self.mock else {
-            return Err(DeviceError::new(ErrorKind::Unsupported, "the host's representors are named by devargs")
-                .remedy("use --type dpdk with --devargs PCI,representor=vf3"));
-        };
-        let port = mock.port(vf);
-        let there = match (vf, self.kernel.as_mut()) {
-            (Some(vf), Some(kernel)) => {
-                let all = kernel.inventory().map_err(|e| DeviceError::new(ErrorKind::Failed, e))?;
-                all.nics.iter().any(|nic| nic.vf_representor(vf).is_some())
-            }
-            _ => true,
-        };
-        port.filter(|_| there).ok_or_else(|| {
-            DeviceError::new(ErrorKind::NotFound, format!("there is no representor {name}")).remedy(
-                "list them with: shuntctl rep list; make VFs with: shuntctl eswitch set PF --mode switchdev --vfs N",
-            )
-        })
+    /// The port of a function of the mock NIC; `None`: it is not the mock NIC's.
+    #[must_use]
+    pub fn mock_port(&self, pf: &str, which: Which) -> Option<Port> {
+        self.mock.as_ref().filter(|_| pf == mock::PF)?.port(vf_of(which)?)
     }
 
     /// What the planner may know of a representor's port.
     #[must_use]
     pub fn port_info(&self, port_name: &str, representor: &str) -> Option<PortInfo> {
-        let vf = vf_of(representor).ok()?;
+        let vf = vf_of(names::which(representor)?)?;
         let mock = self.mock.as_ref()?;
         let port = mock.port(vf)?;
         let caps: Arc<Capabilities> = mock.capabilities();

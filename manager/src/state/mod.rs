@@ -8,7 +8,7 @@ pub use objects::ObjectKey;
 pub use rules::{rule_key, rule_text, rule_value};
 pub use store::{Change, Store, StoreError, Ticket};
 
-use api::{Bridge, EswitchSet, PmdSet, Port};
+use api::{Bridge, NicWish, PmdSet, Port};
 use std::collections::BTreeMap;
 
 /// All that is persisted. The names are the keys.
@@ -26,5 +26,5 @@ pub struct Desired {
     /// Settings of PMDs.
     pub pmds: PmdSet,
     /// By PF.
-    pub eswitches: BTreeMap<String, EswitchSet>,
+    pub nics: BTreeMap<String, NicWish>,
 }

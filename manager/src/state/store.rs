@@ -8,7 +8,7 @@
 //! order; [`Store::ready`] keeps further changes out until then.
 
 use super::{Desired, ObjectKey, rule_text};
-use api::{Bridge, EswitchSet, PmdSet, Port};
+use api::{Bridge, NicWish, PmdSet, Port};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -76,7 +76,10 @@ pub enum Change {
     Offload(bool),
     /// All that is set of PMDs.
     Pmds(PmdSet),
-    Eswitch(EswitchSet),
+    /// All that is desired of a NIC.
+    Nic(NicWish),
+    /// Nothing is desired of it any more.
+    ForgetNic(String),
 }
 
 type Answer = mpsc::SyncSender<Result<(), String>>;
@@ -223,7 +226,7 @@ fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
         let mut rules = transaction.open_table(RULES)?;
         let mut objects = transaction.open_table(OBJECTS)?;
         let mut settings = transaction.open_table(SETTINGS)?;
-        let mut eswitches = transaction.open_table(ESWITCHES)?;
+        let mut nics = transaction.open_table(ESWITCHES)?;
         for change in changes {
             match change {
                 Change::PutBridge(bridge) => {
@@ -267,8 +270,11 @@ fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
                 Change::Pmds(set) => {
                     settings.insert("pmds", json(set)?.as_str())?;
                 }
-                Change::Eswitch(set) => {
-                    eswitches.insert(set.pf.as_str(), json(set)?.as_str())?;
+                Change::Nic(wish) => {
+                    nics.insert(wish.pf.as_str(), json(wish)?.as_str())?;
+                }
+                Change::ForgetNic(pf) => {
+                    nics.remove(pf.as_str())?;
                 }
             }
         }
@@ -320,7 +326,7 @@ fn read(path: &Path, database: &Database) -> Result<Desired, StoreError> {
     for row in eswitches.iter().map_err(|e| db(e.into()))? {
         let (name, value) = row.map_err(|e| db(e.into()))?;
         let set = parse(value.value()).map_err(|e| corrupt(&format!("eswitch {}", name.value()), e))?;
-        desired.eswitches.insert(name.value().to_owned(), set);
+        desired.nics.insert(name.value().to_owned(), set);
     }
     Ok(desired)
 }

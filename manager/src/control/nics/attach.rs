@@ -1,0 +1,132 @@
+//! Representors as ports.
+
+use super::super::errors::invalid;
+use super::super::{Control, kernel_ports};
+use crate::nic::names::{self, Which};
+use ::kernel_ports::{Absent, KernelPort, Kind};
+use api::{Ack, Error, ErrorKind, Port, PortType, RepAttach};
+use representors::{Inventory, Netdev, Nic};
+
+impl Control {
+    /// Make a representor a port of a bridge.
+    pub fn rep_attach(&self, ask: &RepAttach) -> Result<Ack, Error> {
+        let all = self.nics.host.inventory()?;
+        let (nic, which) = names::function(&all, &ask.representor)?;
+        let name = ask.port.clone().unwrap_or_else(|| which.to_string());
+        let mut port = Port::new(name, PortType::Representor);
+        port.devargs = Some(which.to_string());
+        port.nic = Some(nic.device.to_string());
+        port.ofport = ask.ofport;
+        port.tag = ask.tag;
+        if let Some(path) = ask.path {
+            port.options.insert("path".to_owned(), path.word().to_owned());
+        }
+        let there = self.lock().port_of(&nic.device.to_string(), &which.to_string()).cloned();
+        if let Some(there) =
+            there.filter(|t| t.bridge == ask.bridge && ask.port.as_ref().is_none_or(|p| *p == t.port.name))
+        {
+            // It is there already: nothing to do, as with all else of NICs.
+            if there.state.is_ok() {
+                return self.commit(self.change()?, Vec::new(), 0);
+            }
+        }
+        self.port_add(&ask.bridge, port)
+    }
+
+    /// A representor is no port any more.
+    pub fn rep_detach(&self, name: &str) -> Result<Ack, Error> {
+        let port = self.port_by_function(name)?;
+        self.port_delete(&port.0, &port.1)
+    }
+
+    /// The port (bridge and name) that a representor is, though the representor be gone.
+    fn port_by_function(&self, name: &str) -> Result<(String, String), Error> {
+        let found = |pf: &str, which: Which| {
+            let inner = self.lock();
+            inner.port_of(pf, &which.to_string()).map(|p| (p.bridge.clone(), p.port.name.clone()))
+        };
+        let no_port = || {
+            Error::new(ErrorKind::NotFound, format!("representor {name}"), "it is no port of a bridge")
+                .remedy("list them with: shuntctl rep list")
+        };
+        let error = match names::function(&self.nics.host.inventory()?, name) {
+            Ok((nic, which)) => return found(&nic.device.to_string(), which).ok_or_else(no_port),
+            Err(e) => e,
+        };
+        // A port whose representor is gone: by its own words.
+        let inner = self.lock();
+        let own = |p: &&super::super::Attached| {
+            let (nic, function) =
+                (p.port.nic.as_deref().unwrap_or_default(), p.port.devargs.as_deref().unwrap_or_default());
+            p.port.kind == PortType::Representor && (function == name || name == format!("{nic}/{function}"))
+        };
+        let mut all = inner.ports.values().filter(own);
+        match (all.next(), all.next()) {
+            (Some(one), None) => Ok((one.bridge.clone(), one.port.name.clone())),
+            _ => Err(error),
+        }
+    }
+
+    /// Have a representor's port say of which NIC it is, and what it is in the one way of writing it.
+    pub(in super::super) fn name_representor(&self, port: &mut Port) -> Result<(), Error> {
+        let devargs = port.devargs.clone().unwrap_or_default();
+        let named = match &port.nic {
+            Some(nic) if !devargs.contains('/') && names::which(&devargs).is_some() => format!("{nic}/{devargs}"),
+            _ => devargs,
+        };
+        let all = self.nics.host.inventory()?;
+        let (nic, which) = names::function(&all, &named).map_err(|e| of_port(e, &port.name))?;
+        port.nic = Some(nic.device.to_string());
+        port.devargs = Some(which.to_string());
+        Ok(())
+    }
+
+    /// The device of a representor's port.
+    pub(in super::super) fn representor_device(
+        &self,
+        port: &Port,
+        absent: Absent,
+    ) -> Result<(dpdk::Port, Option<KernelPort>), Error> {
+        let mut port = port.clone();
+        if port.nic.is_none() {
+            self.name_representor(&mut port)?;
+        }
+        let object = format!("port {}", port.name);
+        let (pf, function) = (port.nic.clone().unwrap_or_default(), port.devargs.clone().unwrap_or_default());
+        let all = self.nics.host.inventory()?;
+        let unknown = || invalid(&object, format!("`{function}` names no function of a NIC"));
+        let which = names::which(&function).ok_or_else(unknown)?;
+        let nic = names::pf(&all, Some(&pf)).map_err(|e| of_port(e, &port.name))?;
+        let dev = netdev(&all, nic, which);
+        let missing = || {
+            Error::new(ErrorKind::NotFound, &object, format!("there is no representor {function}")).remedy(
+                "list them with: shuntctl rep list; make VFs with: shuntctl eswitch set PF --mode switchdev --vfs N",
+            )
+        };
+        let mocked = self.lock().nic.mock().is_some();
+        if mocked {
+            let there = dev.is_some() || which == Which::Uplink;
+            let device = self.lock().nic.mock_port(&pf, which).filter(|_| there);
+            return device.map(|device| (device, None)).ok_or_else(missing);
+        }
+        let dev = dev.ok_or_else(missing)?;
+        let mut on_kernel = Port::new(port.name.clone(), PortType::AfPacket);
+        on_kernel.options.insert("ifname".to_owned(), dev.name.clone());
+        kernel_ports::check(&object, &on_kernel, Kind::AfPacket)?;
+        let (device, kernel) = self.kernel_device(&on_kernel, Kind::AfPacket, absent)?;
+        Ok((device, Some(kernel)))
+    }
+}
+
+fn netdev<'a>(_: &'a Inventory, nic: &'a Nic, which: Which) -> Option<&'a Netdev> {
+    match which {
+        Which::Uplink => nic.uplink.as_ref()?.netdev.as_ref(),
+        Which::Of(name) => nic.representor(name)?.netdev.as_ref(),
+    }
+}
+
+fn of_port(mut e: Error, port: &str) -> Error {
+    e.message = format!("{}: {}", e.object, e.message);
+    e.object = format!("port {port}");
+    e
+}

@@ -1,0 +1,176 @@
+//! Changing a NIC.
+
+use super::super::Control;
+use super::ports::Touched;
+use crate::nic::{converge_error, inventory, names, object, observe_error, plan_error, wish};
+use crate::state::Change;
+use api::{Error, EswitchPlan, EswitchSet, NicConverge, NicWish, VfSet};
+use representors::{Desired, Kernel, Nic, Plan};
+
+/// How a change is to be done.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    dry_run: bool,
+    disturb: bool,
+}
+
+impl Control {
+    /// Change an eswitch: mode, number of VFs, what all representors have in common.
+    pub fn eswitch_set(&self, set: &EswitchSet) -> Result<EswitchPlan, Error> {
+        let how = How { dry_run: set.dry_run, disturb: set.disturb };
+        let name = Some(set.pf.as_str()).filter(|pf| !pf.is_empty());
+        let find = |kernel: &mut Kernel| Ok(names::pf(&inventory(kernel)?, name)?.clone());
+        self.nic_change(how, find, |before, nic| Ok(wish::changed(before, nic, set)))
+    }
+
+    /// Change a VF.
+    pub fn vf_set(&self, set: &VfSet) -> Result<EswitchPlan, Error> {
+        let how = How { dry_run: set.dry_run, disturb: set.disturb };
+        let all = self.nics.host.inventory()?;
+        let (nic, vf) = names::vf(&all, &set.vf)?;
+        self.nic_change(how, |_| Ok(nic.clone()), |before, nic| wish::changed_vf(before, nic, vf, &set.set))
+    }
+
+    /// Bring NICs to what is desired of them. All are tried; the first error is told.
+    pub fn nic_converge(&self, ask: &NicConverge) -> Result<Vec<EswitchPlan>, Error> {
+        let how = How { dry_run: ask.dry_run, disturb: ask.disturb };
+        let wished: Vec<NicWish> = self.lock().desired.nics.values().cloned().collect();
+        let wished = match &ask.pf {
+            None => wished,
+            Some(name) => {
+                let pf = match wished.iter().find(|w| w.pf == *name) {
+                    Some(wish) => wish.pf.clone(),
+                    None => names::pf(&self.nics.host.inventory()?, Some(name))?.device.to_string(),
+                };
+                let of_it: Vec<_> = wished.into_iter().filter(|w| w.pf == pf).collect();
+                if of_it.is_empty() {
+                    return Err(Error::new(api::ErrorKind::NotFound, format!("NIC {pf}"), "nothing is desired of it")
+                        .remedy("say what should be: shuntctl eswitch set"));
+                }
+                of_it
+            }
+        };
+        let mut plans = Vec::new();
+        let mut first = None;
+        for wish in wished {
+            match self.nic_to_wish(how, &wish) {
+                Ok(plan) => plans.push(plan),
+                Err(e) => drop(first.get_or_insert(e)),
+            }
+        }
+        first.map_or(Ok(plans), Err)
+    }
+
+    fn nic_to_wish(&self, how: How, wish: &NicWish) -> Result<EswitchPlan, Error> {
+        let device = wish::desired(wish, false)?.device;
+        let find = |kernel: &mut Kernel| kernel.nic(&device).map_err(|e| observe_error(&device, &e));
+        self.nic_change(how, find, |before, _| Ok(before.unwrap_or(wish).clone()))
+    }
+
+    /// At the start of the daemon, when there are no ports yet: NICs as they are desired. What cannot be is told and stays desired.
+    pub(in super::super) fn nics_at_start(&self) {
+        if let Err(e) = self.nic_converge(&NicConverge::default()) {
+            tracing::error!("{e}");
+        }
+    }
+
+    fn nic_change(
+        &self,
+        how: How,
+        find: impl FnOnce(&mut Kernel) -> Result<Nic, Error>,
+        make: impl FnOnce(Option<&NicWish>, &Nic) -> Result<NicWish, Error>,
+    ) -> Result<EswitchPlan, Error> {
+        let mut kernel = self.nics.host.open()?;
+        let nic = find(&mut kernel)?;
+        let _turn = if how.dry_run { None } else { Some(self.nics.turns.take(&object(&nic))?) };
+        // While others had their turn, it may have become another.
+        let nic = kernel.nic(&nic.device).map_err(|e| observe_error(&nic.device, &e))?;
+        let pf = nic.device.to_string();
+        let before = self.lock().desired.nics.get(&pf).cloned();
+        let wish = make(before.as_ref(), &nic)?;
+        let desired = wish::desired(&wish, how.disturb)?;
+        let plan = representors::plan(&desired, &nic).map_err(|e| plan_error(&nic.device, &e))?;
+        let touched = Touched::by(&plan);
+        let mut answer = EswitchPlan { pf, warnings: plan.warnings.clone(), ..EswitchPlan::default() };
+        if how.dry_run {
+            answer.steps = self.steps_of(&plan, &touched, &plan_steps(&plan));
+            return Ok(answer);
+        }
+        if before.as_ref() != Some(&wish) {
+            self.keep_wish(&answer.pf, Some(&wish))?;
+        }
+        if plan.is_empty() {
+            self.representors_came(&answer.pf);
+            return Ok(answer);
+        }
+        match self.nic_apply(&mut kernel, &desired, &plan, &touched) {
+            Ok(steps) => {
+                answer.steps = steps;
+                answer.applied = true;
+                Ok(answer)
+            }
+            Err(e) => {
+                if before.as_ref() != Some(&wish) {
+                    self.keep_wish(&answer.pf, before.as_ref())?;
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// Do what a plan says, with the ports out of the way. What was done.
+    fn nic_apply(
+        &self,
+        kernel: &mut Kernel,
+        desired: &Desired,
+        plan: &Plan,
+        touched: &Touched,
+    ) -> Result<Vec<String>, Error> {
+        let device = &desired.device;
+        let off = self.ports_off(&device.to_string(), touched)?;
+        let done = representors::converge(desired, kernel);
+        let result = match &done {
+            Ok(report) => {
+                for step in &report.steps {
+                    let note = step.note.as_ref().map(|n| format!("; {n}")).unwrap_or_default();
+                    tracing::info!("eswitch {device}: {} ({:?}{note})", step.step, step.took);
+                }
+                let steps: Vec<_> = report.steps.iter().map(|s| s.step.to_string()).collect();
+                Ok(self.steps_of(plan, touched, &steps))
+            }
+            Err(e) => Err(converge_error(device, e)),
+        };
+        self.ports_back(&device.to_string(), off);
+        self.representors_came(&device.to_string());
+        result
+    }
+
+    /// Have a wish on disk, before it is acted on.
+    fn keep_wish(&self, pf: &str, wish: Option<&NicWish>) -> Result<(), Error> {
+        let mut inner = self.change()?;
+        let change = match wish {
+            Some(wish) => {
+                inner.desired.nics.insert(pf.to_owned(), wish.clone());
+                Change::Nic(wish.clone())
+            }
+            None => {
+                inner.desired.nics.remove(pf);
+                Change::ForgetNic(pf.to_owned())
+            }
+        };
+        self.commit(inner, vec![change], 1).map(drop)
+    }
+
+    /// Make the mock NIC's eswitch what `--mock` says: switchdev, with its VFs.
+    pub fn converge_mock(&self) -> Result<(), Error> {
+        let Some(set) = self.lock().nic.mock().map(|m| m.eswitch()) else { return Ok(()) };
+        let mut kernel = self.nics.host.open()?;
+        let nic = names::pf(&inventory(&mut kernel)?, Some(&set.pf))?.clone();
+        let desired = wish::desired(&wish::changed(None, &nic, &set), false)?;
+        representors::converge(&desired, &mut kernel).map_err(|e| converge_error(&desired.device, &e)).map(drop)
+    }
+}
+
+fn plan_steps(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,33 @@
+//! NICs: eswitches, VFs, representors, and the ports on them.
+//!
+//! A change of a NIC takes the kernel seconds. It has its turn (one change at a time) and never the control lock while the kernel is
+//! at work:
+//!
+//! 1. What is desired from now on is on disk, so that a daemon that is killed meanwhile goes on where it was.
+//! 2. Ports on what the change takes away leave the switch, and their rules the hardware (`ports`).
+//! 3. The kernel does its part, each step verified, all rolled back when one fails (crate `representors`).
+//! 4. Ports come back whose representors are there; others wait for theirs.
+//!
+//! When 2 or 3 fails, what was desired before is desired again, and the ports come back just the same.
+
+mod attach;
+mod change;
+mod ports;
+mod turn;
+mod views;
+
+use crate::nic::Host;
+use turn::Turns;
+
+/// What control knows of NICs beside the desired state.
+#[derive(Debug)]
+pub(super) struct Nics {
+    host: Host,
+    turns: Turns,
+}
+
+impl Nics {
+    pub(super) fn new(host: Host) -> Nics {
+        Nics { host, turns: Turns::default() }
+    }
+}
