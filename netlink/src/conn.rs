@@ -96,7 +96,7 @@ impl Connection {
         for n in 0..DUMP_TRIES {
             if n > 0 {
                 // Let what interrupts (functions that come up one after the other) get ahead: 1, 2, 4 .. 64 ms.
-                std::thread::sleep(Duration::from_millis(1 << (n - 1)));
+                std::thread::sleep(Duration::from_millis(1 << (n - 1)).min(self.timeout));
             }
             match self.dump_once(what, kind, payload) {
                 Ok(Dump::Complete(messages)) => return Ok(messages),

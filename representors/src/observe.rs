@@ -6,7 +6,7 @@ use std::{
 };
 
 use devlink_rs::{DeviceId, Flavour, Port, PortId, RateId};
-use netlink::{HW_TC_OFFLOAD, Link, LinkDetail, OpenFile, SysfsError, VfRate};
+use netlink::{Feature, HW_TC_OFFLOAD, Link, LinkDetail, OpenFile, SysfsError, VfRate};
 
 use crate::{
     driver::is_userspace,
@@ -95,7 +95,6 @@ impl Kernel {
         }
         world.add_ports(&mut nic);
         self.read_settings(&mut nic)?;
-        self.read_features(&mut nic)?;
         Ok(Some(nic))
     }
 
@@ -113,21 +112,6 @@ impl Kernel {
         for info in link.vfs {
             if let Some(vf) = nic.vfs.iter_mut().find(|v| u32::from(v.index) == info.vf) {
                 vf.config = Some(info);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether uplink and representors let rules into hardware.
-    fn read_features(&mut self, nic: &mut Nic) -> Result<(), ObserveError> {
-        let Some(features) = self.features()? else { return Ok(()) };
-        let uplink = nic.uplink.iter_mut().filter_map(|u| u.netdev.as_mut());
-        let reps = nic.representors.iter_mut().filter_map(|r| r.netdev.as_mut());
-        for dev in uplink.chain(reps) {
-            match features.get(dev.ifindex, HW_TC_OFFLOAD) {
-                Ok(feature) => dev.tc_offload = (feature.changeable || feature.active).then_some(feature.active),
-                Err(e) if matches!(e.errno(), Some(ENODEV | EOPNOTSUPP)) => {}
-                Err(e) => return Err(e.into()),
             }
         }
         Ok(())
@@ -167,7 +151,8 @@ impl Kernel {
             vf.holders = held.map(|f| Holder { pid: f.pid, name: f.name.clone() }).collect();
             vf.holders.dedup();
         }
-        vf.netdev = world.of_parent("pci", &address).next().map(netdev);
+        // Features of VFs' own network devices are not looked at.
+        vf.netdev = world.of_parent("pci", &address).next().map(|l| Netdev { tc_offload: None, ..world.netdev(l) });
         vf.address = Some(address);
         Ok(Some(vf))
     }
@@ -185,7 +170,6 @@ impl Kernel {
 
 const ENODEV: i32 = 19;
 const EMSGSIZE: i32 = 90;
-const EOPNOTSUPP: i32 = 95;
 const VFIO: &str = "/dev/vfio/";
 
 /// What is read once for all NICs.
@@ -193,6 +177,8 @@ struct World {
     ports: Vec<Port>,
     rates: BTreeMap<PortId, VfRate>,
     links: BTreeMap<u32, Link>,
+    /// Whether network devices let rules into hardware.
+    offload: BTreeMap<u32, Feature>,
     /// Looking through all processes takes its time: done once, where some function is for them.
     open_files: OnceCell<Vec<OpenFile>>,
 }
@@ -213,8 +199,21 @@ impl World {
                 }
             }
         }
-        let links = kernel.links.dump()?.into_iter().map(|l| (l.ifindex, l)).collect();
-        Ok(World { ports, rates, links, open_files: OnceCell::new() })
+        let links: BTreeMap<u32, Link> = kernel.links.dump()?.into_iter().map(|l| (l.ifindex, l)).collect();
+        let mut offload = BTreeMap::new();
+        if let Some(features) = kernel.features()? {
+            for any in links.keys() {
+                match features.all(*any, HW_TC_OFFLOAD) {
+                    // It went meanwhile; another one can tell which bit it is.
+                    Err(e) if e.errno() == Some(ENODEV) => {}
+                    all => {
+                        offload = all?;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(World { ports, rates, links, offload, open_files: OnceCell::new() })
     }
 
     fn of_parent(&self, bus: &str, name: &str) -> impl Iterator<Item = &Link> {
@@ -225,7 +224,7 @@ impl World {
 
     fn add_ports(&self, nic: &mut Nic) {
         for port in self.ports.iter().filter(|p| p.id.device == nic.device) {
-            let netdev = port.ifindex.and_then(|i| self.links.get(&i)).map(netdev);
+            let netdev = port.ifindex.and_then(|i| self.links.get(&i)).map(|l| self.netdev(l));
             let function = match port.flavour {
                 Some(Flavour::Physical) => {
                     // A split port has several; the first is the uplink.
@@ -260,7 +259,7 @@ impl World {
             // Without devlink: the PF's own network device.
             let mut own = self.of_parent(&nic.device.bus, &nic.device.name);
             nic.uplink =
-                own.next().map(|l| Uplink { port: None, number: None, netdev: Some(netdev(l)), lag: self.lag(l) });
+                own.next().map(|l| Uplink { port: None, number: None, netdev: Some(self.netdev(l)), lag: self.lag(l) });
         }
     }
 
@@ -276,13 +275,28 @@ impl World {
                     key: RepKey { device: nic.device.clone(), name },
                     port: None,
                     external: name.controller != 0,
-                    netdev: Some(netdev(link)),
+                    netdev: Some(self.netdev(link)),
                     function_mac: None,
                     function_state: None,
                     attached: None,
                     rate: None,
                 });
             }
+        }
+    }
+
+    fn netdev(&self, link: &Link) -> Netdev {
+        let feature = self.offload.get(&link.ifindex).filter(|f| f.changeable || f.active);
+        Netdev {
+            ifindex: link.ifindex,
+            name: link.name.clone(),
+            mac: link.mac,
+            mtu: link.mtu,
+            up: link.is_up(),
+            carrier: link.carrier,
+            switch_id: link.phys_switch_id.clone(),
+            port_name: link.phys_port_name.clone(),
+            tc_offload: feature.map(|f| f.active),
         }
     }
 
@@ -296,20 +310,6 @@ impl World {
             mode,
             active: uplink.info.bond_port_active(),
         })
-    }
-}
-
-fn netdev(link: &Link) -> Netdev {
-    Netdev {
-        ifindex: link.ifindex,
-        name: link.name.clone(),
-        mac: link.mac,
-        mtu: link.mtu,
-        up: link.is_up(),
-        carrier: link.carrier,
-        switch_id: link.phys_switch_id.clone(),
-        port_name: link.phys_port_name.clone(),
-        tc_offload: None,
     }
 }
 

@@ -4,15 +4,12 @@
 
 mod common;
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use common::{SWITCHING, device, everything, host, spec};
-use mocks::kernel::{FakeKernel, NicSpec, Profile};
+use mocks::kernel::{FakeKernel, Profile};
 use netlink::{KernelAccess, LinkClient, Protocol, VfSettings};
-use representors::{Desired, DeviceId, Drift, DriftWatch, EswitchMode, Kernel, RepName, converge};
+use representors::{Desired, Drift, DriftWatch, EswitchMode, Kernel, converge};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -135,71 +132,4 @@ fn a_device_that_goes_and_comes_back_is_noticed() {
         assert_eq!(found, ["the device was reset or plugged in again"], "{profile:?}");
         converge(&everything(profile), &mut kernel).unwrap();
     }
-}
-
-/// Far more events than sockets hold, while the state changes: in the end what was told adds up to the truth.
-#[test]
-fn floods_and_overruns_end_at_the_truth() {
-    let fake = FakeKernel::new();
-    let devices = [DeviceId::new("netdevsim", "netdevsim1"), DeviceId::new("netdevsim", "netdevsim2")];
-    for (n, device) in devices.iter().enumerate() {
-        fake.add_nic(NicSpec::new(Profile::Netdevsim, &device.name, &format!("p{n}")).total_vfs(32));
-    }
-    let mut kernel = other(&fake);
-    for device in &devices {
-        converge(&Desired::switchdev(device.clone(), 8), &mut kernel).unwrap();
-    }
-    let mut drift = DriftWatch::open(&mut kernel, &devices).unwrap();
-    let done = AtomicBool::new(false);
-    let mut told: Vec<(DeviceId, Drift)> = Vec::new();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut other = other(&fake);
-            let mut links = LinkClient::new(fake.open(Protocol::Route).unwrap());
-            let begin = Instant::now();
-            let mut sent = 0u32;
-            while begin.elapsed() < Duration::from_secs(3) {
-                // Bursts of 1000 events, ten times a second.
-                let ifindexes: Vec<u32> = links.dump().unwrap().iter().map(|l| l.ifindex).collect();
-                for n in 0..1000u32 {
-                    let ifindex = ifindexes[usize::try_from(n).unwrap() % ifindexes.len()];
-                    links.set_mtu(ifindex, 1400 + (sent + n) % 100).unwrap();
-                }
-                sent += 1000;
-                let vfs = u16::try_from(sent / 1000 % 9).unwrap();
-                converge(&Desired::switchdev(devices[0].clone(), vfs), &mut other).unwrap();
-                let next = begin + Duration::from_millis(u64::from(sent / 10));
-                std::thread::sleep(next.saturating_duration_since(Instant::now()));
-            }
-            assert!(sent >= 10_000, "{sent}");
-            done.store(true, Ordering::Release);
-        });
-        let mut last = false;
-        loop {
-            told.extend(drift.next(&mut kernel, Duration::from_millis(600)).unwrap());
-            if last {
-                break;
-            }
-            last = done.load(Ordering::Acquire);
-        }
-    });
-    // Added up over the starting state, what was told gives the representors that are there.
-    let mut reps: std::collections::BTreeSet<(DeviceId, RepName)> = std::collections::BTreeSet::new();
-    let named = |vf: u16| format!("pf0vf{vf}").parse::<RepName>().unwrap();
-    reps.extend(devices.iter().flat_map(|d| (0..8).map(|vf| (d.clone(), named(vf)))));
-    for (device, drift) in told {
-        match drift {
-            Drift::RepresentorCame(name) => assert!(reps.insert((device, name))),
-            Drift::RepresentorGone(name) => assert!(reps.remove(&(device, name))),
-            _ => {}
-        }
-    }
-    let inventory = kernel.inventory().unwrap();
-    let truth = inventory.nics.iter().flat_map(|n| &n.representors).map(|r| (r.key.device.clone(), r.key.name));
-    assert_eq!(reps, truth.collect());
-    let snapshot = fake.snapshot();
-    assert_eq!(
-        inventory.nics.iter().map(|n| n.vfs.len()).collect::<Vec<_>>(),
-        snapshot.iter().map(|n| n.vfs.len()).collect::<Vec<_>>()
-    );
 }

@@ -84,7 +84,7 @@ pub(super) fn handle(host: &mut Host, journal: &mut Vec<String>, request: &Reque
         return Err(refuse(EINVAL));
     };
     if request.kind == ethtool::ETHTOOL_ID {
-        return ethtool::handle(host, journal, request.payload);
+        return ethtool::handle(host, journal, request.payload, request.is_dump());
     }
     let attrs = attrs(body)?;
     if request.kind == CTRL_ID {

@@ -51,6 +51,7 @@ struct World {
     sockets: Sockets,
     faults: Faults,
     journal: Vec<String>,
+    events: u64,
 }
 
 impl fmt::Debug for FakeKernel {
@@ -152,6 +153,13 @@ impl FakeKernel {
         self.world().faults.operations()
     }
 
+    /// How many events there have been, and how often a socket that listens overran.
+    #[must_use]
+    pub fn events(&self) -> (u64, u64) {
+        let world = self.world();
+        (world.events, world.sockets.overruns())
+    }
+
     /// What the NICs are like now, for tests to compare.
     #[must_use]
     pub fn snapshot(&self) -> Vec<NicSnapshot> {
@@ -181,6 +189,7 @@ impl World {
     /// Sends the events that the model produced to the sockets that listen.
     fn publish(&mut self) {
         for event in self.host.take_events() {
+            self.events += 1;
             if self.faults.take_event_loss() {
                 continue;
             }

@@ -35,6 +35,8 @@ struct Queue {
 pub(super) struct Sockets {
     open: BTreeMap<u64, Queue>,
     next: u64,
+    /// How often an event found the queue of a socket full.
+    overruns: u64,
 }
 
 impl Sockets {
@@ -44,12 +46,18 @@ impl Sockets {
         self.next
     }
 
+    /// How often a socket overran.
+    pub(super) fn overruns(&self) -> u64 {
+        self.overruns
+    }
+
     pub(super) fn multicast(&mut self, protocol: Protocol, group: u32, bytes: &[u8]) {
         for queue in self.open.values_mut().filter(|q| q.protocol == protocol && q.groups.contains(&group)) {
             if queue.items.len() < EVENT_LIMIT {
                 queue.items.push_back(Item::Bytes(bytes.to_vec()));
             } else if !matches!(queue.items.back(), Some(Item::Overrun)) {
                 queue.items.push_back(Item::Overrun);
+                self.overruns += 1;
             }
         }
     }
