@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """The lab: a small virtual machine with a real kernel, SmartNIC-like devices and this machine's files.
 
-    lab.py run [NAME ...]    run scenarios (all without a name), one boot each; the last line counts them
+    lab.py run [NAME ...]    run scenarios (all without a name); the last line counts them
     lab.py shell [igb]       a shell in the guest
     lab.py list              the scenarios
 
-Everything it makes is in $CARGO_TARGET_DIR/lab (target/lab without one): the guest, kept from run to run, and
-run/NAME with the log, console, dumps and captures of each scenario.
+Scenarios that need the same machine share a boot; after a failure the next one gets a fresh guest. All that is made is in
+$CARGO_TARGET_DIR/lab (target/lab without one): the guest, kept from run to run; run/NAME with the log, dumps and captures
+of each scenario; run/guest-N with the console of each boot. LAB_SECONDS bounds a run of scenarios (1800).
 """
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -24,6 +26,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")).resolve()
 CACHE = TARGET / "lab"
 BINARIES = Path(os.environ.get("LAB_BIN", TARGET / "debug")).resolve()  # ours, which the guest has in its PATH
 SKIP = 75  # exit code of image.sh, and of a scenario that cannot run here
+COMPLAINED = 76  # of a scenario during which the kernel complained
 
 # A scenario says what it needs in comment lines "# lab: KEY VALUE" at its top.
 # One CPU boots with the least work for the host; what polls on several threads asks for more.
@@ -70,8 +73,8 @@ def qemu(guest):
     return command, env
 
 
-def machine(guest, run, devices, memory, cpus):
-    """QEMU's command line: no network but what `devices` names, the host's root and `run` over 9p."""
+def machine(guest, share, devices, memory, cpus):
+    """QEMU's command line: no network but what `devices` names, the host's root and `share` over 9p."""
     command, env = qemu(guest)
     append = "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on"
     # On a busy host the guest stands still at times, which is no fault of its kernel.
@@ -87,76 +90,191 @@ def machine(guest, run, devices, memory, cpus):
             extra += ["-netdev", f"hubport,id=wire{n},hubid=0",
                       "-device", f"pcie-root-port,id=slot{n},chassis={n},slot={n}",
                       "-device", f"igb,bus=slot{n},netdev=wire{n},mac=02:00:00:00:00:0{n}"]
-    share = "security_model=none,multidevs=remap"
+    options = "security_model=none,multidevs=remap"
     command += [
         "-M", platform, "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-smp", str(cpus), "-m", f"{memory}M",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(guest / "vmlinuz"), "-initrd", str(guest / "initrd"), "-append", append,
-        "-virtfs", f"local,path=/,mount_tag=root,readonly=on,{share}",
-        "-virtfs", f"local,path={run},mount_tag=lab,{share}",
+        "-virtfs", f"local,path=/,mount_tag=root,readonly=on,{options}",
+        "-virtfs", f"local,path={share},mount_tag=lab,{options}",
         *extra,
     ]
     return command, env
 
 
-def prepare(guest, name, scenario):
-    """A clean folder for one run, with the script that the guest starts from."""
-    run = CACHE / "run" / name
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
+def prepare(guest, share, boot, names=()):
+    """The script that the guest starts from, in the folder that it shares with us."""
+    (share / boot).mkdir(parents=True, exist_ok=True)
     told = {
         "LAB_SOURCE": HERE,
         "LAB_IMAGE": guest,
         "LAB_KERNEL": (guest / "ready").read_text().strip(),
         "LAB_BIN": BINARIES,
-        "LAB_SCENARIO": scenario or "",
+        "LAB_BOOT": boot,
+        "LAB_SCENARIOS": " ".join(names),
         "LAB_TERM": os.environ.get("TERM", "dumb"),
         "LAB_SIZE": "rows {1} cols {0}".format(*shutil.get_terminal_size((100, 40))),
     }
     lines = [f"export {key}={shlex.quote(str(value))}" for key, value in told.items()]
-    (run / "job").write_text("\n".join([*lines, f". {shlex.quote(str(HERE / 'guest/stage2.sh'))}", ""]))
-    return run
+    (share / "job").write_text("\n".join([*lines, f". {shlex.quote(str(HERE / 'guest/stage2.sh'))}", ""]))
 
 
-def run_one(guest, name, scenario):
-    """Runs one scenario in a fresh guest: 'passed', 'failed' or 'skipped', and what to say about it."""
-    wanted = settings(scenario)
-    run = prepare(guest, name, scenario)
-    for binary in wanted["needs"].split():
-        if not (BINARIES / binary).exists():
-            return "failed", f"{BINARIES} has no {binary}: cargo build -p manager -p ctl --bins"
-    if "igb" in wanted["devices"].split():
-        command, env = qemu(guest)
-        known = subprocess.run([*command, "-device", "help"], env=env, capture_output=True, text=True, check=False)
-        if '"igb"' not in known.stdout:
-            return "skipped", "this QEMU has no igb (it came with 8.0)"
-    command, env = machine(guest, run, wanted["devices"], wanted["memory"], wanted["cpus"])
-    limit = int(wanted["seconds"])
-    with (run / "console").open("wb") as console:
-        with subprocess.Popen([*command, "-serial", "stdio"], env=env, stdin=subprocess.DEVNULL,
-                              stdout=console, stderr=subprocess.STDOUT) as guest_process:
+class Clock:
+    """Time that the guest had: a busy machine lets it stand still, which is no fault of a scenario's."""
+
+    def __init__(self, process):
+        self.process = process
+        self.start = time.monotonic()
+        self.waited = 0.0
+
+    def look(self):
+        """Seconds since the start, and those of them in which the guest's CPU waited for one of ours."""
+        busiest = (0, 0)
+        for task in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
             try:
-                guest_process.wait(limit)
-            except subprocess.TimeoutExpired:
-                guest_process.kill()
-                return "failed", f"the guest was still running after {limit} s"
-            except BaseException:  # interrupted: no guest stays behind
-                guest_process.kill()
-                raise
-    result = run / "result"
-    if not result.exists():
-        return "failed", f"the guest ended without a result: see {run}/console"
-    code = int(result.read_text())
-    log = (run / "log").read_text(errors="replace").strip().splitlines()
-    if code == SKIP:
-        return "skipped", log[-1] if log else "no reason given"
-    dmesg = (run / "dmesg").read_text(errors="replace")
-    for sign in ("WARNING: CPU", "BUG:", "Oops", "general protection fault", "refcount_t:"):
-        if sign in dmesg:
-            return "failed", f"the kernel complained ({sign}): see {run}/dmesg"
-    if code == 0:
-        return "passed", ""
-    return "failed", f"exit code {code}: see {run}\n" + "\n".join(f"    {line}" for line in log[-15:])
+                ran, waited, _ = map(int, task.read_text().split())
+            except (OSError, ValueError):
+                continue
+            busiest = max(busiest, (ran, waited))
+        self.waited = max(self.waited, busiest[1] / 1e9)  # it stays when the process has ended
+        return time.monotonic() - self.start, self.waited
+
+
+class Run:
+    """The scenarios of one call, and what became of them."""
+
+    def __init__(self, guest, names):
+        self.guest = guest
+        self.wanted = {name: settings(file) for name, file in scenarios().items() if name in names}
+        self.verdicts = {}
+        self.boots = 0
+        self.waited = 0.0
+        self.start = time.monotonic()
+        self.end = self.start + int(os.environ.get("LAB_SECONDS", "1800"))
+        self.share = CACHE / "run"
+        if not names or set(names) == set(scenarios()):
+            shutil.rmtree(self.share, ignore_errors=True)
+        self.share.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.rmtree(self.share / name, ignore_errors=True)
+            (self.share / name).mkdir()
+
+    def tell(self, name, verdict, why="", times=None):
+        """Says what became of a scenario; `times`: how long it took, and how much of it the guest stood still."""
+        self.verdicts[name] = verdict
+        line = f"{verdict:8}{name}"
+        if times:
+            took, stood = times
+            line += f" ({took:.1f} s"
+            line += f", {took - stood:.1f} s of them with a CPU)" if stood > took / 10 else ")"
+        print(line + (f": {why}" if why else ""), flush=True)
+
+    def pending(self):
+        """The scenarios of the next boot: those that need the same machine as the first one that is left."""
+        left = [name for name in self.wanted if name not in self.verdicts]
+        kind = {name: (self.wanted[name]["devices"], self.wanted[name]["cpus"]) for name in left}
+        return [name for name in left if kind[name] == kind[left[0]]]
+
+    def check(self):
+        """Takes out what cannot run."""
+        for name, wanted in self.wanted.items():
+            for binary in wanted["needs"].split():
+                if name not in self.verdicts and not (BINARIES / binary).exists():
+                    self.tell(name, "failed", f"{BINARIES} has no {binary}: cargo build -p manager -p ctl --bins")
+            if name not in self.verdicts and "igb" in wanted["devices"].split():
+                command, env = qemu(self.guest)
+                known = subprocess.run([*command, "-device", "help"], env=env, capture_output=True, text=True, check=False)
+                if '"igb"' not in known.stdout:
+                    self.tell(name, "skipped", "this QEMU has no igb (it came with 8.0)")
+
+    def all(self):
+        """Runs them; the exit code."""
+        self.check()
+        while len(self.verdicts) < len(self.wanted):
+            self.boot(self.pending())
+        count = {verdict: list(self.verdicts.values()).count(verdict) for verdict in ("passed", "failed", "skipped")}
+        took = time.monotonic() - self.start
+        boots = f"{self.boots} boot{'s' if self.boots != 1 else ''}"
+        print(f"{boots}, {took:.1f} s, {took - self.waited:.1f} s of them with a CPU; load {os.getloadavg()[0]:.1f}")
+        line = f"{count['passed']} passed, {count['failed']} failed"
+        if count["skipped"]:
+            line += f", {count['skipped']} skipped"
+        print(line)
+        return 1 if count["failed"] or count["passed"] + count["skipped"] != len(self.wanted) else 0
+
+    def boot(self, names):
+        """Runs scenarios in a fresh guest, until one fails; at least one gets its verdict."""
+        self.boots += 1
+        boot = f"guest-{self.boots}"
+        wanted = self.wanted[names[0]]
+        memory = max(int(self.wanted[name]["memory"]) for name in names)
+        prepare(self.guest, self.share, boot, names)
+        command, env = machine(self.guest, self.share, wanted["devices"], memory, wanted["cpus"])
+        with (self.share / boot / "console").open("wb") as console:
+            with subprocess.Popen([*command, "-serial", "stdio"], env=env, stdin=subprocess.DEVNULL,
+                                  stdout=console, stderr=subprocess.STDOUT) as process:
+                clock = Clock(process)
+                try:
+                    left = self.watch(clock, names)
+                finally:  # interrupted or too late: no guest stays behind
+                    process.kill()
+        self.waited += clock.waited
+        # Not run because the one before failed or left something: the next boot's. Nothing run at all: that is a failure.
+        if left == names:
+            why = f"the guest did not come up: see {self.share / boot}/console"
+            self.tell(names[0], "failed", why, clock.look())
+
+    def watch(self, clock, names):
+        """Follows a boot to its end; the scenarios that have no verdict."""
+        left = list(names)
+        since = (0.0, 0.0)  # the first one's time includes the boot
+        while left:
+            name = left[0]
+            folder = self.share / name
+            ended = clock.process.poll() is not None
+            now = clock.look()
+            times = (now[0] - since[0], now[1] - since[1])
+            if (folder / "result").exists():
+                self.judge(name, times)
+                left.pop(0)
+                since = now
+            elif ended:
+                if (folder / "started").exists():
+                    self.tell(name, "failed", f"the guest ended without a result: see {folder} and the console", times)
+                    left.pop(0)
+                return left
+            elif times[0] - times[1] > int(self.wanted[name]["seconds"]):
+                why = f"still running after {self.wanted[name]['seconds']} s: see {folder}"
+                self.tell(name, "failed", why, times)
+                return left[1:]
+            elif time.monotonic() > self.end:
+                for name in [n for n in self.wanted if n not in self.verdicts]:
+                    self.tell(name, "failed", "no time left: LAB_SECONDS bounds all scenarios together")
+                return []
+            else:
+                time.sleep(0.1)
+        try:
+            clock.process.wait(60)
+        except subprocess.TimeoutExpired:
+            print("lab: the guest did not power off", flush=True)
+        return left
+
+    def judge(self, name, times):
+        folder = self.share / name
+        code = int((folder / "result").read_text())
+        log = (folder / "log").read_text(errors="replace").strip().splitlines() if (folder / "log").exists() else []
+        left = (folder / "left").read_text().strip().replace("\n", ", ") if (folder / "left").exists() else ""
+        if code == SKIP:
+            self.tell(name, "skipped", log[-1] if log else "no reason given", times)
+        elif code == COMPLAINED:
+            self.tell(name, "failed", f"the kernel complained: see {folder}/dmesg", times)
+        elif code != 0:
+            why = f"exit code {code}: see {folder}\n" + "\n".join(f"    {line}" for line in log[-15:])
+            self.tell(name, "failed", why, times)
+        elif left:
+            self.tell(name, "failed", f"left behind, and cannot be taken away: {left}", times)
+        else:
+            self.tell(name, "passed", "", times)
 
 
 def command_run(names):
@@ -164,30 +282,27 @@ def command_run(names):
     for name in names:
         if name not in known:
             sys.exit(f"lab: no scenario '{name}': there are {', '.join(known)}")
+    names = names or list(known)
     guest, reason = image()
     if guest is None:
         print(f"skipped: {reason}")
-        print(f"0 passed, 0 failed, {len(names or known)} skipped")
+        print(f"0 passed, 0 failed, {len(names)} skipped")
         return 0
-    count = {"passed": 0, "failed": 0, "skipped": 0}
-    for name in names or known:
-        start = time.monotonic()
-        verdict, why = run_one(guest, name, known[name])
-        count[verdict] += 1
-        print(f"{verdict:8}{name} ({time.monotonic() - start:.1f} s)" + (f": {why}" if why else ""), flush=True)
-    line = f"{count['passed']} passed, {count['failed']} failed"
-    if count["skipped"]:
-        line += f", {count['skipped']} skipped"
-    print(line)
-    return 1 if count["failed"] else 0
+    with (CACHE / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"lab: another run of scenarios uses {CACHE}/run")
+        return Run(guest, names).all()
 
 
 def command_shell(devices):
     guest, reason = image()
     if guest is None:
         sys.exit(f"skipped: {reason}")
-    run = prepare(guest, "shell", None)
-    command, env = machine(guest, run, " ".join(devices), "3072", 2)
+    share = CACHE / "shell"
+    prepare(guest, share, "shell")
+    command, env = machine(guest, share, " ".join(devices), "3072", 2)
     return subprocess.run([*command, "-serial", "mon:stdio"], env=env, check=False).returncode
 
 

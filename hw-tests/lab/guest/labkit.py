@@ -1,8 +1,5 @@
-"""What scenarios use in the guest: commands, netdevsim devices, frames in and out. Importing it starts a capture of
-all devices, which is kept (with dumps of devlink, ip and tc) when the scenario fails.
-"""
+"""What scenarios use in the guest: commands, netdevsim devices, frames in and out."""
 
-import atexit
 import json
 import os
 import signal
@@ -11,18 +8,16 @@ import struct
 import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 
-OUT = Path("/lab")  # this run's folder on the host
-CAPTURE = OUT / "capture.pcap"
 ETH_P_ALL = 3
+SKIP = 75  # exit code of a scenario that cannot run here
 
 
 def skip(reason):
     """Ends the scenario: it cannot run here."""
     print(reason)
-    sys.exit(75)
+    sys.exit(SKIP)
 
 
 def sh(command, ok=True):
@@ -84,8 +79,16 @@ class Netdevsim:
     def uplink(self, n=0):
         return eventually(lambda: self.ports()[n].get("netdev"), what=f"netdev of uplink {n}")
 
+    def representors(self, vfs):
+        """The netdevs of the representors of VFs 0 to `vfs` - 1, found by their devlink ports."""
+        def find():
+            ports = [port for port in self.ports().values() if port["flavour"] == "pcivf" and port["controller"] == 0]
+            found = {port["vfnum"]: port["netdev"] for port in ports if port.get("netdev")}
+            return [found[n] for n in range(vfs)] if len(found) == vfs else None
+        return eventually(find, what=f"{vfs} representors") if vfs else []
+
     def representor(self, vf):
-        """The netdev of a VF's representor, found by its devlink port."""
+        """The netdev of a VF's representor."""
         def find():
             for port in self.ports().values():
                 if port["flavour"] == "pcivf" and port["vfnum"] == vf:
@@ -114,7 +117,7 @@ class Netdevsim:
         """Into switchdev with `vfs` VFs; the representors."""
         self.set_vfs(vfs)
         self.set_mode("switchdev")
-        return [self.representor(n) for n in range(vfs)]
+        return self.representors(vfs)
 
 
 def wire(one, other):
@@ -264,8 +267,36 @@ DUMPS = ("devlink -jp dev show", "devlink dev eswitch show netdevsim/netdevsim1"
          "tc -s actions list action police", "cat /sys/bus/netdevsim/devices/*/sriov_numvfs", "lspci -nn", "dmesg")
 
 
+# The process that captures, and the scenario's folder on the host.
+_capture = None
+_folder = None
+
+
+def begin(folder):
+    """Starts a capture of all devices, which is kept (with dumps of devlink, ip and tc) when the scenario fails."""
+    global _capture, _folder
+    _folder = folder
+    try:
+        with open(folder / "tcpdump.log", "wb") as log:
+            _capture = subprocess.Popen(["tcpdump", "-i", "any", "-n", "-U", "-w", str(folder / "capture.pcap")],
+                                        stdout=log, stderr=log)
+    except FileNotFoundError:
+        print("tcpdump is not installed: no capture")
+
+
+def end(code):
+    """Keeps what tells why the scenario failed."""
+    if code not in (0, SKIP):
+        dump()
+    if _capture:
+        _capture.send_signal(signal.SIGINT)
+        _capture.wait(10)
+    if code in (0, SKIP):
+        (_folder / "capture.pcap").unlink(missing_ok=True)
+
+
 def dump():
-    folder = OUT / "dumps"
+    folder = _folder / "dumps"
     folder.mkdir(exist_ok=True)
     commands = list(DUMPS)
     for name in os.listdir("/sys/class/net"):
@@ -273,30 +304,3 @@ def dump():
     for command in commands:
         done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
         (folder / command.replace("/", "-").replace(" ", "_")).write_text(done.stdout + done.stderr)
-
-
-def failed(kind, value, trace):
-    traceback.print_exception(kind, value, trace)
-    dump()
-
-
-def start_capture():
-    try:
-        with open(OUT / "tcpdump.log", "wb") as log:
-            process = subprocess.Popen(["tcpdump", "-i", "any", "-n", "-U", "-w", str(CAPTURE)],
-                                       stdout=log, stderr=log)
-    except FileNotFoundError:
-        print("tcpdump is not installed: no capture")
-        return
-
-    def stop():
-        process.send_signal(signal.SIGINT)
-        process.wait(10)
-        if not (OUT / "dumps").exists():
-            CAPTURE.unlink(missing_ok=True)
-
-    atexit.register(stop)
-
-
-sys.excepthook = failed
-start_capture()

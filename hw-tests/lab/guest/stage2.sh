@@ -1,5 +1,5 @@
 # In the guest, from /lab/job, which says: LAB_SOURCE (this folder's parent), LAB_IMAGE, LAB_KERNEL, LAB_BIN (our
-# binaries), LAB_SCENARIO (a script; none: a shell). /lab is the folder of this run on the host.
+# binaries), LAB_BOOT (a folder below /lab for this boot), LAB_SCENARIOS (names; none: a shell). /lab is a folder of the host.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -16,13 +16,12 @@ modprobe -a psample macsec 2>/dev/null
 insmod "$LAB_IMAGE/netdevsim.ko" || echo "lab: netdevsim did not load"
 [ -d "$LAB_BIN" ] && PATH=$LAB_BIN:$PATH
 export PYTHONPATH=$LAB_SOURCE/guest PYTHONDONTWRITEBYTECODE=1
-cut -d' ' -f1 /proc/uptime >/lab/booted
+cut -d' ' -f1 /proc/uptime >"/lab/$LAB_BOOT/booted"
+dmesg >"/lab/$LAB_BOOT/dmesg"
 
-if [ -n "$LAB_SCENARIO" ]; then
-    cd /tmp || exit
-    /usr/bin/python3 -u "$LAB_SCENARIO" </dev/null >/lab/log 2>&1
-    echo $? >/lab/result
-    dmesg >/lab/dmesg
+if [ -n "$LAB_SCENARIOS" ]; then
+    # shellcheck disable=SC2086
+    /usr/bin/python3 -u "$LAB_SOURCE/guest/runner.py" $LAB_SCENARIOS </dev/null
 else
     cd /root || exit
     echo "A shell in the lab: scenarios in $LAB_SOURCE/scenarios, files for the host in /lab. 'exit' ends it."
