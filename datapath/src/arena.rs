@@ -1,7 +1,7 @@
 //! The hot records of a worker's flows: what a packet that hits touches, and nothing else.
 //!
-//! A record is two cache lines: identity, what to do and the hits in the first, most of the masked key in the second. Its
-//! worker writes it; revalidation reads the hits and takes the mark away when the flow is removed. All members are atomics,
+//! A record is two cache lines: identity, what to do, the hits and what most flows look at in the first, the rest of the masked
+//! key in the second, which flows that look no further never need. Its worker writes it; revalidation reads the hits and takes the mark away when the flow is removed. All members are atomics,
 //! accessed without ordering except the mark, so on common CPUs they cost what plain memory costs.
 //!
 //! Records have the numbers of their flows, the same for all workers. They are made in chunks when first needed.
@@ -16,8 +16,11 @@ use std::sync::OnceLock;
 /// Words of the window (`crate::window`).
 pub(crate) const WINDOW: usize = 10;
 
-/// Words of the masked key that a record holds.
-pub(crate) const INLINE_WORDS: usize = 1 + WINDOW;
+/// Words of the window that are in the first line of a record.
+pub(crate) const NEAR: usize = 3;
+
+/// In place of an input port: the flow is for packets that come again, or the port's number is too large.
+pub(crate) const FAR: u16 = u16::MAX;
 
 /// No group of the present burst.
 pub(crate) const NO_GROUP: u8 = u8::MAX;
@@ -35,21 +38,24 @@ pub(crate) struct Hot {
     out: AtomicU32,
     program: AtomicU32,
     mask: AtomicU16,
+    /// The input port of packets as they are received, or [`FAR`].
+    near: AtomicU16,
+    pub(crate) hits: FlowHits,
+    /// The words of the window as `crate::window` orders them; or, when the mask looks beyond it or the flow is [`FAR`], the words
+    /// that the mask requires, in their order.
+    pub(crate) words: [AtomicU64; WINDOW],
     /// The group of the present burst that collects packets of this flow.
     group: AtomicU8,
-    pub(crate) hits: FlowHits,
-    /// Of the masked key, the first word: input port and recirculation.
-    pub(crate) place: AtomicU64,
-    /// The words of the window; or, when the mask looks beyond it, the words after the first that the mask requires, in their order.
-    pub(crate) words: [AtomicU64; WINDOW],
 }
 
 impl Hot {
-    /// Tell the CPU that a packet may hit.
+    /// Tell the CPU that a packet may hit. `is_near`: the first line is all that is compared.
     #[inline(always)]
-    pub(crate) fn prefetch(&self) {
+    pub(crate) fn prefetch(&self, is_near: bool) {
         dpdk::prefetch(self);
-        dpdk::prefetch(&self.words[WINDOW - 1]);
+        if !is_near {
+            dpdk::prefetch(&self.words[NEAR]);
+        }
     }
 
     /// The mark of the live flow, 0 when there is none.
@@ -89,13 +95,13 @@ impl Hot {
         self.group.store(group, Ordering::Relaxed);
     }
 
-    /// The first word of the key.
+    /// The input port of packets as they are received, or [`FAR`].
     #[inline(always)]
-    pub(crate) fn place(&self) -> u64 {
-        self.place.load(Ordering::Relaxed)
+    pub(crate) fn near(&self) -> u16 {
+        self.near.load(Ordering::Relaxed)
     }
 
-    /// The words of the window, or those that a mask requires which looks beyond it.
+    /// The words of the window in its order, or those that a mask requires which looks beyond it.
     #[inline(always)]
     pub(crate) fn words(&self) -> &[AtomicU64; WINDOW] {
         &self.words
@@ -108,12 +114,12 @@ impl Hot {
     }
 
     /// Say what the worker needs. The words beyond those that fit are the caller's to keep.
-    pub(crate) fn describe(&self, mask: u16, program: u32, out: u32, place: u64, words: impl Iterator<Item = u64>) {
+    pub(crate) fn describe(&self, mask: u16, program: u32, out: u32, near: u16, words: impl Iterator<Item = u64>) {
         self.mask.store(mask, Ordering::Relaxed);
         self.program.store(program, Ordering::Relaxed);
         self.out.store(out, Ordering::Relaxed);
         self.group.store(NO_GROUP, Ordering::Relaxed);
-        self.place.store(place, Ordering::Relaxed);
+        self.near.store(near, Ordering::Relaxed);
         for (place, word) in self.words.iter().zip(words) {
             place.store(word, Ordering::Relaxed);
         }
@@ -164,7 +170,7 @@ impl Arena {
     /// Tell the CPU that a flow may begin here soon.
     pub(crate) fn prefetch(&self, index: usize) {
         if let Some(hot) = self.get(index) {
-            hot.prefetch();
+            hot.prefetch(false);
         }
     }
 

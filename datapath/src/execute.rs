@@ -14,7 +14,7 @@ use flow::clock::Time;
 use flow::dp::{DpAction, DropReason, MeterId, PuntReason, RecircId, Verdict, raise_drop_precedence};
 use flow::extract::{RxMeta, extract_into};
 use flow::field::CONNECTION;
-use flow::rewrite::{self, Outcome, Quick, Rewrite};
+use flow::rewrite::{self, Outcome, Quick, QuickRewrite, Rewrite};
 use flow::{DpPort, FieldId, FlowKey, Value};
 use std::sync::Arc;
 
@@ -296,8 +296,8 @@ fn change(packet: &mut Mbuf, rewrite: &Rewrite, pool: &Mempool) -> Result<(), Dr
 
 /// Change a packet in place if that is done in one go, as for most packets. `false`: it is as it was.
 #[inline(always)]
-pub(crate) fn change_quickly(packet: &mut Mbuf, rewrite: &Rewrite) -> bool {
-    packet.whole_mut().is_some_and(|frame| rewrite.quick(frame) == Quick::Done)
+pub(crate) fn change_quickly(packet: &mut Mbuf, rewrite: &QuickRewrite) -> bool {
+    packet.whole_mut().is_some_and(|frame| rewrite.apply(frame) == Quick::Done)
 }
 
 #[inline(never)]

@@ -4,11 +4,11 @@
 //! beside the input port, so that hashing and comparing these ten at fixed places does for nearly all flows; four of them only
 //! IPv6 has.
 
-use crate::arena::WINDOW;
+use crate::arena::{NEAR, WINDOW};
 use crate::hash::{Seed, finish, fold};
 use crate::mask::CompiledMask;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use flow::extract::{PLAIN_WORDS, USUAL_WORDS};
+use flow::extract::{NEAR_WORDS, PLAIN_WORDS, USUAL_WORDS};
 use flow::wire::ethertype;
 use flow::{FlowKey, Mask};
 
@@ -17,6 +17,23 @@ const _: () = assert!(USUAL_WORDS.end - USUAL_WORDS.start == WINDOW);
 /// Those that any IP packet has, those that only IPv6 has.
 const COMMON: [usize; 6] = [0, 1, 2, 3, 4, 9];
 const IPV6: [usize; 4] = [5, 6, 7, 8];
+
+/// The order in which records have the words: first those that are [`Reach::Near`], then the rest of what is common.
+const ORDER: [usize; WINDOW] = [0, 1, 4, 2, 3, 9, 5, 6, 7, 8];
+/// What is common ends here.
+const COMMON_END: usize = COMMON.len();
+
+/// How much of a record is compared with a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// The words in its first line: of addresses and ethertype, and of IPv4 addresses.
+    #[default]
+    Near,
+    /// What is common.
+    Common,
+    /// Also what only IPv6 has.
+    All,
+}
 
 /// The words of a key, each as it lies in memory.
 #[inline(always)]
@@ -28,28 +45,39 @@ fn window(key: &FlowKey) -> &[[u8; 8]; WINDOW] {
     }
 }
 
-/// The place in the window of a word of the key.
+/// Where a record has a word of the key.
 pub(crate) fn place(word: usize) -> Option<usize> {
-    word.checked_sub(USUAL_WORDS.start).filter(|place| *place < WINDOW)
+    let at = word.checked_sub(USUAL_WORDS.start)?;
+    ORDER.iter().position(|of| *of == at)
 }
 
-/// The words of the window of a key.
+/// The words of the window of a key, in the order of records.
 pub(crate) fn words(key: &FlowKey) -> impl Iterator<Item = u64> {
-    window(key).iter().map(|word| u64::from_ne_bytes(*word))
+    ordered(key).into_iter()
 }
 
-/// The bits of the window that a mask requires.
+#[inline(always)]
+fn ordered(key: &FlowKey) -> [u64; WINDOW] {
+    let words = window(key);
+    ORDER.map(|at| u64::from_ne_bytes(words[at]))
+}
+
+/// The bits of the window that a mask requires, in the order of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WindowMask {
+    reach: Reach,
     bits: [u64; WINDOW],
-    /// Any of these is of IPv6 addresses.
-    ipv6: bool,
 }
 
 impl WindowMask {
     pub(crate) fn new(mask: &Mask) -> WindowMask {
-        let bits = window(&mask.0).map(u64::from_ne_bytes);
-        WindowMask { bits, ipv6: IPV6.iter().any(|i| bits[*i] != 0) }
+        let bits = ordered(&mask.0);
+        let reach = match bits.iter().rposition(|bits| *bits != 0) {
+            Some(COMMON_END..) => Reach::All,
+            Some(NEAR..) => Reach::Common,
+            _ => Reach::Near,
+        };
+        WindowMask { reach, bits }
     }
 
     /// Whether a mask requires nothing but its place (the first word) and bits of the window.
@@ -62,18 +90,27 @@ impl WindowMask {
     #[inline(always)]
     pub(crate) fn matches(&self, key: &FlowKey, want: &[AtomicU64; WINDOW]) -> bool {
         let words = window(key);
-        let mut differences = 0;
-        for i in COMMON {
-            differences |= (u64::from_ne_bytes(words[i]) & self.bits[i]) ^ want[i].load(Ordering::Relaxed);
+        let difference =
+            |i: usize| (u64::from_ne_bytes(words[ORDER[i]]) & self.bits[i]) ^ want[i].load(Ordering::Relaxed);
+        let mut differences = difference(0) | difference(1) | difference(2);
+        if self.reach > Reach::Near {
+            differences |= difference(3) | difference(4) | difference(5);
         }
-        if self.ipv6 {
-            for i in IPV6 {
-                differences |= (u64::from_ne_bytes(words[i]) & self.bits[i]) ^ want[i].load(Ordering::Relaxed);
-            }
+        if self.reach == Reach::All {
+            differences |= difference(6) | difference(7) | difference(8) | difference(9);
         }
         differences == 0
     }
 }
+
+const _: () = {
+    assert!(NEAR == 3 && COMMON_END == 6);
+    let mut i = 0;
+    while i < NEAR {
+        assert!(ORDER[i] + USUAL_WORDS.start == NEAR_WORDS[i]);
+        i += 1;
+    }
+};
 
 const _: () = {
     let mut i = 0;
@@ -90,8 +127,8 @@ pub(crate) struct UnionHash {
     salt: [u64; WINDOW],
     /// Any of these bits is of IPv6 addresses.
     ipv6: bool,
-    /// The sum of all pairs but the first when their bits are zero.
-    blank: u64,
+    /// What pairs come to when their bits are zero: the second, the second and the third.
+    blank: [u64; 2],
     /// Words beyond the window.
     rest: CompiledMask,
     seed: Seed,
@@ -102,12 +139,14 @@ impl UnionHash {
     pub(crate) fn new(seed: Seed, union: &Mask, first: usize) -> UnionHash {
         let mut rest = *union;
         rest.0.words_mut()[USUAL_WORDS].fill([0; 8]);
-        let (mask, salt) = (WindowMask::new(union), std::array::from_fn(|i| seed.salt(i)));
+        let bits = window(&union.0).map(u64::from_ne_bytes);
+        let salt: [u64; WINDOW] = std::array::from_fn(|i| seed.salt(i));
+        let second = fold(salt[2], salt[3]);
         UnionHash {
-            bits: mask.bits,
+            bits,
             salt,
-            ipv6: mask.ipv6,
-            blank: fold(salt[2], salt[3]).wrapping_add(fold(salt[4], salt[9])),
+            ipv6: IPV6.iter().any(|i| bits[*i] != 0),
+            blank: [second, second.wrapping_add(fold(salt[4], salt[9]))],
             rest: CompiledMask::of_words(&rest, first),
             seed,
         }
@@ -144,7 +183,14 @@ impl UnionHash {
     /// The same, when the union looks at the first two words only.
     #[inline(always)]
     pub(crate) fn of_link(&self, words: [u64; 2]) -> u64 {
-        finish(self.blank.wrapping_add(self.pair(0, words[0], 1, words[1])))
+        finish(self.blank[1].wrapping_add(self.pair(0, words[0], 1, words[1])))
+    }
+
+    /// The same, for a key with these [`NEAR_WORDS`], when the union looks at no others.
+    #[inline(always)]
+    pub(crate) fn of_near(&self, [a, b, c]: [u64; 3]) -> u64 {
+        let sum = self.pair(0, a, 1, b).wrapping_add(self.pair(4, c, 9, 0));
+        finish(self.blank[0].wrapping_add(sum))
     }
 
     #[inline(always)]
@@ -162,6 +208,7 @@ impl UnionHash {
 mod tests {
     use super::*;
     use flow::FieldId;
+    use flow::extract::LINK_WORDS;
     use proptest::prelude::*;
 
     const FIELDS: [FieldId; 12] = [
@@ -187,6 +234,10 @@ mod tests {
         key
     }
 
+    fn is_within(mask: &Mask, at_most: &[usize]) -> bool {
+        mask.0.words().iter().enumerate().all(|(at, word)| *word == [0; 8] || at_most.contains(&at))
+    }
+
     proptest! {
         #[test]
         fn comparing_and_hashing_the_window_is_as_by_the_list_of_words(
@@ -208,11 +259,24 @@ mod tests {
                 wanted = key.masked(&mask);
             }
             let (compiled, short) = (CompiledMask::new(&mask), WindowMask::new(&mask));
-            let want = window(&wanted).map(|word| AtomicU64::new(u64::from_ne_bytes(word)));
+            let want = ordered(&wanted).map(AtomicU64::new);
             if WindowMask::is_all_of(&mask) {
                 prop_assert_eq!(short.matches(&key, &want), compiled.matches(&key, compiled.words(&wanted)));
             }
             let hash = UnionHash::new(Seed::random(), &mask, 0);
+            // The short ways of a hash, for keys of plain packets and unions that look no further.
+            let mut plain = key;
+            let at = |at: usize| u64::from_ne_bytes(key.words()[at]);
+            (plain.ipv6_src, plain.ipv6_dst, plain.eth_type) = ([0; 16], [0; 16], ethertype::IPV4.into());
+            let first = u64::from_ne_bytes(plain.words()[PLAIN_WORDS[0]]);
+            let [_, b, c, d, e, f] = PLAIN_WORDS.map(at);
+            prop_assert_eq!(hash.of_plain([first, b, c, d, e, f]), hash.of_usual(&plain));
+            if is_within(&mask, &NEAR_WORDS) {
+                prop_assert_eq!(hash.of_near([first, b, e]), hash.of_usual(&plain));
+            }
+            if is_within(&mask, &LINK_WORDS) {
+                prop_assert_eq!(hash.of_link([first, b]), hash.of_usual(&plain));
+            }
             // What the mask does not look at does not count; the ethertype says which words are there.
             if mask.0.eth_type.get() == u16::MAX {
                 prop_assert_eq!(hash.of(&key), hash.of(&key.masked(&mask)));
@@ -222,7 +286,7 @@ mod tests {
                 wanted.eth_type = key.eth_type;
                 let seen = |key: &FlowKey| {
                     let mut key = *key;
-                    if key.eth_type.get() != ethertype::IPV6 || !short.ipv6 {
+                    if key.eth_type.get() != ethertype::IPV6 || short.reach < Reach::All {
                         (key.ipv6_src, key.ipv6_dst) = ([0; 16], [0; 16]);
                     }
                     key.masked(&mask)

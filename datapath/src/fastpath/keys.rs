@@ -2,7 +2,9 @@
 
 use crate::table::{Depth, PortTable};
 use dpdk::{BURST, Mbuf};
-use flow::extract::{LINK_WORDS, RxMeta, extract_into, extract_usual, link_words, plain_words, put_plain};
+use flow::extract::{
+    LINK_WORDS, NEAR_WORDS, RxMeta, extract_into, extract_usual, link_words, near_words, plain_words, put_plain,
+};
 use flow::{DpPort, FlowKey};
 use std::mem::offset_of;
 
@@ -20,8 +22,8 @@ enum Filled {
     Usual,
     /// All that is to be known.
     Whole,
-    /// What [`Depth::Link`] asks for; the words behind are of an earlier packet, those behind the TCP flags zero.
-    Link,
+    /// What [`Depth::Link`] or [`Depth::Near`] asks for; the others are of an earlier packet, those behind the TCP flags zero.
+    Some,
 }
 
 /// The keys of a burst.
@@ -67,6 +69,12 @@ impl Keys {
         table.map(PortTable::generation) == self.generation
     }
 
+    /// Whether flows of the port are told by the first line of their records.
+    #[inline(always)]
+    pub(super) fn are_near(&self) -> bool {
+        self.depth < Depth::Full
+    }
+
     #[inline(always)]
     pub(super) fn key(&self, i: usize) -> &FlowKey {
         &self.keys[i % BURST]
@@ -100,11 +108,15 @@ impl Keys {
         let hash = if self.depth == Depth::Link
             && let Some(link) = link_words(head)
         {
-            let words = key.words_mut();
-            words[LINK_WORDS[0]] = link[0].to_ne_bytes();
-            words[LINK_WORDS[1]] = link[1].to_ne_bytes();
-            self.filled[i] = Filled::Link;
+            put(key, LINK_WORDS, link);
+            self.filled[i] = Filled::Some;
             table.hash_link(link)
+        } else if self.depth == Depth::Near
+            && let Some(near) = near_words(head, packet.pkt_len())
+        {
+            put(key, NEAR_WORDS, near);
+            self.filled[i] = Filled::Some;
+            table.hash_near(near)
         } else if let Some(plain) = plain_words(head, packet.pkt_len()) {
             put_plain(key, plain);
             self.filled[i] = Filled::Usual;
@@ -126,16 +138,23 @@ impl Keys {
         if self.filled[i] == Filled::Whole {
             self.keys[i].words_mut()[RARE..BEYOND].fill([0; 8]);
         }
-        self.filled[i] = Filled::Link;
+        self.filled[i] = Filled::Some;
     }
 
     /// The whole key of packet `i`.
     pub(super) fn whole(&mut self, i: usize, port: DpPort, packet: &Mbuf) -> &FlowKey {
         let i = i % BURST;
-        if self.filled[i] == Filled::Link {
+        if self.filled[i] == Filled::Some {
             self.filled[i] = unusual(&mut self.keys[i], port, packet);
         }
         &self.keys[i]
+    }
+}
+
+#[inline(always)]
+fn put<const N: usize>(key: &mut FlowKey, at: [usize; N], words: [u64; N]) {
+    for (at, word) in at.into_iter().zip(words) {
+        key.words_mut()[at] = word.to_ne_bytes();
     }
 }
 

@@ -296,13 +296,14 @@ impl FastPath {
 /// Stage 2.
 #[inline(always)]
 fn look_into_cache<'t>(lookup: &'t Lookup, keys: &Keys, found: &mut [Found], records: &mut [Option<&'t Hot>]) {
+    let is_near = keys.are_near();
     for ((found, record), hash) in found.iter_mut().zip(records).zip(keys.hashes()) {
         match *found {
             Found::Nothing => {
                 if let Some(number) = lookup.cache.find(*hash).next()
                     && let Some(hot) = lookup.table.hot(number)
                 {
-                    hot.prefetch();
+                    hot.prefetch(is_near);
                     *record = Some(hot);
                     *found = Found::Candidate(number);
                 }
@@ -322,6 +323,9 @@ fn verify(table: &FlowTable, keys: &Keys, found: &mut [Found], records: &mut [Op
             && let Some(hot) = *record
         {
             if table.matches(number, hot, key) {
+                if let Some(act) = table.in_place(hot) {
+                    dpdk::prefetch(act);
+                }
                 hits += 1;
                 *found = Found::Known(number);
             } else {
@@ -374,8 +378,8 @@ fn execute_in_place(table: &FlowTable, hot: &Hot, packet: &mut Mbuf) -> u32 {
     if out != NO_PORT {
         return out;
     }
-    match table.program(hot).and_then(|program| program.forward()) {
-        Some(Forward { port, rewrite: Some(rewrite) }) if change_quickly(packet, rewrite) => port.0,
+    match table.in_place(hot) {
+        Some(act) if act.port != NO_PORT && change_quickly(packet, &act.rewrite) => act.port,
         _ => NO_PORT,
     }
 }

@@ -12,7 +12,7 @@ mod view;
 pub(crate) use port::{Depth, PortTable};
 pub use view::PortTableView;
 
-use crate::arena::{Arena, Hot, INLINE_WORDS, NO_PORT};
+use crate::arena::{Arena, FAR, Hot, NO_PORT, WINDOW};
 use crate::flows::index_of;
 use crate::hash::Seed;
 use crate::mask::CompiledMask;
@@ -22,7 +22,7 @@ use flow::{DpPort, FlowKey, Mask};
 use hashbrown::HashMap;
 use masks::Masks;
 use port::Subtable;
-use programs::Programs;
+use programs::{InPlace, Programs};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -65,15 +65,24 @@ fn words_of<'t>(
     mask_id: usize,
     mask: &'t CompiledMask,
 ) -> impl Iterator<Item = u64> + use<'t> {
-    let in_window = masks.window(mask_id).is_some();
+    let near = hot.near();
+    let in_window = near != FAR && masks.window(mask_id).is_some();
     let wide = if in_window { None } else { wide.get(&number) };
-    (0..mask.len()).map(move |nth| match (mask.at(nth), nth.checked_sub(INLINE_WORDS)) {
-        (Some(0), _) => hot.place(),
+    (0..mask.len()).map(move |nth| match (mask.at(nth), nth.checked_sub(WINDOW)) {
+        (Some(0), _) if in_window => place_of_near(near),
         (Some(at), _) if in_window => window::place(at).map_or(0, |place| hot.word(place)),
-        // The first word is required of all flows, so it is the first in the list.
-        (_, None) => hot.word(nth - 1),
+        (_, None) => hot.word(nth),
         (_, Some(rest)) => wide.and_then(|words| words.get(rest)).copied().unwrap_or(0),
     })
+}
+
+/// Input port and recirculation of a flow's packets.
+fn where_is(hot: &Hot) -> [u32; 2] {
+    match hot.near() {
+        // It is required of all flows, so it is the first in the list.
+        FAR => place_in(hot.word(0)),
+        near => [near.into(), 0],
+    }
 }
 
 impl FlowTable {
@@ -112,8 +121,8 @@ impl FlowTable {
     pub(crate) fn by_mark(&self, mark: u32, port: DpPort) -> Option<u32> {
         let number = index_of(mark);
         let hot = self.arena.get(number)?;
-        let place = u64::from_ne_bytes(place_of(port.0, 0));
-        (hot.mark() == mark && mark != 0 && hot.place() == place).then_some(number as u32)
+        let near = u32::from(hot.near());
+        (hot.mark() == mark && mark != 0 && near == port.0 && near != u32::from(FAR)).then_some(number as u32)
     }
 
     /// Whether the flow with this number is alive and matches.
@@ -127,9 +136,10 @@ impl FlowTable {
     /// The same, of the record with this number.
     #[inline(always)]
     pub(crate) fn matches(&self, number: u32, hot: &Hot, key: &FlowKey) -> bool {
+        let near = hot.near();
         let same = match self.masks.window(hot.mask()) {
-            Some(mask) => mask.matches(key, hot.words()) && place_in_key(key) == hot.place(),
-            None => self.matches_any(number, hot, key),
+            Some(mask) if near != FAR => place_in_key(key) == place_of_near(near) && mask.matches(key, hot.words()),
+            _ => self.matches_any(number, hot, key),
         };
         same && hot.mark() != 0
     }
@@ -155,6 +165,12 @@ impl FlowTable {
     #[inline(always)]
     pub(crate) fn program(&self, hot: &Hot) -> Option<&Arc<Program>> {
         self.programs.get(hot.program())
+    }
+
+    /// What a flow's program does in place.
+    #[inline(always)]
+    pub(crate) fn in_place(&self, hot: &Hot) -> Option<&InPlace> {
+        self.programs.in_place(hot.program())
     }
 
     /// The flows for packets as they are received on this port, when there were any.
@@ -220,12 +236,16 @@ impl FlowTable {
         let out = port_of(program);
         let id = u16::try_from(mask_id).unwrap_or(u16::MAX);
         let program = self.programs.take(program);
-        if self.masks.window(mask_id).is_some() {
-            hot.describe(id, program, out, place_in_key(key), window::words(key));
+        let near = match at {
+            Some(port) => u16::try_from(port).unwrap_or(FAR),
+            None => FAR,
+        };
+        if near != FAR && self.masks.window(mask_id).is_some() {
+            hot.describe(id, program, out, near, window::words(key));
         } else {
-            hot.describe(id, program, out, place_in_key(key), compiled.words(key).skip(1));
-            if compiled.len() > INLINE_WORDS {
-                self.wide.insert(number, compiled.words(key).skip(INLINE_WORDS).collect());
+            hot.describe(id, program, out, near, compiled.words(key));
+            if compiled.len() > WINDOW {
+                self.wide.insert(number, compiled.words(key).skip(WINDOW).collect());
             }
         }
         let hash = stored_hash(self.seed, compiled.words(key));
@@ -288,7 +308,7 @@ impl FlowTable {
         let mask_id = hot.mask();
         let Some(mask) = self.masks.get(mask_id) else { return 0 };
         let hash = stored_hash(self.seed, self.words(number, hot, mask_id, mask));
-        let [in_port, recirc_id] = place_in(hot.place());
+        let [in_port, recirc_id] = where_is(hot);
         let table = place(in_port, recirc_id).and_then(|at| self.port_at(at));
         if let Some(subtable) = table.and_then(|table| table.subtable(mask_id)) {
             subtable.prefetch(hash);
@@ -334,7 +354,7 @@ impl FlowTable {
             mask.fill(&mut key, &words().collect::<SmallVec<[u64; 16]>>());
             key
         };
-        let [in_port, recirc_id] = place_in(hot.place());
+        let [in_port, recirc_id] = where_is(hot);
         self.programs.release(hot.program());
         if let Some(at) = place(in_port, recirc_id) {
             let table = match at {
@@ -397,12 +417,11 @@ fn place(in_port: u32, recirc_id: u32) -> Option<Option<usize>> {
     }
 }
 
-/// The first word of a key, which says where packets are: input port and recirculation.
-fn place_of(in_port: u32, recirc_id: u32) -> [u8; 8] {
-    let mut key = FlowKey::ZERO;
-    key.in_port = in_port.into();
-    key.recirc_id = recirc_id.into();
-    key.words()[0]
+/// The first word of the keys of packets as they are received on this port.
+#[inline(always)]
+fn place_of_near(in_port: u16) -> u64 {
+    let [high, low] = in_port.to_be_bytes();
+    u64::from_ne_bytes([0, 0, high, low, 0, 0, 0, 0])
 }
 
 #[inline(always)]

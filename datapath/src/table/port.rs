@@ -6,7 +6,7 @@ use crate::arena::Arena;
 use crate::hash::Seed;
 use crate::index::Index;
 use crate::window::{self, UnionHash};
-use flow::extract::LINK_WORDS;
+use flow::extract::{LINK_WORDS, NEAR_WORDS};
 use flow::{FlowKey, Mask};
 
 /// Lookups between rankings of subtables.
@@ -24,15 +24,23 @@ const MOST_PATIENCE: u32 = 1 << 12;
 pub(crate) enum Depth {
     /// At addresses, ethertype and fragment bits at most.
     Link,
+    /// At these and IPv4 addresses.
+    Near,
     /// Anywhere.
     Full,
 }
 
 impl Depth {
     fn of(mask: &Mask) -> Depth {
-        let mut words = mask.0.words().iter().enumerate().skip(1);
-        let shallow = words.all(|(at, word)| *word == [0; 8] || LINK_WORDS.contains(&at));
-        if shallow { Depth::Link } else { Depth::Full }
+        let looks_only_at = |at_most: &[usize]| {
+            let mut words = mask.0.words().iter().enumerate().skip(1);
+            words.all(|(at, word)| *word == [0; 8] || at_most.contains(&at))
+        };
+        match () {
+            () if looks_only_at(&LINK_WORDS) => Depth::Link,
+            () if looks_only_at(&NEAR_WORDS) => Depth::Near,
+            () => Depth::Full,
+        }
     }
 }
 
@@ -166,6 +174,12 @@ impl PortTable {
         self.hashed.of_link(words)
     }
 
+    /// The same, for the key of a packet that has these [`flow::extract::near_words`]; at [`Depth::Near`].
+    #[inline(always)]
+    pub(crate) fn hash_near(&self, words: [u64; 3]) -> u64 {
+        self.hashed.of_near(words)
+    }
+
     /// The same, for a packet that has these [`flow::extract::plain_words`].
     #[inline(always)]
     pub(crate) fn hash_plain(&self, words: [u64; 6]) -> u64 {
@@ -280,7 +294,7 @@ impl PortTable {
     pub(super) fn note_sole(&mut self, arena: &Arena, masks: &Masks) {
         self.sole = None;
         let ([subtable], 1, true) = (&*self.subtables, self.flows, self.first_word == 1) else { return };
-        let Some(mask) = masks.full(subtable.mask).filter(|mask| Depth::of(mask) < Depth::Full) else { return };
+        let Some(mask) = masks.full(subtable.mask).filter(|mask| Depth::of(mask) == Depth::Link) else { return };
         let Some(number) = subtable.flows.numbers().next() else { return };
         let Some(hot) = arena.get(number as usize).filter(|hot| hot.mark() != 0) else { return };
         let want = LINK_WORDS.map(|word| window::place(word).map_or(0, |place| hot.word(place)));

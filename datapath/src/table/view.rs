@@ -27,7 +27,7 @@ impl FlowTable {
             port,
             flows: table.flows(),
             masks: table.subtables.len(),
-            deep: table.depth() == Depth::Full,
+            deep: table.depth() > Depth::Link,
             sole: table.sole().is_some(),
             rehashed: table.generation(),
         };

@@ -1,14 +1,14 @@
 //! Records on one thread; `models` has them on several.
 
-use crate::arena::{Arena, Hot};
+use crate::arena::{Arena, Hot, NEAR};
 use crate::flows::MAX_FLOWS;
 use flow::clock::Time;
 use flow::dp::Hits;
 
 #[test]
-fn a_record_is_two_lines_with_the_hits_in_the_first() {
+fn a_record_is_two_lines_with_the_near_words_in_the_first() {
     assert_eq!((size_of::<Hot>(), align_of::<Hot>()), (128, 128));
-    assert!(std::mem::offset_of!(Hot, place) <= 40);
+    assert_eq!(std::mem::offset_of!(Hot, words) + 8 * NEAR, 64);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 mod usual;
 
-pub use usual::{LINK_WORDS, PLAIN_WORDS, USUAL_WORDS, extract_usual, link_words, plain_words, put_plain};
+pub use usual::{
+    LINK_WORDS, NEAR_WORDS, PLAIN_WORDS, USUAL_WORDS, extract_usual, link_words, near_words, plain_words, put_plain,
+};
 
 use crate::key::{FlowKey, VlanTag};
 use crate::port::DpPort;

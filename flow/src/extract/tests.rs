@@ -104,6 +104,11 @@ mod usual {
         fn the_short_way_gives_what_the_long_way_gives((packet, total) in arb_packet(), before: [u8; 80]) {
             let mut want = FlowKey::ZERO;
             let layout = extract_into(&mut want, &packet, total, &RxMeta::from_port(DpPort(7)));
+            if let Some(words) = crate::extract::near_words(&packet, total) {
+                for (at, word) in crate::extract::NEAR_WORDS.into_iter().zip(words) {
+                    prop_assert_eq!(word.to_ne_bytes(), want.words()[at]);
+                }
+            }
             if let Some(words) = crate::extract::link_words(&packet) {
                 for (at, word) in crate::extract::LINK_WORDS.into_iter().zip(words) {
                     prop_assert_eq!(word.to_ne_bytes(), want.words()[at]);

@@ -121,6 +121,33 @@ pub fn link_words(head: &[u8]) -> Option<[u64; 2]> {
         .then_some([u64::from_ne_bytes(dst.to_le_bytes()), u64::from_ne_bytes((le64(head, 6) & ADDRESS).to_le_bytes())])
 }
 
+/// Ethernet and IPv4 headers without tags and options.
+const NEAR: usize = ETHERNET_LEN + 20;
+
+/// Where [`near_words`] belong in a key.
+pub const NEAR_WORDS: [usize; 3] = [PLAIN_WORDS[0], PLAIN_WORDS[1], PLAIN_WORDS[4]];
+
+/// The words of addresses, ethertype and fragment bits, and of IPv4 addresses, of a whole IPv4 packet without tags and options, of
+/// any protocol.
+#[inline(always)]
+#[must_use]
+pub fn near_words(head: &[u8], total_len: usize) -> Option<[u64; 3]> {
+    let front: &[u8; NEAR] = head.first_chunk()?;
+    let kind = u32::from_be_bytes([front[12], front[13], front[14], 0]);
+    let length = usize::from(u16::from_be_bytes([front[16], front[17]]));
+    let fragment = u16::from_be_bytes([front[20], front[21]]) & 0x3fff;
+    // Both headers are there.
+    if kind & 0xffff_0f00 != 0x0800_0500
+        || fragment != 0
+        || !(NEAR - ETHERNET_LEN..=total_len.wrapping_sub(ETHERNET_LEN)).contains(&length)
+    {
+        return None;
+    }
+    let [high, low] = ethertype::IPV4.to_be_bytes();
+    let dst = le64(front, 0) & ADDRESS | u64::from(u16::from_le_bytes([high, low])) << 48;
+    Some([dst, le64(front, 6) & ADDRESS, le64(front, 26)].map(u64::from_le))
+}
+
 /// The words of a key that [`extract_usual`] writes.
 pub const USUAL_WORDS: std::ops::Range<usize> = LINK_WORDS[0]..LINK_WORDS[0] + 10;
 

@@ -11,11 +11,11 @@ use crate::dp::DpAction;
 use crate::key::VlanTag;
 use crate::wire::{ETHERNET_LEN, Layout, VLAN_AT, VLAN_LEN, chunk, ethertype, ip_proto};
 
-/// Which bits of both Ethernet addresses stay, and which are put: 12 bytes as they lie in the packet.
+/// Which bits of both Ethernet addresses stay, and which are put, as they lie in the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Addresses {
-    keep: (u64, u32),
-    put: (u64, u32),
+    keep: [u8; 12],
+    put: [u8; 12],
 }
 
 /// Both addresses as two numbers.
@@ -25,12 +25,14 @@ fn split([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> (u64, u32) {
 }
 
 impl Addresses {
-    const NONE: Addresses = Addresses { keep: (u64::MAX, u32::MAX), put: (0, 0) };
+    const NONE: Addresses = Addresses { keep: [u8::MAX; 12], put: [0; 12] };
 
     /// These, after those of `self`.
     fn then(self, (keep, put): ([u8; 12], [u8; 12])) -> Addresses {
-        let ((k0, k1), (p0, p1)) = (split(keep), split(put));
-        Addresses { keep: (self.keep.0 & k0, self.keep.1 & k1), put: (self.put.0 & k0 | p0, self.put.1 & k1 | p1) }
+        Addresses {
+            keep: std::array::from_fn(|i| self.keep[i] & keep[i]),
+            put: std::array::from_fn(|i| self.put[i] & keep[i] | put[i]),
+        }
     }
 
     #[inline(always)]
@@ -38,8 +40,8 @@ impl Addresses {
         let Some(place) = head.first_chunk_mut::<ETHERNET_LEN>().and_then(|h| h.first_chunk_mut::<12>()) else {
             return;
         };
-        let (a, b) = split(*place);
-        let (a, b) = (a & self.keep.0 | self.put.0, b & self.keep.1 | self.put.1);
+        let ((a, b), (keep_a, keep_b), (put_a, put_b)) = (split(*place), split(self.keep), split(self.put));
+        let (a, b) = (a & keep_a | put_a, b & keep_b | put_b);
         place[..8].copy_from_slice(&a.to_ne_bytes());
         place[8..].copy_from_slice(&b.to_ne_bytes());
     }
@@ -54,7 +56,7 @@ enum Step {
     PopVlan,
 }
 
-/// What [`Rewrite::quick`] came to.
+/// What [`Rewrite::quick`] and [`QuickRewrite::apply`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quick {
     Done,
@@ -70,11 +72,15 @@ pub enum Quick {
 /// with each action in turn. (A packet that is stopped may have had changes of Ethernet addresses that come later in the list.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewrite {
-    /// For [`Rewrite::quick`], when the list is [`Rewrite::is_quick`].
+    quick: Option<QuickRewrite>,
+    steps: Box<[Step]>,
+}
+
+/// The most common [`Rewrite`]: new Ethernet addresses, and a TTL less by one, or only one of these. 25 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuickRewrite {
     addresses: Addresses,
     dec_ttl: bool,
-    is_quick: bool,
-    steps: Box<[Step]>,
 }
 
 impl Rewrite {
@@ -105,13 +111,13 @@ impl Rewrite {
             };
             steps.push(step);
         }
-        let (addresses, dec_ttl, is_quick) = match *steps {
-            [Step::Addresses(addresses)] => (addresses, false, true),
-            [Step::DecTtl] => (Addresses::NONE, true, true),
-            [Step::Addresses(addresses), Step::DecTtl] => (addresses, true, true),
-            _ => (Addresses::NONE, false, false),
+        let quick = match *steps {
+            [Step::Addresses(addresses)] => Some(QuickRewrite { addresses, dec_ttl: false }),
+            [Step::DecTtl] => Some(QuickRewrite { addresses: Addresses::NONE, dec_ttl: true }),
+            [Step::Addresses(addresses), Step::DecTtl] => Some(QuickRewrite { addresses, dec_ttl: true }),
+            _ => None,
         };
-        Some(Rewrite { addresses, dec_ttl, is_quick, steps: steps.into_boxed_slice() })
+        Some(Rewrite { quick, steps: steps.into_boxed_slice() })
     }
 
     /// Whether there are packets that it stops for what they are: their TTL may run out.
@@ -120,55 +126,16 @@ impl Rewrite {
         self.steps.contains(&Step::DecTtl)
     }
 
+    /// The list, when it is of the most common kind.
+    #[must_use]
+    pub fn as_quick(&self) -> Option<&QuickRewrite> {
+        self.quick.as_ref()
+    }
+
     /// Execute a list of changes of Ethernet addresses and at most one `DecTtl` on a packet whose bytes are all in `frame`.
     #[inline(always)]
     pub fn quick(&self, frame: &mut [u8]) -> Quick {
-        let len = frame.len();
-        match frame.first_chunk_mut::<UNTAGGED_V4>() {
-            Some(head) if self.is_quick && is_untagged_v4(head, len) => {
-                if self.dec_ttl {
-                    let (ttl, sum) = (head[TTL_AT], [head[TTL_AT + 2], head[TTL_AT + 3]]);
-                    if ttl <= 1 {
-                        return Quick::Expired;
-                    }
-                    head[TTL_AT] = ttl - 1;
-                    [head[TTL_AT + 2], head[TTL_AT + 3]] = one_less(sum);
-                }
-                self.addresses.apply(head);
-                Quick::Done
-            }
-            _ => self.quick_other(frame),
-        }
-    }
-
-    /// The same for headers in other common places.
-    #[inline(never)]
-    fn quick_other(&self, frame: &mut [u8]) -> Quick {
-        if !self.is_quick {
-            return Quick::Other;
-        }
-        if self.dec_ttl {
-            match plain_ip(frame) {
-                Some(PlainIp::V4 { at }) => {
-                    let Some([ttl, _, sum0, sum1]) = frame.get_mut(at + 8..at + 12) else { return Quick::Other };
-                    if *ttl <= 1 {
-                        return Quick::Expired;
-                    }
-                    *ttl -= 1;
-                    [*sum0, *sum1] = one_less([*sum0, *sum1]);
-                }
-                Some(PlainIp::V6 { at }) => {
-                    let Some(limit) = frame.get_mut(at + 7) else { return Quick::Other };
-                    if *limit <= 1 {
-                        return Quick::Expired;
-                    }
-                    *limit -= 1;
-                }
-                None => return Quick::Other,
-            }
-        }
-        self.addresses.apply(frame);
-        Quick::Done
+        self.quick.as_ref().map_or(Quick::Other, |quick| quick.apply(frame))
     }
 
     /// Execute the list from step `from` on (0 at first). A packet that is stopped is as it was before the step that stopped it,
@@ -217,6 +184,59 @@ impl Rewrite {
             }
         }
         Ok(())
+    }
+}
+
+impl QuickRewrite {
+    /// Changes nothing.
+    pub const NONE: QuickRewrite = QuickRewrite { addresses: Addresses::NONE, dec_ttl: false };
+
+    /// Execute it on a packet whose bytes are all in `frame`.
+    #[inline(always)]
+    pub fn apply(&self, frame: &mut [u8]) -> Quick {
+        let len = frame.len();
+        match frame.first_chunk_mut::<UNTAGGED_V4>() {
+            Some(head) if is_untagged_v4(head, len) => {
+                if self.dec_ttl {
+                    let (ttl, sum) = (head[TTL_AT], [head[TTL_AT + 2], head[TTL_AT + 3]]);
+                    if ttl <= 1 {
+                        return Quick::Expired;
+                    }
+                    head[TTL_AT] = ttl - 1;
+                    [head[TTL_AT + 2], head[TTL_AT + 3]] = one_less(sum);
+                }
+                self.addresses.apply(head);
+                Quick::Done
+            }
+            _ => self.quick_other(frame),
+        }
+    }
+
+    /// The same for headers in other common places.
+    #[inline(never)]
+    fn quick_other(&self, frame: &mut [u8]) -> Quick {
+        if self.dec_ttl {
+            match plain_ip(frame) {
+                Some(PlainIp::V4 { at }) => {
+                    let Some([ttl, _, sum0, sum1]) = frame.get_mut(at + 8..at + 12) else { return Quick::Other };
+                    if *ttl <= 1 {
+                        return Quick::Expired;
+                    }
+                    *ttl -= 1;
+                    [*sum0, *sum1] = one_less([*sum0, *sum1]);
+                }
+                Some(PlainIp::V6 { at }) => {
+                    let Some(limit) = frame.get_mut(at + 7) else { return Quick::Other };
+                    if *limit <= 1 {
+                        return Quick::Expired;
+                    }
+                    *limit -= 1;
+                }
+                None => return Quick::Other,
+            }
+        }
+        self.addresses.apply(frame);
+        Quick::Done
     }
 }
 

@@ -31,7 +31,7 @@ mod fields;
 mod vlan;
 
 pub use buf::{FrameBuf, PacketBuf};
-pub use compiled::{Quick, Rewrite};
+pub use compiled::{Quick, QuickRewrite, Rewrite};
 pub use fields::{set_field, set_field_at};
 pub use vlan::{pop_vlan, push_vlan, restore_tags};
 
