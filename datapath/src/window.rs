@@ -64,6 +64,7 @@ fn ordered(key: &FlowKey) -> [u64; WINDOW] {
 
 /// The bits of the window that a mask requires, in the order of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(align(64))]
 pub(crate) struct WindowMask {
     reach: Reach,
     bits: [u64; WINDOW],

@@ -46,27 +46,37 @@ pub(crate) struct FastPath {
     counters: Arc<WorkerCounters>,
     burst: Burst,
     keys: Keys,
-    /// What is known of each packet's flow.
-    found: [Found; BURST],
+    /// What is special about packets whose bit is in `odd`.
+    specials: [Special; BURST],
+    odd: u32,
+    /// The number of each packet's flow, where one was found.
+    numbers: [u32; BURST],
+    /// What became of each packet.
+    ends: [u32; BURST],
     /// The packets of a burst that are sent, when some are dropped.
     kept: MbufBatch,
 }
 
-/// How far the search for a packet's flow has come.
+/// A packet that is not looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    /// Nothing yet.
-    Nothing,
-    /// A flow with this number had the same hash.
-    Candidate(u32),
-    /// The flow with this number, by its key or because hardware said so.
+enum Special {
+    /// Its flow has this number: hardware said so.
     Known(u32),
-    /// The flow was executed, but for sending the packet to this port.
-    Done(DpPort),
-    /// The flow was executed: it drops the packet.
-    Dropped,
-    /// The packet is not to be looked up.
     Refused(DropReason),
+}
+
+/// What became of a packet that was not changed in place to be sent to a port. No port has such a number.
+mod end {
+    use super::NO_PORT;
+
+    /// It is not known which flow it hits.
+    pub(super) const UNKNOWN: u32 = NO_PORT;
+    /// The flow is known, and not executed.
+    pub(super) const KNOWN: u32 = NO_PORT - 1;
+    /// The flow was executed: it drops the packet.
+    pub(super) const DROPPED: u32 = NO_PORT - 2;
+    /// It is not to be looked up.
+    pub(super) const REFUSED: u32 = NO_PORT - 3;
 }
 
 /// What became of a burst, for whoever decides what is polled next.
@@ -87,7 +97,10 @@ impl FastPath {
             counters,
             burst: Burst::default(),
             keys: Keys::new(),
-            found: [Found::Nothing; BURST],
+            specials: [Special::Known(0); BURST],
+            odd: 0,
+            numbers: [0; BURST],
+            ends: [end::UNKNOWN; BURST],
             kept: MbufBatch::new(),
         }
     }
@@ -150,64 +163,79 @@ impl FastPath {
     /// Stage 1. `plain`: there is nothing special about any packet.
     #[inline]
     fn extract(&mut self, port: DpPort, batch: &mut MbufBatch, plain: bool) {
-        self.found = [Found::Nothing; BURST];
+        self.odd = 0;
         if !plain {
             self.receive_specials(port, batch);
         }
-        let FastPath { lookup, keys, found, .. } = self;
+        let FastPath { lookup, keys, odd, .. } = self;
         let table = lookup.table.port(port);
         keys.begin(port, table);
-        let Some(table) = table else {
-            (0..batch.len()).for_each(|i| keys.skip(i));
-            return;
-        };
-        for (i, (packet, found)) in batch.iter().zip(found).enumerate() {
-            if *found == Found::Nothing {
-                lookup.cache.prefetch(keys.extract(i, packet, table));
-            }
+        if let Some(table) = table {
+            keys.extract(batch, table, *odd, |hash| lookup.cache.prefetch(hash));
         }
     }
 
     #[cold]
     fn receive_specials(&mut self, port: DpPort, batch: &mut MbufBatch) {
         for (i, packet) in batch.iter_mut().enumerate().take(BURST) {
-            if !packet.is_plain(packet::ETHERNET) {
-                self.found[i] = self.receive_special(port, packet);
+            if !packet.is_plain(packet::ETHERNET)
+                && let Some(special) = self.receive_special(port, packet)
+            {
+                self.specials[i] = special;
+                self.odd |= 1 << i;
             }
         }
     }
 
     /// A packet with anything that most packets have not: a mark, tags beside its bytes, several segments, too few bytes.
-    fn receive_special(&mut self, port: DpPort, packet: &mut Mbuf) -> Found {
+    fn receive_special(&mut self, port: DpPort, packet: &mut Mbuf) -> Option<Special> {
         let mark = match packet::receive_check(packet, port, &self.shared.pool) {
             Ok(mark) => mark,
-            Err(reason) => return Found::Refused(reason),
+            Err(reason) => return Some(Special::Refused(reason)),
         };
         match mark.map(|mark| self.lookup.table.by_mark(mark, port)) {
             // Hardware found the flow already, and it is still that flow.
             Some(Some(number)) => {
                 self.counters.mark_hit.add(1);
-                return Found::Known(number);
+                return Some(Special::Known(number));
             }
             Some(None) => self.counters.mark_unknown.add(1),
             None => {}
         }
-        Found::Nothing
+        None
     }
 
     /// Stages 2 to 4. The port that all packets that are left are to be sent to, if that is all that is left to do.
     #[inline]
     fn find_and_change(&mut self, batch: &mut MbufBatch, now: Time) -> Option<DpPort> {
         let packets = batch.len().min(BURST);
-        let FastPath { lookup, keys, found, counters, clock, .. } = self;
-        let found = &mut found[..packets];
+        let FastPath { lookup, keys, specials, odd, numbers, ends, counters, clock, .. } = self;
+        let (numbers, ends) = (&mut numbers[..packets], &mut ends[..packets]);
         // The record of each packet's flow: looked up once.
         let mut records = [None; BURST];
         let records = &mut records[..packets];
-        look_into_cache(lookup, keys, found, records);
-        counters.cache_hit.add(verify(&lookup.table, keys, found, records));
+        look_into_cache(lookup, keys, numbers, records);
+        if *odd != 0 {
+            // What their keys are is of earlier packets.
+            odd_ones(*odd, packets).for_each(|i| records[i] = None);
+        }
+        counters.cache_hit.add(verify(&lookup.table, keys, numbers, records));
+        if *odd != 0 {
+            for i in odd_ones(*odd, packets) {
+                if let Special::Known(number) = specials[i] {
+                    (numbers[i], records[i]) = (number, lookup.table.hot(number));
+                }
+            }
+        }
         clock.mark(Stage::Cache);
-        let (to, dropped) = change_in_place(&lookup.table, counters, batch, found, records, now);
+        let (to, dropped) = change_in_place(&lookup.table, counters, batch, ends, records, now);
+        if *odd != 0 {
+            for i in odd_ones(*odd, packets) {
+                if matches!(specials[i], Special::Refused(_)) {
+                    ends[i] = end::REFUSED;
+                }
+            }
+        }
         if to != NO_PORT && dropped {
             self.drop_from(batch);
         }
@@ -216,8 +244,8 @@ impl FastPath {
 
     /// Take the packets out of a burst whose flows drop them.
     fn drop_from(&mut self, batch: &mut MbufBatch) {
-        for (packet, found) in batch.drain().zip(&self.found) {
-            if *found != Found::Dropped {
+        for (packet, end) in batch.drain().zip(&self.ends) {
+            if *end != end::DROPPED {
                 // As many packets as were in another batch find room.
                 drop(self.kept.push(packet));
             }
@@ -229,18 +257,21 @@ impl FastPath {
     fn act(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> BurstReport {
         let mut report = BurstReport::default();
         for (i, packet) in batch.drain().enumerate() {
-            let number = match self.found.get(i).copied().unwrap_or(Found::Nothing) {
-                Found::Done(to) => {
-                    self.executor.egress.send(to, packet);
+            let i = i % BURST;
+            let number = match self.ends[i] {
+                end::DROPPED => continue,
+                end::KNOWN => Some(self.numbers[i]),
+                end::UNKNOWN => self.search(i, port, &packet),
+                end::REFUSED => {
+                    if let Special::Refused(reason) = self.specials[i] {
+                        self.counters.count_drop(reason);
+                    }
                     continue;
                 }
-                Found::Dropped => continue,
-                Found::Known(number) => Some(number),
-                Found::Refused(reason) => {
-                    self.counters.count_drop(reason);
+                to => {
+                    self.executor.egress.send(DpPort(to), packet);
                     continue;
                 }
-                Found::Candidate(_) | Found::Nothing => self.search(i, port, &packet),
             };
             match number.and_then(|number| Some((number, self.lookup.table.hot(number)?))) {
                 Some((_, hot)) if hot.out() != NO_PORT => {
@@ -271,7 +302,7 @@ impl FastPath {
         self.clock.mark(Stage::Actions);
         self.keys.whole(i, port, &packet);
         // One that is behind the burst's end, or not all there, does no harm: memory is asked for, no more.
-        let next = (self.found.get(i + 1) == Some(&Found::Nothing)).then(|| self.keys.key(i + 1));
+        let next = (self.ends.get(i + 1) == Some(&end::UNKNOWN)).then(|| self.keys.key(i + 1));
         let program = self.lookup.miss(self.keys.key(i), next, packet.pkt_len(), now);
         self.clock.mark(Stage::Translate);
         self.executor.execute_deep(&program, packet, port, now, &mut self.lookup);
@@ -293,43 +324,39 @@ impl FastPath {
     }
 }
 
+/// The packets of a burst whose bit is set.
+fn odd_ones(odd: u32, packets: usize) -> impl Iterator<Item = usize> {
+    (0..packets.min(BURST)).filter(move |i| odd >> i & 1 != 0)
+}
+
 /// Stage 2.
 #[inline(always)]
-fn look_into_cache<'t>(lookup: &'t Lookup, keys: &Keys, found: &mut [Found], records: &mut [Option<&'t Hot>]) {
+fn look_into_cache<'t>(lookup: &'t Lookup, keys: &Keys, numbers: &mut [u32], records: &mut [Option<&'t Hot>]) {
     let is_near = keys.are_near();
-    for ((found, record), hash) in found.iter_mut().zip(records).zip(keys.hashes()) {
-        match *found {
-            Found::Nothing => {
-                if let Some(number) = lookup.cache.find(*hash).next()
-                    && let Some(hot) = lookup.table.hot(number)
-                {
-                    hot.prefetch(is_near);
-                    *record = Some(hot);
-                    *found = Found::Candidate(number);
-                }
-            }
-            Found::Known(number) => *record = lookup.table.hot(number),
-            _ => {}
+    for ((number, record), hash) in numbers.iter_mut().zip(records).zip(keys.hashes()) {
+        if let Some(candidate) = lookup.cache.find(*hash).next()
+            && let Some(hot) = lookup.table.hot(candidate)
+        {
+            hot.prefetch(is_near);
+            (*number, *record) = (candidate, Some(hot));
         }
     }
 }
 
 /// Stage 3. Apart from the next one, so that the CPU waits for many records at once. Returns how many were right.
 #[inline(always)]
-fn verify(table: &FlowTable, keys: &Keys, found: &mut [Found], records: &mut [Option<&Hot>]) -> u64 {
+fn verify(table: &FlowTable, keys: &Keys, numbers: &[u32], records: &mut [Option<&Hot>]) -> u64 {
+    let near = keys.near();
     let mut hits = 0;
-    for ((found, record), key) in found.iter_mut().zip(records).zip(keys.keys()) {
-        if let Found::Candidate(number) = *found
-            && let Some(hot) = *record
-        {
-            if table.matches(number, hot, key) {
+    for ((number, record), key) in numbers.iter().zip(records).zip(keys.keys()) {
+        if let Some(hot) = *record {
+            if table.matches(*number, hot, key, near) {
                 if let Some(act) = table.in_place(hot) {
                     dpdk::prefetch(act);
                 }
                 hits += 1;
-                *found = Found::Known(number);
             } else {
-                (*found, *record) = (Found::Nothing, None);
+                *record = None;
             }
         }
     }
@@ -343,31 +370,33 @@ fn change_in_place(
     table: &FlowTable,
     counters: &WorkerCounters,
     batch: &mut MbufBatch,
-    found: &mut [Found],
+    ends: &mut [u32],
     records: &[Option<&Hot>],
     now: Time,
 ) -> (u32, bool) {
     // The lowest and the highest port that a packet goes to.
     let (mut lowest, mut highest, mut dropped) = (NO_PORT, 0, false);
-    for (packet, (found, record)) in batch.iter_mut().zip(found.iter_mut().zip(records)) {
-        let mut port = NO_PORT;
+    for (packet, (end, record)) in batch.iter_mut().zip(ends.iter_mut().zip(records)) {
+        let mut to = end::UNKNOWN;
         if let Some(hot) = *record {
-            port = execute_in_place(table, hot, packet);
-            if port != NO_PORT {
+            to = execute_in_place(table, hot, packet);
+            if to != NO_PORT {
                 hot.hits.add(1, packet.pkt_len() as u64, now);
-                *found = Found::Done(DpPort(port));
             } else if let Some(reason) = table.program(hot).and_then(|program| program.only_drops()) {
                 hot.hits.add(1, packet.pkt_len() as u64, now);
                 counters.count_drop(reason);
-                *found = Found::Dropped;
+                *end = end::DROPPED;
                 dropped = true;
                 continue;
+            } else {
+                to = end::KNOWN;
             }
         }
-        lowest = lowest.min(port);
-        highest = highest.max(port);
+        *end = to;
+        lowest = lowest.min(to);
+        highest = highest.max(to);
     }
-    (if lowest == highest { lowest } else { NO_PORT }, dropped)
+    (if lowest == highest && highest < end::REFUSED { lowest } else { NO_PORT }, dropped)
 }
 
 /// Change the packet as its flow wants, when that is all but for sending it to one port: that port. Else it is as it was, and

@@ -130,18 +130,17 @@ impl FlowTable {
     pub(crate) fn verify(&self, number: u32, key: &FlowKey) -> bool {
         // Without a closure: it would not be inlined.
         let Some(hot) = self.hot(number) else { return false };
-        self.matches(number, hot, key)
+        self.matches(number, hot, key, near_of(key))
     }
 
-    /// The same, of the record with this number.
+    /// The same, of the record with this number, for a key from `near` (see [`near_of`]).
     #[inline(always)]
-    pub(crate) fn matches(&self, number: u32, hot: &Hot, key: &FlowKey) -> bool {
-        let near = hot.near();
+    pub(crate) fn matches(&self, number: u32, hot: &Hot, key: &FlowKey, near: u16) -> bool {
         let same = match self.masks.window(hot.mask()) {
-            Some(mask) if near != FAR => place_in_key(key) == place_of_near(near) && mask.matches(key, hot.words()),
+            Some(mask) if near != FAR => mask.matches(key, hot.words()),
             _ => self.matches_any(number, hot, key),
         };
-        same && hot.mark() != 0
+        same && hot.near() == near && hot.mark() != 0
     }
 
     #[inline(never)]
@@ -417,16 +416,17 @@ fn place(in_port: u32, recirc_id: u32) -> Option<Option<usize>> {
     }
 }
 
+/// The input port of a packet as it is received, or [`FAR`].
+#[inline(always)]
+pub(crate) fn near_of(key: &FlowKey) -> u16 {
+    if key.recirc_id.get() == 0 { u16::try_from(key.in_port.get()).unwrap_or(FAR) } else { FAR }
+}
+
 /// The first word of the keys of packets as they are received on this port.
 #[inline(always)]
 fn place_of_near(in_port: u16) -> u64 {
     let [high, low] = in_port.to_be_bytes();
     u64::from_ne_bytes([0, 0, high, low, 0, 0, 0, 0])
-}
-
-#[inline(always)]
-fn place_in_key(key: &FlowKey) -> u64 {
-    u64::from_ne_bytes(key.words()[0])
 }
 
 fn place_in(word: u64) -> [u32; 2] {

@@ -48,11 +48,11 @@ pub const PLAIN_WORDS: [usize; 6] = [
 #[must_use]
 pub fn plain_words(head: &[u8], total_len: usize) -> Option<[u64; 6]> {
     let front: &[u8; PLAIN] = head.first_chunk()?;
-    let kind = u32::from_be_bytes([front[12], front[13], front[14], front[15]]);
+    let is_ipv4 = u16::from_be_bytes([front[12], front[13]]) == ethertype::IPV4 && front[14] & 0xf == 5;
     let length = usize::from(u16::from_be_bytes([front[16], front[17]]));
     let fragment = u16::from_be_bytes([front[20], front[21]]) & 0x3fff;
     // An Ethernet header is there.
-    if kind & 0xffff_0f00 != 0x0800_0500 || fragment != 0 || length > total_len.wrapping_sub(ETHERNET_LEN) {
+    if !is_ipv4 || fragment != 0 || length > total_len.wrapping_sub(ETHERNET_LEN) {
         return None;
     }
     let mut transport = u64::from(u32::from_le_bytes([front[34], front[35], front[36], front[37]]));
@@ -133,14 +133,11 @@ pub const NEAR_WORDS: [usize; 3] = [PLAIN_WORDS[0], PLAIN_WORDS[1], PLAIN_WORDS[
 #[must_use]
 pub fn near_words(head: &[u8], total_len: usize) -> Option<[u64; 3]> {
     let front: &[u8; NEAR] = head.first_chunk()?;
-    let kind = u32::from_be_bytes([front[12], front[13], front[14], 0]);
+    let is_ipv4 = u16::from_be_bytes([front[12], front[13]]) == ethertype::IPV4 && front[14] & 0xf == 5;
     let length = usize::from(u16::from_be_bytes([front[16], front[17]]));
     let fragment = u16::from_be_bytes([front[20], front[21]]) & 0x3fff;
     // Both headers are there.
-    if kind & 0xffff_0f00 != 0x0800_0500
-        || fragment != 0
-        || !(NEAR - ETHERNET_LEN..=total_len.wrapping_sub(ETHERNET_LEN)).contains(&length)
-    {
+    if !is_ipv4 || fragment != 0 || !(NEAR - ETHERNET_LEN..=total_len.wrapping_sub(ETHERNET_LEN)).contains(&length) {
         return None;
     }
     let [high, low] = ethertype::IPV4.to_be_bytes();
