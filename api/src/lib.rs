@@ -164,6 +164,8 @@ pub mod paths {
     pub const MOCK_INJECT: &str = "/v1/mock/inject";
     /// POST: take what left the outside ends.
     pub const MOCK_COLLECT: &str = "/v1/mock/collect";
+    /// POST: what happens to the fake kernel.
+    pub const MOCK_KERNEL: &str = "/v1/mock/kernel";
     /// GET.
     pub const MOCK_COUNTERS: &str = "/v1/mock/counters";
     /// GET: OpenMetrics text.

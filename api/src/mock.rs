@@ -64,6 +64,76 @@ pub struct MockView {
     pub lockstep: bool,
 }
 
+/// What happens to the fake kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case", deny_unknown_fields)]
+pub enum MockKernel {
+    /// An operation goes wrong (`eswitch_set`, `sysfs_write`, `link_set`, ...), so many times, after so many that go well.
+    Fault {
+        op: String,
+        fault: MockFault,
+        #[serde(default)]
+        skip: u64,
+        #[serde(default = "once")]
+        times: u64,
+    },
+    /// A process opens the VFIO group of the function at this PCI address.
+    Hold { address: String, pid: u32, process: String },
+    /// A NIC is plugged in: legacy mode, no VFs. Its representors are in the fake kernel only: they cannot be ports.
+    AddNic {
+        /// `mlx5`, `mlx5_old`, `ice`, `netdevsim` or `igb`.
+        driver: String,
+        /// `0000:04:00.0`.
+        name: String,
+        uplink: String,
+        vfs: u16,
+        /// VFs appear so late, in milliseconds.
+        #[serde(default)]
+        lag_ms: u64,
+        /// PF number within its card.
+        #[serde(default)]
+        pf: u16,
+    },
+    /// A NIC is pulled out.
+    RemoveNic { name: String },
+    /// The same, after so many operations of the kernel.
+    RemoveNicAfter { name: String, operations: u32 },
+    /// A network device gets another name.
+    Rename { from: String, to: String },
+    /// A qdisc is added to a network device, or taken away.
+    Qdisc { netdev: String, kind: String, present: bool },
+    /// Somebody else changes an eswitch.
+    Eswitch { set: crate::EswitchSet },
+    /// Somebody else changes a VF.
+    Vf { set: crate::VfSet },
+    /// Packets pass between a VF and software.
+    Count { nic: String, vf: u16, to_vf: bool, packets: u64, bytes: u64 },
+    /// How long steps are waited for.
+    Deadline { ms: u64 },
+    /// No faults any more.
+    Calm,
+}
+
+fn once() -> u64 {
+    1
+}
+
+/// What goes wrong with an operation of the fake kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum MockFault {
+    /// It is refused with this error number and the driver's words.
+    Refuse { errno: i32, text: String },
+    /// It is refused after half of it was done.
+    HalfDone { errno: i32 },
+    /// The kernel says yes and does nothing.
+    Ignore,
+    /// There is no answer, and nothing is done.
+    Timeout,
+    /// It is done, and the answer gets lost.
+    LoseReply,
+}
+
 /// Bytes in hexadecimal, lower case.
 #[must_use]
 pub fn to_hex(bytes: &[u8]) -> String {

@@ -151,6 +151,9 @@ pub struct NicView {
     pub to_do: Vec<String>,
     /// What others changed of it, the latest last.
     pub drift: Vec<DriftView>,
+    /// What is done about that: nothing, or when it is tried, or how the last try ended.
+    #[serde(default)]
+    pub repair: String,
 }
 
 /// Something that was changed behind our back.

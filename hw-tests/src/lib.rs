@@ -66,6 +66,8 @@ pub struct Rig {
     mock: Option<String>,
     /// Network namespace that the daemon runs in; `None`: ours.
     netns: Option<String>,
+    /// Environment of the next start.
+    env: Vec<(String, String)>,
 }
 
 impl Rig {
@@ -92,6 +94,26 @@ impl Rig {
         std::fs::write(self.config(), config).or_else(|e| fail("configuration", e))
     }
 
+    /// An environment variable of the next starts; empty: not set any more.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.retain(|(n, _)| n != name);
+        if !value.is_empty() {
+            self.env.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
+    /// Wait until the daemon has ended by itself; whether it has.
+    pub fn ended(&mut self, within: Duration) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < within {
+            match self.daemon.as_mut().map(Child::try_wait) {
+                Some(Ok(None)) => std::thread::sleep(Duration::from_millis(5)),
+                _ => return true,
+            }
+        }
+        false
+    }
+
     fn config(&self) -> PathBuf {
         self.dir.path().join("shunt.toml")
     }
@@ -104,7 +126,7 @@ impl Rig {
 
     fn unstarted(mock: Option<String>, netns: Option<String>) -> Result<Rig, RigError> {
         let dir = tempfile::tempdir().or_else(|e| fail("temporary folder", e))?;
-        Ok(Rig { dir, daemon: None, mock, netns })
+        Ok(Rig { dir, daemon: None, mock, netns, env: Vec::new() })
     }
 
     /// The folder of the daemon.
@@ -160,6 +182,7 @@ impl Rig {
             .arg(self.socket())
             .arg("--state")
             .arg(self.dir.path().join("state.redb"))
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

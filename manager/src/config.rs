@@ -15,6 +15,26 @@ pub struct Config {
     /// File that keeps the desired state.
     pub state: Option<PathBuf>,
     pub datapath: DatapathConfig,
+    pub nic: NicConfig,
+}
+
+/// NICs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NicConfig {
+    /// What is done when others change a NIC of which something is desired.
+    pub drift: DriftPolicy,
+}
+
+/// What is done when others change a NIC of which something is desired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriftPolicy {
+    /// It is told: in the log, by `shuntctl nic show`, in the metrics.
+    #[default]
+    Report,
+    /// It is told, and the NIC brought back to what is desired.
+    Repair,
 }
 
 /// The software datapath.
@@ -196,6 +216,15 @@ mod tests {
             let error = cpus(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn drift_is_reported_or_repaired() {
+        let drift = |text: &str| Config::parse(Path::new("s.toml"), text).map(|c| c.nic.drift);
+        assert_eq!(drift("").unwrap(), DriftPolicy::Report);
+        assert_eq!(drift("[nic]\ndrift = \"repair\"\n").unwrap(), DriftPolicy::Repair);
+        let error = drift("[nic]\ndrift = \"mend\"\n").unwrap_err().to_string();
+        assert!(error.contains("unknown variant `mend`, expected `report` or `repair`"), "{error}");
     }
 
     #[test]

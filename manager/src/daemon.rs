@@ -2,7 +2,7 @@
 
 use crate::args::{Args, MockArgs};
 use crate::config::{Config, ConfigError};
-use crate::control::Control;
+use crate::control::{Control, NicWatch};
 use crate::http::{self, ListenError};
 use crate::memory;
 use crate::nic::{self, MockError, MockSide, Nic};
@@ -93,6 +93,7 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
         let watching = tokio::spawn(watch_devices(control.clone()));
         let counting = tokio::spawn(count_punted(control.clone()));
         let balancing = tokio::spawn(balance(control.clone()));
+        let nics = NicWatch::start(control.clone()).map_err(io("thread of NICs"))?;
         let stop = async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -104,6 +105,7 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
         watching.abort();
         counting.abort();
         balancing.abort();
+        drop(nics);
         Ok::<_, DaemonError>(())
     })?;
     // The state file is let go before the socket is: whoever sees the socket gone can start another daemon.
@@ -249,7 +251,8 @@ pub fn build(
         (Some(clock), Some(nic)) => switch.drive(Driver::Lockstep(Lockstep::new(&switch, nic, clock))),
         (_, nic) => switch.drive(Driver::threads(&switch, nic)?),
     }
-    let control = Control::new(switch, nic, store).with_pools(pools).with_pmds(pmds);
+    let control =
+        Control::new(switch, nic, store).with_pools(pools).with_pmds(pmds).with_drift_policy(config.nic.drift);
     control.converge_mock()?;
     control.restore(desired)?;
     Ok(control)

@@ -8,6 +8,7 @@
 //! * [`pmds`], [`cpus`]: settings of PMD threads, and the CPUs that they run on.
 //! * [`memory`]: pools of packet buffers, from the configuration; a plan of them.
 //! * [`http`]: the control API on its Unix socket.
+//! * [`failpoint`]: where tests end the daemon as kill -9 does.
 //! * [`daemon`]: from the command line to a running daemon and back.
 //!
 //! # Threads
@@ -26,6 +27,7 @@ pub mod config;
 pub mod control;
 pub mod cpus;
 pub mod daemon;
+pub mod failpoint;
 pub mod http;
 pub mod memory;
 pub mod nic;

@@ -139,6 +139,9 @@ fn show(nic: &NicView) -> String {
         lines.extend(desired.vf.iter().map(|(vf, of)| format!("{:<8} VF {vf}: {}", "", vf_wish(of))));
     }
     lines.extend(nic.to_do.iter().map(|step| format!("{:<8} {step}", "to do")));
+    if !nic.repair.is_empty() {
+        lines.push(format!("{:<8} {}", "repair", nic.repair));
+    }
     lines.extend(nic.drift.iter().map(|d| format!("{:<8} {} s ago: {}", "drift", d.ago, d.what)));
     lines.join("\n")
 }

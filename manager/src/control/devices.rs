@@ -176,7 +176,7 @@ impl Control {
     }
 
     /// The port waits for its device. What is to be drained.
-    fn device_gone(&self, inner: &mut Inner, name: &str, why: &str) -> Option<u64> {
+    pub(super) fn device_gone(&self, inner: &mut Inner, name: &str, why: &str) -> Option<u64> {
         let attached = inner.ports.get(name).cloned()?;
         tracing::warn!("port {name}: {why}");
         let drains = self.detach(inner, name);
@@ -201,6 +201,7 @@ impl Control {
 
     /// A port with its device.
     pub fn port_details(&self, name: &str) -> Result<PortDetails, Error> {
+        let name = &*self.port_name(name);
         let object = format!("port {name}");
         let port = self.ports().into_iter().find(|p| p.port.name == name).ok_or_else(|| no_such(&object))?;
         let device = self.device_of(name).filter(|_| super::kernel_ports::kind(port.port.kind).is_none());
@@ -211,6 +212,7 @@ impl Control {
 
     /// What was counted on a port, by name.
     pub fn port_stats(&self, name: &str, xstats: bool) -> Result<PortCounters, Error> {
+        let name = &*self.port_name(name);
         let object = format!("port {name}");
         let port = self.ports().into_iter().find(|p| p.port.name == name).ok_or_else(|| no_such(&object))?;
         let mut answer = PortCounters::default();

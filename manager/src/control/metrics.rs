@@ -45,6 +45,7 @@ impl Control {
         }
         registry.register("port_packets", "Packets by port", port_packets);
         self.object_metrics(&mut registry);
+        self.nic_metrics(&mut registry);
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &registry);
@@ -82,6 +83,27 @@ impl Control {
         registry.register("meter_band_packets", "Packets that a band of a meter acted on", band_packets);
         registry.register("group_packets", "Packets that came to a group", groups);
         registry.register("controller_packets", "Packets for controllers", punted);
+    }
+}
+
+impl Control {
+    /// NICs of which something is desired.
+    fn nic_metrics(&self, registry: &mut Registry) {
+        let [drifts, repairs] = std::array::from_fn(|_| Family::<Labels, Counter>::default());
+        let as_desired = Family::<Labels, Gauge>::default();
+        for nic in self.nic_counts() {
+            let pf = ("pf", nic.pf.clone());
+            drifts.get_or_create(&vec![pf.clone()]).inc_by(nic.drifts);
+            for (result, n) in [("done", nic.repaired), ("failed", nic.failed)] {
+                repairs.get_or_create(&vec![pf.clone(), ("result", result.to_owned())]).inc_by(n);
+            }
+            if let Some(yes) = nic.as_desired {
+                as_desired.get_or_create(&vec![pf]).set(i64::from(yes));
+            }
+        }
+        registry.register("nic_drifts", "Changes of NICs that others made", drifts);
+        registry.register("nic_repairs", "Repairs of NICs", repairs);
+        registry.register("nic_as_desired", "Whether a NIC is as desired", as_desired);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Control;
 use super::errors::invalid;
 use crate::switch::Lockstep;
-use api::{Collected, Error, ErrorKind, Frame, Inject, MockView, Tally, from_hex, to_hex};
+use api::{Collected, Error, ErrorKind, Frame, Inject, MockKernel, MockView, Tally, from_hex, to_hex};
 use flow::clock::Time;
 
 impl Control {
@@ -62,6 +62,11 @@ impl Control {
         mock.gather(now);
         let frame = |(end, at, data): (usize, Time, Vec<u8>)| Frame { end, at: at.0, hex: to_hex(&data) };
         Ok(Collected { frames: mock.take().into_iter().map(frame).collect() })
+    }
+
+    /// Something happens to the fake kernel.
+    pub fn mock_kernel(&self, what: &MockKernel) -> Result<bool, Error> {
+        crate::nic::happen(self.nics.host(), what)
     }
 
     /// How frames were handled, by the NIC and the datapath behind it.

@@ -32,6 +32,7 @@ mod views;
 
 pub use dpdk_options::DpdkOptions;
 pub use errors::{about, invalid};
+pub use nics::NicWatch;
 
 use crate::nic::Nic;
 use crate::state::{Change, Desired, Store, StoreError};
@@ -130,6 +131,13 @@ impl Control {
     #[must_use]
     pub fn with_pools(self, pools: Pools) -> Control {
         Control { pools, ..self }
+    }
+
+    /// With this policy about changes that others make of NICs.
+    #[must_use]
+    pub fn with_drift_policy(mut self, policy: crate::config::DriftPolicy) -> Control {
+        self.nics.set_policy(policy);
+        self
     }
 
     /// Take and count packets for controllers.

@@ -52,6 +52,7 @@ impl Control {
 
     /// Remove a port from a bridge.
     pub fn port_delete(&self, bridge: &str, name: &str) -> Result<Ack, Error> {
+        let name = &*self.port_name(name);
         let mut inner = self.idle(self.change()?, name)?;
         inner.bridge(bridge)?;
         if inner.ports.get(name).is_none_or(|p| p.bridge != bridge) {
@@ -76,6 +77,7 @@ impl Control {
 
     /// Change a port.
     pub fn port_set(&self, bridge: &str, name: &str, set: &PortSet) -> Result<Ack, Error> {
+        let name = &*self.port_name(name);
         let mut inner = self.idle(self.change()?, name)?;
         let id = inner.bridge(bridge)?;
         let there = inner.ports.get(name).filter(|p| p.bridge == bridge);

@@ -43,6 +43,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route(paths::OFFLOAD_EXPLAIN, get(offload_explain))
         .route(paths::MOCK_INJECT, post(mock_inject))
         .route(paths::MOCK_COLLECT, post(async |State(c): Daemon| answer(move || c.mock_collect()).await))
+        .route(paths::MOCK_KERNEL, post(mock_kernel))
         .route(paths::MOCK_COUNTERS, get(async |State(c): Daemon| answer(move || c.mock_view()).await))
         .route(paths::METRICS, get(metrics))
         .fallback(no_such_path)
@@ -213,6 +214,10 @@ async fn offload_explain(
 
 async fn mock_inject(State(c): Daemon, Input(inject): Input<api::Inject>) -> Response {
     answer(move || c.mock_inject(&inject)).await
+}
+
+async fn mock_kernel(State(c): Daemon, Input(what): Input<api::MockKernel>) -> Response {
+    answer(move || c.mock_kernel(&what)).await
 }
 
 async fn metrics(State(c): Daemon) -> Response {

@@ -11,11 +11,14 @@ use mocks::nic::{
 };
 use offload::Capabilities;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// The mock NIC's PF.
 pub const PF: &str = "pci/0000:03:00.0";
 /// MTU of its representors: captures hold frames that a NIC put together (LRO, GRO).
 const MTU: u16 = u16::MAX;
+/// How long steps of the fake kernel are waited for, in milliseconds.
+const DEADLINE: u64 = 10_000;
 
 /// Why there is no mock NIC.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,8 @@ pub struct MockSide {
     ends: Vec<End>,
     left: Vec<(usize, Time, Vec<u8>)>,
     kernel: FakeKernel,
+    /// How long steps of it are waited for, in milliseconds.
+    deadline: Arc<AtomicU64>,
 }
 
 impl MockSide {
@@ -61,14 +66,16 @@ impl MockSide {
         let kernel = FakeKernel::new();
         let name = PF.trim_start_matches("pci/");
         kernel.add_nic(NicSpec::new(mocks::kernel::Profile::Mlx5, name, "ens1f0np0").total_vfs(vfs));
+        let deadline = Arc::new(AtomicU64::new(DEADLINE));
         let caps = Arc::new(handle.capabilities());
         let ends = End::all(vfs).collect();
-        let side = MockSide { args: args.clone(), handle, representors, caps, ends, left: Vec::new(), kernel };
+        let side =
+            MockSide { args: args.clone(), handle, representors, caps, ends, left: Vec::new(), kernel, deadline };
         Ok((side, nic))
     }
 
     pub(super) fn host(&self) -> Host {
-        Host::Fake(self.kernel.clone())
+        Host::Fake(self.kernel.clone(), self.deadline.clone())
     }
 
     pub(super) fn port(&self, vf: Option<u16>) -> Option<Port> {

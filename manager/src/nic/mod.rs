@@ -3,6 +3,7 @@
 mod errors;
 mod host;
 mod mock;
+mod mock_kernel;
 pub mod names;
 pub mod view;
 pub mod wish;
@@ -10,6 +11,7 @@ pub mod wish;
 pub(crate) use errors::{converge as converge_error, observe as observe_error, plan as plan_error};
 pub use host::{Host, inventory, object};
 pub use mock::{MockError, MockSide};
+pub use mock_kernel::happen;
 
 use crate::config::DatapathConfig;
 use api::{Error, ErrorKind};

@@ -8,7 +8,7 @@ pub(super) use persist::put;
 pub(super) use removed::Removals;
 
 use super::errors::{invalid, pipeline};
-use super::{Control, Inner};
+use super::{Attached, Control, Inner};
 use crate::state::Change;
 use ::pipeline::{FlowError, RemovedRule, RuleChange, RuleEntry, Select};
 use api::{Ack, Error, FlowView, FlowsAdd, FlowsDelete, FlowsModify, FlowsReplace, FlowsReplaced};
@@ -22,8 +22,22 @@ impl Inner {
     /// The port names of a bridge, as text may use them.
     pub(super) fn names<'a>(&'a self, control: &'a Control, bridge: &str) -> impl Fn(&str) -> Option<OfPort> + use<'a> {
         let ports = self.bridges.get(bridge).map(|id| control.switch.pipeline().ports(*id)).unwrap_or_default();
-        move |name: &str| ports.iter().find(|p| p.name == name).map(|p| p.number)
+        // Ports that wait for their device have their numbers, and what a representor stands for is a name of its port.
+        let ours = move |p: &&Attached| p.bridge == bridge;
+        let waiting: Vec<_> = self.ports.values().filter(ours).map(|p| &p.port).collect();
+        move |name: &str| {
+            let there = ports.iter().find(|p| p.name == name).map(|p| p.number);
+            let waits = || waiting.iter().find(|p| p.name == name);
+            let mut functions = waiting.iter().filter(|p| is_function(p, name));
+            let function = || functions.next().filter(|_| functions.next().is_none());
+            there.or_else(|| waits().or_else(function)?.ofport.map(OfPort))
+        }
     }
+}
+
+/// Whether the port is the representor of this function.
+fn is_function(port: &api::Port, name: &str) -> bool {
+    port.kind == api::PortType::Representor && port.devargs.as_deref() == Some(name)
 }
 
 impl Control {

@@ -39,6 +39,15 @@ impl Control {
         self.port_delete(&port.0, &port.1)
     }
 
+    /// The port that a name means: its own, or that of the function that it is (`pf0vf3`, `0000:08:00.0/pf0vf3`).
+    pub(in super::super) fn port_name(&self, name: &str) -> String {
+        let function = name.rsplit_once('/').map_or(name, |(_, function)| function);
+        if self.lock().ports.contains_key(name) || names::which(function).is_none() {
+            return name.to_owned();
+        }
+        self.port_by_function(name).map_or_else(|_| name.to_owned(), |(_, port)| port)
+    }
+
     /// The port (bridge and name) that a representor is, though the representor be gone.
     fn port_by_function(&self, name: &str) -> Result<(String, String), Error> {
         let found = |pf: &str, which: Which| {

@@ -2,10 +2,11 @@
 
 use super::super::Control;
 use super::ports::Touched;
+use crate::failpoint;
 use crate::nic::{converge_error, inventory, names, object, observe_error, plan_error, wish};
 use crate::state::Change;
 use api::{Error, EswitchPlan, EswitchSet, NicConverge, NicWish, VfSet};
-use representors::{Desired, Kernel, Nic, Plan};
+use representors::{Desired, Kernel, Nic, Phase, Plan};
 
 /// How a change is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +100,7 @@ impl Control {
         if before.as_ref() != Some(&wish) {
             self.keep_wish(&answer.pf, Some(&wish))?;
         }
+        failpoint::nic_boundary("what is desired is on disk");
         if plan.is_empty() {
             self.representors_came(&answer.pf);
             return Ok(answer);
@@ -128,6 +130,15 @@ impl Control {
     ) -> Result<Vec<String>, Error> {
         let device = &desired.device;
         let off = self.ports_off(&device.to_string(), touched)?;
+        failpoint::nic_boundary("ports are off");
+        kernel.on_boundary(|at| {
+            let phase = match at.phase {
+                Phase::Before => "before",
+                Phase::Requested => "asked for",
+                Phase::Verified => "seen",
+            };
+            failpoint::nic_boundary(format_args!("{phase}: {}", at.step));
+        });
         let done = representors::converge(desired, kernel);
         let result = match &done {
             Ok(report) => {
@@ -142,6 +153,7 @@ impl Control {
         };
         self.ports_back(&device.to_string(), off);
         self.representors_came(&device.to_string());
+        failpoint::nic_boundary("ports are back");
         result
     }
 

@@ -8,15 +8,24 @@
 //! 3. The kernel does its part, each step verified, all rolled back when one fails (crate `representors`).
 //! 4. Ports come back whose representors are there; others wait for theirs.
 //!
+//! Somebody else may change a NIC, too: that is noticed, told, and repaired when the configuration says so (`drift`).
+//!
 //! When 2 or 3 fails, what was desired before is desired again, and the ports come back just the same.
 
 mod attach;
 mod change;
+mod drift;
 mod ports;
 mod turn;
 mod views;
 
+pub use drift::NicWatch;
+
+use crate::config::DriftPolicy;
 use crate::nic::Host;
+use drift::Watched;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use turn::Turns;
 
 /// What control knows of NICs beside the desired state.
@@ -24,10 +33,21 @@ use turn::Turns;
 pub(super) struct Nics {
     host: Host,
     turns: Turns,
+    /// What others changed, by PF.
+    watched: Mutex<BTreeMap<String, Watched>>,
+    policy: DriftPolicy,
 }
 
 impl Nics {
     pub(super) fn new(host: Host) -> Nics {
-        Nics { host, turns: Turns::default() }
+        Nics { host, turns: Turns::default(), watched: Mutex::default(), policy: DriftPolicy::default() }
+    }
+
+    pub(super) fn set_policy(&mut self, policy: DriftPolicy) {
+        self.policy = policy;
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.host
     }
 }

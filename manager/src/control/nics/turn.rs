@@ -1,6 +1,7 @@
 //! One change of a NIC at a time.
 
 use api::{Error, ErrorKind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ pub(super) struct Turns {
     /// What is being changed.
     taken: Mutex<Option<String>>,
     given_back: Condvar,
+    count: AtomicU64,
 }
 
 /// The turn; given back when it is dropped.
@@ -33,7 +35,13 @@ impl Turns {
             return Err(Error::new(ErrorKind::Conflict, object, message).remedy("try again; see: shuntctl nic list"));
         }
         *taken = Some(object.to_owned());
+        self.count.fetch_add(1, Ordering::AcqRel);
         Ok(Turn(self))
+    }
+
+    /// How many turns there were so far, that which is taken included.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
     }
 
     /// What is being changed.

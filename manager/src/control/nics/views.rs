@@ -48,6 +48,7 @@ impl Control {
         }
         .to_owned();
         view.to_do = todo.unwrap_or_default();
+        self.nics.show_drift(&mut view);
         view
     }
 
