@@ -109,7 +109,15 @@ fn nonsense_on_every_path_is_answered_and_nothing_panics() {
         "/v1/offload/explain?flow=7",
         "/v1/eswitch",
         "/v1/vfs",
+        "/v1/vfs?pf=%ff",
+        "/v1/vfs/pf0vf0",
+        "/v1/vfs/%2f",
         "/v1/representors",
+        "/v1/representors/uplink",
+        "/v1/nics",
+        "/v1/nics?pf=x",
+        "/v1/nics/converge",
+        "/v1/mock/kernel",
         "/v1/mock/inject",
         "/v1/mock/collect",
         "/v1/mock/counters",
@@ -141,6 +149,10 @@ fn nonsense_on_every_path_is_answered_and_nothing_panics() {
         "{\"pf\":\"\",\"mode\":\"legacy\"}",
         "{\"pf\":\"pci/0000:03:00.0\",\"mode\":\"legacy\",\"vfs\":4294967295}",
         "{\"frames\":[{\"end\":18446744073709551615,\"hex\":\"\"}]}",
+        "{\"vf\":\"pf0vf0\",\"set\":{\"mac\":\"x\"}}",
+        "{\"vf\":\"pf0vf0\",\"set\":{\"vlan\":{\"id\":65535}}}",
+        "{\"representor\":\"pf0vf0\",\"bridge\":\"br0\"}",
+        "{\"what\":\"rename\",\"from\":\"\",\"to\":\"\\u0000\"}",
         "{\"frames\":[{\"end\":0,\"hex\":\"\"}]}",
         "{\"frames\":[{\"end\":0,\"hex\":\"00\"}]}",
         "{\"frames\":[{\"end\":1,\"at\":18446744073709551615,\"hex\":\"ffff\"}]}",
@@ -149,7 +161,7 @@ fn nonsense_on_every_path_is_answered_and_nothing_panics() {
     ];
     let mut dice = Dice(7);
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
-    for _ in 0..6000 {
+    for _ in 0..10_000 {
         let (method, path, body) = (
             dice.of(&["GET", "POST", "POST", "PUT", "DELETE", "PATCH", "HEAD"]),
             dice.of(&all_paths),

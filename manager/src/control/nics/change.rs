@@ -19,8 +19,7 @@ impl Control {
     /// Change an eswitch: mode, number of VFs, what all representors have in common.
     pub fn eswitch_set(&self, set: &EswitchSet) -> Result<EswitchPlan, Error> {
         let how = How { dry_run: set.dry_run, disturb: set.disturb };
-        let name = Some(set.pf.as_str()).filter(|pf| !pf.is_empty());
-        let find = |kernel: &mut Kernel| Ok(names::pf(&inventory(kernel)?, name)?.clone());
+        let find = |kernel: &mut Kernel| Ok(names::pf(&inventory(kernel)?, Some(&set.pf))?.clone());
         self.nic_change(how, find, |before, nic| Ok(wish::changed(before, nic, set)))
     }
 
@@ -97,8 +96,10 @@ impl Control {
             answer.steps = self.steps_of(&plan, &touched, &plan_steps(&plan));
             return Ok(answer);
         }
-        if before.as_ref() != Some(&wish) {
-            self.keep_wish(&answer.pf, Some(&wish))?;
+        // A wish for nothing is none.
+        let kept = Some(&wish).filter(|w| **w != NicWish { pf: answer.pf.clone(), ..NicWish::default() });
+        if before.as_ref() != kept {
+            self.keep_wish(&answer.pf, kept)?;
         }
         failpoint::nic_boundary("what is desired is on disk");
         if plan.is_empty() {
@@ -112,7 +113,7 @@ impl Control {
                 Ok(answer)
             }
             Err(e) => {
-                if before.as_ref() != Some(&wish) {
+                if before.as_ref() != kept {
                     self.keep_wish(&answer.pf, before.as_ref())?;
                 }
                 Err(e)
