@@ -6,7 +6,7 @@ use crate::counters::WorkerCounters;
 use crate::flows::{Candidate, Granted, Refusal, flow_mask, index_of};
 use crate::program::{Program, Programs};
 use crate::shared::Shared;
-use crate::table::FlowTable;
+use crate::table::{FlowTable, HashesBefore};
 use flow::clock::Time;
 use flow::dp::{Cacheable, DpAction, DropReason, Hits, RecircId, Resume};
 use flow::{FlowKey, Mask};
@@ -36,19 +36,28 @@ impl Lookup {
     /// The number of the flow that a packet with this key hits.
     #[inline]
     pub(crate) fn classify(&mut self, key: &FlowKey) -> Option<u32> {
-        let hash = self.table.of(key)?.hash(key);
-        self.classify_hashed(key, hash)
+        let table = self.table.of(key)?;
+        let (hash, before) = (table.hash(key), table.hashes_before(key));
+        self.classify_hashed(key, hash, &before)
     }
 
-    /// As [`Lookup::classify`], with the hash that the key is cached under.
+    /// The hashes that a packet may have been cached under before. Their lines are asked for.
     #[inline]
-    pub(crate) fn classify_hashed(&mut self, key: &FlowKey, hash: u64) -> Option<u32> {
+    pub(crate) fn expect(&self, key: &FlowKey) -> HashesBefore {
+        let before = self.table.of(key).map(|table| table.hashes_before(key)).unwrap_or_default();
+        before.iter().for_each(|hash| self.cache.prefetch(*hash));
+        before
+    }
+
+    /// As [`Lookup::classify`], with the hash that the key is cached under, and those before.
+    #[inline]
+    pub(crate) fn classify_hashed(&mut self, key: &FlowKey, hash: u64, before: &[u64]) -> Option<u32> {
         let table = &self.table;
         if let Some(number) = self.cache.find(hash).find(|number| table.verify(*number, key)) {
             self.counters.cache_hit.add(1);
             return Some(number);
         }
-        if let Some(number) = self.cached_before(key) {
+        if let Some(number) = self.cached_before(key, before) {
             self.counters.cache_hit.add(1);
             self.remember(hash, number);
             return Some(number);
@@ -63,11 +72,10 @@ impl Lookup {
     }
 
     /// The flow that the packet was cached for before flows of its port began or ended to look at other fields.
-    fn cached_before(&mut self, key: &FlowKey) -> Option<u32> {
+    fn cached_before(&mut self, key: &FlowKey, before: &[u64]) -> Option<u32> {
         let table = &self.table;
-        let mut hashes = table.of(key)?.hashes_before(key);
-        let found = hashes.find_map(|hash| self.cache.find(hash).find(|number| table.verify(*number, key)));
-        drop(hashes);
+        let mut hashes = before.iter();
+        let found = hashes.find_map(|hash| self.cache.find(*hash).find(|number| table.verify(*number, key)));
         if found.is_none() {
             self.table.note_strange(key);
         }

@@ -25,7 +25,7 @@ use crate::packet;
 use crate::pmd::PmdShared;
 use crate::program::Forward;
 use crate::shared::Shared;
-use crate::table::FlowTable;
+use crate::table::{FlowTable, HashesBefore};
 use burst::Burst;
 use dpdk::{BURST, BatchSummary, Mbuf, MbufBatch};
 use flow::DpPort;
@@ -53,6 +53,8 @@ pub(crate) struct FastPath {
     numbers: [u32; BURST],
     /// What became of each packet.
     ends: [u32; BURST],
+    /// What packets that are searched for may have been cached under before.
+    before: [HashesBefore; BURST],
     /// The packets of a burst that are sent, when some are dropped.
     kept: MbufBatch,
 }
@@ -101,6 +103,7 @@ impl FastPath {
             odd: 0,
             numbers: [0; BURST],
             ends: [end::UNKNOWN; BURST],
+            before: Default::default(),
             kept: MbufBatch::new(),
         }
     }
@@ -256,6 +259,11 @@ impl FastPath {
     /// What is left of stage 4.
     fn act(&mut self, port: DpPort, batch: &mut MbufBatch, now: Time) -> BurstReport {
         let mut report = BurstReport::default();
+        for (i, end) in self.ends.iter().enumerate().take(batch.len()) {
+            if *end == end::UNKNOWN {
+                self.before[i] = self.lookup.expect(self.keys.key(i));
+            }
+        }
         for (i, packet) in batch.drain().enumerate() {
             let i = i % BURST;
             let number = match self.ends[i] {
@@ -313,7 +321,7 @@ impl FastPath {
     fn search(&mut self, i: usize, port: DpPort, packet: &Mbuf) -> Option<u32> {
         self.clock.mark(Stage::Actions);
         let found = if self.keys.are_of(self.lookup.table.port(port)) {
-            self.lookup.classify_hashed(self.keys.key(i), self.keys.hash(i))
+            self.lookup.classify_hashed(self.keys.key(i), self.keys.hash(i), &self.before[i % BURST])
         } else {
             // A miss before it in the burst brought a flow that looks deeper than keys were extracted.
             let key = self.keys.whole(i, port, packet);

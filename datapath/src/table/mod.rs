@@ -9,7 +9,7 @@ mod port;
 mod programs;
 mod view;
 
-pub(crate) use port::{Depth, PortTable};
+pub(crate) use port::{Depth, HashesBefore, PortTable};
 pub use view::PortTableView;
 
 use crate::arena::{Arena, FAR, Hot, NO_PORT, WINDOW};

@@ -6,6 +6,7 @@ use crate::arena::Arena;
 use crate::hash::Seed;
 use crate::index::Index;
 use crate::window::{self, UnionHash};
+use arrayvec::ArrayVec;
 use flow::extract::{LINK_WORDS, NEAR_WORDS};
 use flow::{FlowKey, Mask};
 
@@ -86,6 +87,9 @@ impl Subtable {
         self.flows.prefetch(hash);
     }
 }
+
+/// What one packet may have been cached under before.
+pub(crate) type HashesBefore = ArrayVec<u64, EARLIER>;
 
 /// A hash that packets were cached under.
 #[derive(Debug)]
@@ -193,8 +197,8 @@ impl PortTable {
 
     /// The hashes that this packet may have been cached under before what flows look at changed, the latest first.
     #[inline]
-    pub(crate) fn hashes_before(&self, key: &FlowKey) -> impl Iterator<Item = u64> {
-        self.earlier.iter().rev().map(|earlier| earlier.hash.of(key))
+    pub(crate) fn hashes_before(&self, key: &FlowKey) -> HashesBefore {
+        self.earlier.iter().rev().map(|earlier| earlier.hash.of(key)).collect()
     }
 
     /// A packet was not cached under any of these.
