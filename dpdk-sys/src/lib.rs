@@ -11,16 +11,11 @@
 //! Threads and invariants: those of DPDK itself. Every function here is `unsafe`; the contracts are in the DPDK guide and are
 //! discharged in `dpdk` and `rte-flow-rs`.
 
-#[allow(
-    non_camel_case_types,
-    non_snake_case,
-    non_upper_case_globals,
-    missing_debug_implementations,
-    clippy::allow_attributes_without_reason,
-    clippy::undocumented_unsafe_blocks,
-    clippy::all,
-    reason = "generated code keeps C names"
-)]
+#[allow(nonstandard_style, reason = "generated code keeps C names")]
+#[allow(missing_debug_implementations, reason = "bindgen cannot derive all")]
+#[allow(clippy::undocumented_unsafe_blocks, reason = "bindgen writes no comments")]
+#[allow(clippy::allow_attributes_without_reason, reason = "bindgen gives no reasons")]
+#[allow(clippy::all, reason = "bindgen's style is not ours to change")]
 mod bindings {
     include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
 }

@@ -92,14 +92,16 @@ struct Inner {
     socket: Option<u32>,
 }
 
-// SAFETY: (Send and Sync) the pools made here use DPDK's default multi-producer, multi-consumer ring, and a per-lcore cache is only
+// Why a pool may be sent and shared: the pools made here use DPDK's default multi-producer, multi-consumer ring, and a per-lcore cache is only
 // touched by the thread that has that lcore id. Audit of every use of `raw` through `&self`:
 // - alloc, alloc_batch: rte_mempool get, multi-consumer safe;
 // - available, in_use: rte_mempool_avail_count reads counters (a snapshot, exact when nobody is working);
 // - clone, deep_copy in mbuf.rs: get as above;
 // - the fields beside `raw` are immutable. Freeing happens in Drop of the last handle, behind the delay of `graveyard`.
+
+// SAFETY: a pool belongs to no thread, as the audit above shows.
 unsafe impl Send for Inner {}
-// SAFETY: see above.
+// SAFETY: all that `&self` reaches is safe from several threads at a time, as the audit above shows.
 unsafe impl Sync for Inner {}
 
 impl Mempool {
