@@ -148,6 +148,8 @@ fn settings_in_a_namespace() {
     assert_eq!(v0.info.kind.as_deref(), Some("veth"));
     assert_eq!(v0.alt_names, ["a_name_of_more_than_15"]);
     assert_eq!(links.find("a_name_of_more_than_15").unwrap().ifindex, v0.ifindex);
+    assert!(ip("link property add dev v0 altname short"));
+    assert_eq!(links.find("short").unwrap().ifindex, v0.ifindex);
     assert_eq!(links.find("nothing").unwrap_err().errno(), Some(19));
     let wish = LinkSettings { mtu: Some(1400), mac: Some([2, 0, 0, 0, 0, 1]), ..LinkSettings::default() };
     links.set(v0.ifindex, &wish).unwrap();

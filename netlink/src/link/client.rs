@@ -103,18 +103,11 @@ impl LinkClient {
     /// As [`LinkClient::get`].
     pub fn find(&mut self, name: &str) -> Result<Link> {
         let mut attrs = LinkDetail::default().attrs();
+        // Names of both kinds are found either way; only the attribute for alternative ones has room for long names.
         attrs.put_str(if name.len() > IFNAME_MAX { IFLA_ALT_IFNAME } else { IFLA_IFNAME }, name);
         let what = format!("get network device '{name}'");
         attrs.check(&what)?;
-        match self.get_one(&what, 0, &attrs) {
-            // A short alternative name is looked for as such only.
-            Err(e) if e.errno() == Some(rustix::io::Errno::NODEV.raw_os_error()) && name.len() <= IFNAME_MAX => {
-                let mut attrs = LinkDetail::default().attrs();
-                attrs.put_str(IFLA_ALT_IFNAME, name);
-                self.get_one(&what, 0, &attrs).map_err(|_| e)
-            }
-            other => other,
-        }
+        self.get_one(&what, 0, &attrs)
     }
 
     fn get_one(&mut self, what: &str, ifindex: u32, attrs: &AttrBuf) -> Result<Link> {
