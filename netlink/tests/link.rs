@@ -9,8 +9,8 @@ use std::{
 };
 
 use netlink::{
-    AttrBuf, Error, Link, LinkClient, LinkDetail, LinkSettings, Transport, VfLinkState, VfRate, VfSettings, VfVlan,
-    VlanProto,
+    AttrBuf, Error, Link, LinkClient, LinkDetail, LinkSettings, LinkStats, Transport, VfLinkState, VfRate, VfSettings,
+    VfStats, VfVlan, VlanProto,
 };
 use proptest::prelude::*;
 
@@ -204,6 +204,45 @@ fn names_kinds_and_bonds_are_read() {
     assert_eq!(link.alt_names, ["enp3s0f0_uplink", "left"]);
     assert_eq!((link.master, link.phys_port_id.as_deref()), (Some(9), Some(&[1, 2][..])));
     assert_eq!((link.info.bond_mode(), link.info.bond_port_active()), (Some(4), Some(false)));
+}
+
+/// The card above had counted nothing. By hand from linux/if_link.h, each counter with a value of its own.
+#[test]
+fn counters_are_told_apart() {
+    let mut stats = AttrBuf::new();
+    for kind in [0u16, 1, 2, 3, 4, 5, 7, 8] {
+        stats.put_u64(kind, 100 + u64::from(kind));
+    }
+    let mut payload = with_vfs(&[&[(9, words(&[0, 1])), (8, stats.as_bytes().to_vec())]]);
+    // struct rtnl_link_stats64 of kernel 6.12.
+    let link_stats: Vec<u8> = (1..=25u64).flat_map(u64::to_ne_bytes).collect();
+    let mut attrs = AttrBuf::new();
+    attrs.put(23, &link_stats);
+    payload.extend(attrs.as_bytes());
+    let link = Link::parse(&payload).unwrap();
+    let vf = VfStats {
+        rx_packets: 100,
+        tx_packets: 101,
+        rx_bytes: 102,
+        tx_bytes: 103,
+        broadcast: 104,
+        multicast: 105,
+        rx_dropped: 107,
+        tx_dropped: 108,
+    };
+    assert_eq!(link.vfs[0].stats, Some(vf));
+    let all = LinkStats {
+        rx_packets: 1,
+        tx_packets: 2,
+        rx_bytes: 3,
+        tx_bytes: 4,
+        rx_errors: 5,
+        tx_errors: 6,
+        rx_dropped: 7,
+        tx_dropped: 8,
+        multicast: 9,
+    };
+    assert_eq!(link.stats, Some(all));
 }
 
 proptest! {
