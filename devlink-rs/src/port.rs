@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use netlink::{AttrBuf, Attrs, Bitfield32, RawAttr, Result};
+use netlink::{AttrBuf, Attrs, Bitfield32, Mac, RawAttr, Result};
 
 use crate::{
     device::DeviceId,
@@ -169,9 +169,8 @@ impl FunctionChange {
 
 impl fmt::Display for FunctionChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mac = self.hw_addr.map(|[a, b, c, d, e, f]| format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"));
         let mut words = Words::default();
-        words.put("hw_addr", mac).put("state", self.state).put_switch("roce", self.roce);
+        words.put("hw_addr", self.hw_addr.map(Mac)).put("state", self.state).put_switch("roce", self.roce);
         words.put_switch("migratable", self.migratable).put_switch("ipsec_crypto", self.ipsec_crypto);
         words.put_switch("ipsec_packet", self.ipsec_packet).put("max_io_eqs", self.max_io_eqs);
         words.fmt(f)

@@ -58,6 +58,7 @@ pub mod fake;
 mod genl;
 mod link;
 mod listener;
+mod mac;
 mod message;
 mod processes;
 mod qdisc;
@@ -79,6 +80,7 @@ pub use link::{
     VfLinkState, VfRate, VfSettings, VfStats, VfVlan, VlanProto, parse_link_notice,
 };
 pub use listener::Listener;
+pub use mac::Mac;
 pub use message::{Message, Messages, split};
 pub use processes::{OpenFile, open_files};
 pub use qdisc::{Qdisc, QdiscChange, RTNLGRP_TC, parse_qdisc_notice, qdiscs};

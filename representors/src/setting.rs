@@ -3,7 +3,7 @@
 use std::fmt;
 
 use devlink_rs::{FunctionChange, RateChange, RateId};
-use netlink::{VfInfo, VfLinkState, VfRate, VfSettings, VfVlan};
+use netlink::{Mac, VfInfo, VfLinkState, VfRate, VfSettings, VfVlan};
 
 use crate::{
     driver::Facts,
@@ -41,9 +41,7 @@ impl fmt::Display for VfSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let on = |on: bool| if on { "on" } else { "off" };
         match *self {
-            VfSetting::Mac([a, b, c, d, e, g]) => {
-                write!(f, "address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-            }
+            VfSetting::Mac(mac) => write!(f, "address {}", Mac(mac)),
             VfSetting::Vlan(vlan) => vlan.fmt(f),
             VfSetting::Rate(VfRate { min, max }) => write!(f, "rate {min} to {max} Mbit/s"),
             VfSetting::SpoofCheck(v) => write!(f, "spoof check {}", on(v)),

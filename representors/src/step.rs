@@ -3,7 +3,7 @@
 use std::fmt;
 
 use devlink_rs::{EncapMode, EswitchMode, FunctionState, InlineMode};
-use netlink::Error;
+use netlink::{Error, Mac};
 
 use crate::{
     error::Cause,
@@ -153,12 +153,10 @@ impl fmt::Display for Step {
                 write!(f, "unbind VF {vf} from its driver")
             }
             Step::SetVfDriver { vf, driver: VfDriver::Named(driver) } => write!(f, "bind VF {vf} to {driver}"),
-            Step::SetVf { vf, setting: setting @ VfSetting::Mac(_) } => {
-                write!(f, "set address of VF {vf} to {}", setting.to_string().trim_start_matches("address "))
-            }
+            Step::SetVf { vf, setting: VfSetting::Mac(mac) } => write!(f, "set address of VF {vf} to {}", Mac(*mac)),
             Step::SetVf { vf, setting } => write!(f, "set VF {vf} {setting}"),
             Step::AddSf { sf } => write!(f, "add SF {sf}"),
-            Step::SetSfMac { sf, mac } => write!(f, "set SF {sf} {}", VfSetting::Mac(*mac)),
+            Step::SetSfMac { sf, mac } => write!(f, "set SF {sf} address {}", Mac(*mac)),
             Step::SetSfActive { sf, active: true } => write!(f, "activate SF {sf}"),
             Step::SetSfActive { sf, active: false } => write!(f, "deactivate SF {sf}"),
             Step::RemoveSf { sf } => write!(f, "remove SF {sf}"),

@@ -10,7 +10,7 @@ use super::{
     },
     vf::{VfLinkState, VfRate, VfVlan, VlanProto},
 };
-use crate::attr::AttrBuf;
+use crate::{attr::AttrBuf, mac::Mac};
 
 /// What to change of a network device; `None` is left as it is. The kernel applies what it can before the first refusal, in an
 /// order of its own: change one thing at a time where that matters.
@@ -149,15 +149,6 @@ impl fmt::Display for VfSettings {
             write!(f, " state {state}")?;
         }
         self.trust.map_or(Ok(()), |trust| write!(f, " trust {}", on(trust)))
-    }
-}
-
-struct Mac([u8; 6]);
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
 }
 
