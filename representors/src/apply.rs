@@ -1,14 +1,12 @@
 //! Carrying plans out: each step verified, all rolled back when one fails.
 
-use std::time::Duration;
-
 use crate::{
     desired::Desired,
     driver::{Strategy, facts},
     error::{Cause, ConvergeError, ObserveError, Rollback, StepFailure},
     inventory::Nic,
     kernel::Kernel,
-    plan::{Plan, PlanError, plan_with},
+    plan::{Plan, plan_with},
     run::{StepReport, run, wait_for},
     step::Step,
 };
@@ -88,8 +86,11 @@ pub fn apply(plan: &Plan, kernel: &mut Kernel) -> Result<Report, ConvergeError> 
             Ok(nic) => Ok(Report { steps: Vec::new(), strategy: plan.strategy, nic }),
             Err(Cause::Observe(e)) => Err(e.into()),
             Err(cause) => {
-                let after = kernel.pace.deadline;
-                Err(ConvergeError::Unsettled { device: device.clone(), after, got: cause.to_string() })
+                let got = match cause {
+                    Cause::NotVerified { got, .. } => got,
+                    other => other.to_string(),
+                };
+                Err(ConvergeError::Unsettled { device: device.clone(), after: kernel.pace.deadline, got })
             }
         };
     }
@@ -164,13 +165,12 @@ fn restore(
     kernel: &mut Kernel,
     done: &mut Vec<Step>,
 ) -> Result<(), Cause> {
-    let unplanned = |e: PlanError| Cause::NotVerified { after: Duration::ZERO, got: e.to_string() };
     // What is under way must come to rest first, or the plan would miss it.
     let mut nic = wait_for(kernel, &base.device, |nic| nic.unsettled().map_or(Ok(()), Err))
         .or_else(|_| kernel.nic(&base.device).map_err(Cause::Observe))?;
     // What new VFs are like (which driver they got) shows only when they are there: look again.
     for _ in 0..ROUNDS {
-        let plan = plan_with(wish, &nic, strategy).map_err(unplanned)?;
+        let plan = plan_with(wish, &nic, strategy).map_err(Cause::Plan)?;
         let mut reports = Vec::new();
         let result = run(&plan.steps, kernel, nic, &mut reports);
         done.extend(reports.into_iter().map(|r| r.step));

@@ -25,7 +25,7 @@ pub enum ObserveError {
         text: String,
     },
     /// The device is not there.
-    #[error("{0}: no such NIC; list them with `shuntctl nic`")]
+    #[error("{0}: no such NIC; list them with `shuntctl nic list`")]
     NoSuchNic(DeviceId),
 }
 
@@ -49,6 +49,12 @@ pub enum Cause {
         /// What is read instead.
         got: String,
     },
+    /// What the step needs is not there: nothing was asked of the kernel.
+    #[error("{0}")]
+    Missing(String),
+    /// No steps lead there: nothing was asked of the kernel.
+    #[error(transparent)]
+    Plan(PlanError),
 }
 
 impl Cause {

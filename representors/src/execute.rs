@@ -1,6 +1,6 @@
 //! Carrying single steps out.
 
-use devlink_rs::{DeviceId, EswitchChange, Flavour, FunctionChange, FunctionState, NewPort};
+use devlink_rs::{DeviceId, Devlink, EswitchChange, Flavour, FunctionChange, FunctionState, NewPort};
 use netlink::HW_TC_OFFLOAD;
 
 use crate::{
@@ -44,9 +44,8 @@ impl Step {
             }
             Step::RemoveSf { sf } => {
                 let rep = nic.representor_of(Function::Sf(*sf)).and_then(|r| r.port.clone());
-                let port = rep.ok_or_else(|| missing(format!("SF {sf} is not there")))?;
-                let devlink = kernel.devlink().map_err(Cause::Netlink)?;
-                devlink.ok_or_else(no_devlink)?.delete_port(&port).map_err(Cause::Netlink)
+                let port = rep.ok_or_else(|| missing(&format!("SF {sf}")))?;
+                devlink(kernel)?.delete_port(&port).map_err(Cause::Netlink)
             }
             Step::SetRepresentorMtu { of, mtu } => {
                 let ifindex = ifindex(nic, Port::Representor(*of))?;
@@ -59,32 +58,37 @@ impl Step {
             Step::SetTcOffload { port, on } => {
                 let ifindex = ifindex(nic, *port)?;
                 let features = kernel.features().map_err(Cause::Netlink)?;
-                let features = features.ok_or_else(|| missing("the kernel has no ethtool over netlink".to_owned()))?;
-                features.set(ifindex, HW_TC_OFFLOAD, *on).map_err(Cause::Netlink)
+                features.ok_or_else(no_features)?.set(ifindex, HW_TC_OFFLOAD, *on).map_err(Cause::Netlink)
             }
         }
     }
 }
 
-fn no_devlink() -> Cause {
-    missing("there is no devlink".to_owned())
+pub(crate) fn devlink(kernel: &mut Kernel) -> Result<&mut Devlink, Cause> {
+    let lacks = || Cause::Missing("the kernel has no devlink; use one with CONFIG_NET_DEVLINK".to_owned());
+    kernel.devlink().map_err(Cause::Netlink)?.ok_or_else(lacks)
+}
+
+fn no_features() -> Cause {
+    Cause::Missing(
+        "the kernel has no ethtool over netlink; use one from 5.7 on, with CONFIG_ETHTOOL_NETLINK".to_owned(),
+    )
 }
 
 fn ifindex(nic: &Nic, port: Port) -> Result<u32, Cause> {
-    netdev(nic, port).map(|d| d.ifindex).ok_or_else(|| missing(format!("the {port} is not there")))
+    netdev(nic, port).map(|d| d.ifindex).ok_or_else(|| missing(&format!("the {port}")))
 }
 
 /// A VF's PCI address and driver.
 fn function(nic: &Nic, vf: u16) -> Result<(&str, Option<&str>), Cause> {
     match nic.vf(vf) {
         Some(Vf { address: Some(address), driver, .. }) => Ok((address, driver.as_deref())),
-        _ => Err(missing(format!("VF {vf} has no PCI function"))),
+        _ => Err(missing(&format!("the PCI function of VF {vf}"))),
     }
 }
 
 fn change(kernel: &mut Kernel, device: &DeviceId, change: EswitchChange) -> Result<(), Cause> {
-    let devlink = kernel.devlink().map_err(Cause::Netlink)?.ok_or_else(no_devlink)?;
-    devlink.set_eswitch(device, &change).map_err(Cause::Netlink)
+    devlink(kernel)?.set_eswitch(device, &change).map_err(Cause::Netlink)
 }
 
 fn add_sf(kernel: &mut Kernel, nic: &Nic, sf: u32) -> Result<(), Cause> {
@@ -96,8 +100,7 @@ fn add_sf(kernel: &mut Kernel, nic: &Nic, sf: u32) -> Result<(), Cause> {
         controller: None,
         index: None,
     };
-    let devlink = kernel.devlink().map_err(Cause::Netlink)?.ok_or_else(no_devlink)?;
-    devlink.add_port(&new).map(drop).map_err(Cause::Netlink)
+    devlink(kernel)?.add_port(&new).map(drop).map_err(Cause::Netlink)
 }
 
 /// Unbinds a function and leaves word of the driver that is due in `driver_override`. An empty line ends an override.

@@ -94,7 +94,7 @@ pub enum PlanError {
         what: String,
     },
     /// A wish about a VF that will not be there.
-    #[error("{device}: VF {vf} is named, but there will be only {vfs} VFs")]
+    #[error("{device}: VF {vf} is named, but there will be only {vfs} VFs; leave it out, or ask for more VFs")]
     NoSuchVf {
         /// NIC.
         device: DeviceId,
@@ -104,7 +104,7 @@ pub enum PlanError {
         vfs: u16,
     },
     /// A wish about representors without switchdev.
-    #[error("{device}: {what} needs mode switchdev")]
+    #[error("{device}: {what} needs mode switchdev; ask for that mode, or leave it out")]
     NeedsSwitchdev {
         /// NIC.
         device: DeviceId,

@@ -8,6 +8,7 @@ use netlink::{Mac, VfInfo, VfLinkState, VfRate, VfSettings, VfVlan};
 use crate::{
     driver::Facts,
     error::Cause,
+    execute::devlink,
     inventory::{Nic, Representor},
     kernel::Kernel,
     step::missing,
@@ -109,19 +110,18 @@ impl VfSetting {
         match self {
             VfSetting::Mac(mac) if rep.is_some_and(|r| r.function_mac.is_some()) => set_function_mac(kernel, rep, mac),
             VfSetting::Rate(rate) if rep.is_some_and(|r| r.rate.is_some()) => {
-                let port = rep.and_then(|r| r.port.clone()).ok_or_else(|| missing(format!("VF {vf} has no port")))?;
+                let port =
+                    rep.and_then(|r| r.port.clone()).ok_or_else(|| missing(&format!("the devlink port of VF {vf}")))?;
                 let change = RateChange {
                     tx_share: Some(u64::from(rate.min) * BYTES_OF_MBIT),
                     tx_max: Some(u64::from(rate.max) * BYTES_OF_MBIT),
                     ..RateChange::default()
                 };
-                let devlink = kernel.devlink().map_err(Cause::Netlink)?;
-                let devlink = devlink.ok_or_else(|| missing("there is no devlink".to_owned()))?;
-                devlink.set_rate(&RateId::Leaf(port), &change).map_err(Cause::Netlink)
+                devlink(kernel)?.set_rate(&RateId::Leaf(port), &change).map_err(Cause::Netlink)
             }
             _ => {
                 let uplink = nic.uplink.as_ref().and_then(|u| u.netdev.as_ref());
-                let uplink = uplink.ok_or_else(|| missing("the PF has no network device here".to_owned()))?;
+                let uplink = uplink.ok_or_else(|| missing("the PF's network device"))?;
                 kernel.links.set_vf(uplink.ifindex, vf.into(), &self.by_link()).map_err(Cause::Netlink)
             }
         }
@@ -151,9 +151,6 @@ pub(crate) fn set_function(
     rep: Option<&Representor>,
     change: FunctionChange,
 ) -> Result<(), Cause> {
-    let port =
-        rep.and_then(|r| r.port.clone()).ok_or_else(|| missing("the function has no devlink port".to_owned()))?;
-    let devlink = kernel.devlink().map_err(Cause::Netlink)?;
-    let devlink = devlink.ok_or_else(|| missing("there is no devlink".to_owned()))?;
-    devlink.set_function(&port, &change).map_err(Cause::Netlink)
+    let port = rep.and_then(|r| r.port.clone()).ok_or_else(|| missing("the function's devlink port"))?;
+    devlink(kernel)?.set_function(&port, &change).map_err(Cause::Netlink)
 }

@@ -270,6 +270,6 @@ pub(crate) fn netdev(nic: &Nic, port: Port) -> Option<&Netdev> {
     }
 }
 
-pub(crate) fn missing(got: String) -> Cause {
-    Cause::NotVerified { after: std::time::Duration::ZERO, got }
+pub(crate) fn missing(what: &str) -> Cause {
+    Cause::Missing(format!("{what} is not there; look at the NIC, and converge again"))
 }

@@ -51,7 +51,7 @@ fn step(device: &DeviceId, failure: &StepFailure) -> Error {
     let errno = match &failure.cause {
         Cause::Netlink(e) => e.errno(),
         Cause::Sysfs(e) => e.source.raw_os_error(),
-        Cause::Observe(_) | Cause::NotVerified { .. } => None,
+        Cause::Observe(_) | Cause::NotVerified { .. } | Cause::Missing(_) | Cause::Plan(_) => None,
     };
     let gone = matches!(&failure.cause, Cause::Observe(ObserveError::NoSuchNic(_)));
     let (kind, remedy) = match errno {
