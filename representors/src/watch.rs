@@ -81,8 +81,11 @@ impl Watch {
                     Ok(None) => {}
                     Err(e) => return Ok(Some(Change::Resync { reason: e.to_string() })),
                 },
-                None if Instant::now() >= deadline => return Ok(None),
                 None => {}
+            }
+            // Also when events keep coming that are of no interest: an offload engine adds thousands of filters a second.
+            if Instant::now() >= deadline {
+                return Ok(None);
             }
         }
     }
@@ -94,4 +97,41 @@ fn parse(msg: &Message) -> Result<Option<Change>, Error> {
         return Ok(Some(Change::Link(Box::new(change))));
     }
     Ok(parse_qdisc_notice(msg)?.map(Change::Qdisc))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use netlink::Transport;
+
+    use super::*;
+
+    /// `RTM_NEWTFILTER` without end.
+    struct Filters;
+
+    impl Transport for Filters {
+        fn send(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn recv(&mut self, _: Duration) -> io::Result<Option<Vec<u8>>> {
+            let words = [16u32, 44, 0, 0];
+            Ok(Some(words.iter().flat_map(|w| w.to_ne_bytes()).collect()))
+        }
+
+        fn join(&mut self, _: u32) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_flood_of_filters_ends_at_the_timeout() -> Result<(), Error> {
+        let links = EventStream::new(Box::new(Filters), &[RTNLGRP_TC])?;
+        let mut watch = Watch { links, devlink: None };
+        let begin = Instant::now();
+        assert_eq!(watch.next(Duration::from_millis(30))?, None);
+        assert!(begin.elapsed() >= Duration::from_millis(30));
+        Ok(())
+    }
 }
