@@ -264,13 +264,19 @@ impl World {
     }
 
     /// Drivers of kernels before 5.9 have no devlink ports for VFs: their representors are known by the switch that they share with the
-    /// uplink, and by `phys_port_name`.
+    /// uplink, and by `phys_port_name`. All PFs of a mlx5 card share one switch: what is this PF's has it as its parent or, with
+    /// kernels before 5.14, which do not tell parents, has its number.
     fn add_by_port_name(&self, nic: &mut Nic) {
         let Some(uplink) = nic.uplink.as_ref().and_then(|u| u.netdev.as_ref()) else { return };
         let Some(id) = uplink.switch_id.as_ref() else { return };
         for link in self.links.values().filter(|l| l.phys_switch_id.as_ref() == Some(id)) {
             let name = link.phys_port_name.as_deref().and_then(|n| n.parse::<RepName>().ok());
-            if let Some(name) = name.filter(|_| link.ifindex != uplink.ifindex) {
+            let is_mine = |name: &RepName| match (&link.parent_dev, physical_port(uplink)) {
+                (Some(parent), _) => *parent == nic.device.name,
+                (None, Some(number)) => name.pf == number,
+                (None, None) => true,
+            };
+            if let Some(name) = name.filter(|name| link.ifindex != uplink.ifindex && is_mine(name)) {
                 nic.representors.push(Representor {
                     key: RepKey { device: nic.device.clone(), name },
                     port: None,
@@ -313,11 +319,71 @@ impl World {
     }
 }
 
+/// The number of a physical port: `p1` is 1.
+fn physical_port(uplink: &Netdev) -> Option<u16> {
+    uplink.port_name.as_deref()?.strip_prefix('p')?.parse().ok()
+}
+
 /// Missing is an answer.
 fn present<T>(result: Result<T, SysfsError>) -> Result<Option<T>, SysfsError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(e) if e.is_missing() => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both PFs of a card, in one switch, with two VFs each.
+    fn card(parents: bool) -> World {
+        let mut links = BTreeMap::new();
+        for pf in 0..2u32 {
+            for (nth, port) in [format!("p{pf}"), format!("pf{pf}vf0"), format!("pf{pf}vf1")].into_iter().enumerate() {
+                let ifindex = 10 * pf + 1 + u32::try_from(nth).unwrap_or(0);
+                let link = Link {
+                    ifindex,
+                    phys_switch_id: Some(vec![1, 2, 3]),
+                    phys_port_name: Some(port),
+                    parent_bus: parents.then(|| "pci".to_owned()),
+                    parent_dev: parents.then(|| format!("0000:03:00.{pf}")),
+                    ..Link::default()
+                };
+                links.insert(ifindex, link);
+            }
+        }
+        World {
+            ports: Vec::new(),
+            rates: BTreeMap::new(),
+            links,
+            offload: BTreeMap::new(),
+            open_files: OnceCell::new(),
+        }
+    }
+
+    #[test]
+    fn pfs_of_one_switch_have_their_own_representors() {
+        for parents in [true, false] {
+            let world = card(parents);
+            for pf in 0..2u32 {
+                let uplink = world.links.get(&(10 * pf + 1)).map(|link| world.netdev(link));
+                let mut nic = Nic {
+                    device: DeviceId::new("pci", format!("0000:03:00.{pf}")),
+                    driver: None,
+                    mode: None,
+                    inline_mode: None,
+                    encap_mode: None,
+                    sriov: None,
+                    uplink: Some(Uplink { port: None, number: None, netdev: uplink, lag: None }),
+                    vfs: Vec::new(),
+                    representors: Vec::new(),
+                };
+                world.add_by_port_name(&mut nic);
+                let names: Vec<String> = nic.representors.iter().map(|r| r.key.name.to_string()).collect();
+                assert_eq!(names, [format!("pf{pf}vf0"), format!("pf{pf}vf1")], "parents told: {parents}");
+            }
+        }
     }
 }
