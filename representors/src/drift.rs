@@ -11,13 +11,13 @@ use std::{
 };
 
 use devlink_rs::{DeviceId, EswitchMode};
-use netlink::{Connection, Error, Protocol, Qdisc, qdiscs};
+use netlink::{Connection, Error, Mac, Protocol, Qdisc, qdiscs};
 
 use crate::{
     error::ObserveError,
     inventory::{Netdev, Nic},
     kernel::Kernel,
-    key::RepName,
+    key::{Function, RepName},
     setting::VfSetting,
     step::Port,
     watch::{Change, Watch},
@@ -36,6 +36,18 @@ pub enum Drift {
         from: Option<EswitchMode>,
         /// As it is.
         to: Option<EswitchMode>,
+    },
+    /// Another setting of the eswitch was changed.
+    Eswitch {
+        /// What, with its values.
+        what: String,
+    },
+    /// A sub-function was changed.
+    SubFunction {
+        /// SF number.
+        sf: u32,
+        /// What, with its values.
+        what: String,
     },
     /// The number of VFs was changed.
     Vfs {
@@ -106,6 +118,8 @@ impl fmt::Display for Drift {
             Drift::Gone => f.write_str("the device is gone"),
             Drift::Reset => f.write_str("the device was reset or plugged in again"),
             Drift::Mode { from, to } => write!(f, "eswitch mode changed from {} to {}", mode(from), mode(to)),
+            Drift::Eswitch { what } => write!(f, "eswitch {what}"),
+            Drift::SubFunction { sf, what } => write!(f, "SF {sf}: {what}"),
             Drift::Vfs { from, to } => write!(f, "number of VFs changed from {from} to {to}"),
             Drift::RepresentorCame(name) => write!(f, "representor {name} came"),
             Drift::RepresentorGone(name) => write!(f, "representor {name} went"),
@@ -226,14 +240,18 @@ impl DriftWatch {
             Err(e) if e.is_unsupported() => Vec::new(),
             Err(e) => return Err(e.into()),
         };
-        let mut drifts = Vec::new();
-        for (device, seen) in &mut self.seen {
+        // All or nothing: what was seen of one NIC must be told, also when the next one cannot be read.
+        let mut found = Vec::with_capacity(self.seen.len());
+        for device in self.seen.keys() {
             let nic = match kernel.nic(device) {
                 Ok(nic) => Some(nic),
                 Err(ObserveError::NoSuchNic(_)) => None,
                 Err(e) => return Err(e),
             };
-            let now = Seen { qdiscs: nic.as_ref().map(|n| rule_qdiscs(n, &all)).unwrap_or_default(), nic };
+            found.push(Seen { qdiscs: nic.as_ref().map(|n| rule_qdiscs(n, &all)).unwrap_or_default(), nic });
+        }
+        let mut drifts = Vec::new();
+        for ((device, seen), now) in self.seen.iter_mut().zip(found) {
             drifts.extend(compare(seen, &now).into_iter().map(|drift| (device.clone(), drift)));
             *seen = now;
         }
@@ -272,6 +290,11 @@ fn compare(was: &Seen, now: &Seen) -> Vec<Drift> {
     if old.mode != new.mode {
         drifts.push(Drift::Mode { from: old.mode, to: new.mode });
     }
+    let eswitch = [
+        changed("inline mode", old.inline_mode, new.inline_mode),
+        changed("encapsulation mode", old.encap_mode, new.encap_mode),
+    ];
+    drifts.extend(eswitch.into_iter().flatten().map(|what| Drift::Eswitch { what }));
     if old.num_vfs() != new.num_vfs() {
         drifts.push(Drift::Vfs { from: old.num_vfs(), to: new.num_vfs() });
     }
@@ -285,6 +308,14 @@ fn compare(was: &Seen, now: &Seen) -> Vec<Drift> {
     }
     for (port, kind) in was.qdiscs.difference(&now.qdiscs).filter(|(port, _)| after.contains_key(port)) {
         drifts.push(Drift::QdiscRemoved { port: port.clone(), kind: kind.clone() });
+    }
+    for (sf, was) in old.sfs() {
+        let Some(now) = new.representor_of(Function::Sf(sf)) else { continue };
+        let differences = [
+            changed("state", was.function_state, now.function_state),
+            changed("address", was.function_mac.map(Mac), now.function_mac.map(Mac)),
+        ];
+        drifts.extend(differences.into_iter().flatten().map(|what| Drift::SubFunction { sf, what }));
     }
     for vf in new.vfs.iter().filter(|vf| old.vf(vf.index).is_some()) {
         let before = old.vf(vf.index).and_then(|v| v.driver.clone());
@@ -301,6 +332,12 @@ fn compare(was: &Seen, now: &Seen) -> Vec<Drift> {
     drifts
 }
 
+/// What differs, in words.
+fn changed<T: PartialEq + fmt::Display>(name: &str, old: Option<T>, new: Option<T>) -> Option<String> {
+    let text = |value: Option<T>| value.map_or_else(|| "none".to_owned(), |v| v.to_string());
+    (old != new).then(|| format!("{name} changed from {} to {}", text(old), text(new)))
+}
+
 fn netdev_drifts(port: &str, old: &Netdev, new: &Netdev, drifts: &mut Vec<Drift>) {
     let port = || port.to_owned();
     if old.name != new.name {
@@ -309,13 +346,8 @@ fn netdev_drifts(port: &str, old: &Netdev, new: &Netdev, drifts: &mut Vec<Drift>
     if old.up != new.up {
         drifts.push(Drift::Up { port: port(), up: new.up });
     }
-    if let (Some(a), Some(b)) = (old.mtu, new.mtu)
-        && a != b
-    {
-        drifts.push(Drift::Netdev { port: port(), what: format!("MTU changed from {a} to {b}") });
-    }
-    if old.tc_offload != new.tc_offload {
-        let on = if new.tc_offload == Some(true) { "on" } else { "off" };
-        drifts.push(Drift::Netdev { port: port(), what: format!("hw-tc-offload turned {on}") });
-    }
+    let on = |on: bool| if on { "on" } else { "off" };
+    let differences =
+        [changed("MTU", old.mtu, new.mtu), changed("hw-tc-offload", old.tc_offload.map(on), new.tc_offload.map(on))];
+    drifts.extend(differences.into_iter().flatten().map(|what| Drift::Netdev { port: port(), what }));
 }
