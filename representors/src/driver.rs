@@ -34,6 +34,8 @@ pub(crate) struct Facts {
     pub(crate) vf_driver: Option<&'static str>,
     /// Whether new VFs have the spoof check on; `None`: not known.
     pub(crate) spoof_check: Option<bool>,
+    /// The eswitch falls back to legacy when the last VF goes.
+    pub(crate) legacy_without_vfs: bool,
     /// Settings that the driver refuses in switchdev, where flows do the same.
     legacy_only: LegacyOnly,
 }
@@ -70,6 +72,7 @@ const TABLE: &[Facts] = &[
         strategies: SAFE,
         vf_driver: Some("mlx5_core"),
         spoof_check: Some(false),
+        legacy_without_vfs: false,
         legacy_only: LegacyOnly::VlanSpoofTrust,
     },
     // ice_eswitch.c: mode only without VFs; ice_sriov.c: "Trusted VF is forbidden in switchdev mode".
@@ -78,14 +81,16 @@ const TABLE: &[Facts] = &[
         strategies: &[Strategy::ModeFirst],
         vf_driver: Some("iavf"),
         spoof_check: Some(true),
+        legacy_without_vfs: false,
         legacy_only: LegacyOnly::Trust,
     },
-    // Any order serves netdevsim: keep the VFs.
+    // Any order serves netdevsim: keep the VFs. bus.c, dev.c: `sriov_numvfs` 0 puts it into legacy.
     Facts {
         names: &["netdevsim"],
         strategies: &[Strategy::VfsFirst, Strategy::ModeFirst],
         vf_driver: None,
         spoof_check: Some(false),
+        legacy_without_vfs: true,
         legacy_only: LegacyOnly::Nothing,
     },
     // No eswitch in these.
@@ -96,8 +101,14 @@ const TABLE: &[Facts] = &[
     Facts { names: &["bnxt_en"], vf_driver: Some("bnxt_en"), ..UNKNOWN },
 ];
 
-const UNKNOWN: Facts =
-    Facts { names: &[], strategies: SAFE, vf_driver: None, spoof_check: None, legacy_only: LegacyOnly::Nothing };
+const UNKNOWN: Facts = Facts {
+    names: &[],
+    strategies: SAFE,
+    vf_driver: None,
+    spoof_check: None,
+    legacy_without_vfs: false,
+    legacy_only: LegacyOnly::Nothing,
+};
 
 static NOT_KNOWN: Facts = UNKNOWN;
 

@@ -187,7 +187,10 @@ pub fn plan_with(desired: &Desired, observed: &Nic, strategy: Strategy) -> Resul
     let mut steps = Vec::new();
     // Which VFs lose what they have: all, when their number or (in some orders) the mode changes.
     let (now, then) = (observed.num_vfs(), target.vfs);
-    let mode_change = target.mode.zip(observed.mode).filter(|(to, from)| to != from);
+    // Between two numbers of VFs there are none, and some drivers then leave switchdev by themselves.
+    let leaves = facts(observed.driver.as_deref()).legacy_without_vfs && now > 0 && now != then;
+    let from = observed.mode.map(|mode| if leaves && target.mode == Some(mode) { EswitchMode::Legacy } else { mode });
+    let mode_change = target.mode.zip(from).filter(|(to, from)| to != from);
     let set_vfs = |steps: &mut Vec<Step>, from: u16, to: u16| {
         if from > 0 && from != to {
             steps.push(Step::SetVfs { from, to: 0 });
