@@ -191,6 +191,8 @@ impl Desired {
         let mode = self.mode.or(nic.mode).filter(|_| nic.mode.is_some());
         let switchdev = mode == Some(EswitchMode::Switchdev);
         let mut kept = Desired { mode, vfs: Some(self.vfs.unwrap_or_else(|| nic.num_vfs())), ..self.clone() };
+        // New representors come as their driver likes: they get what the others had.
+        kept.hw_tc_offload = self.hw_tc_offload.or_else(|| nic.tc_offload().filter(|_| nic.has_representors()));
         let mut warnings = Vec::new();
         for vf in 0..kept.vfs.unwrap_or(0) {
             let mut wish = self.per_vf.get(&vf).cloned().unwrap_or_default();

@@ -214,6 +214,11 @@ impl Nic {
         reps.all(|d| d.tc_offload == Some(uplink)).then_some(uplink)
     }
 
+    /// Whether there are network devices that stand for functions of this host.
+    pub(crate) fn has_representors(&self) -> bool {
+        self.representors.iter().any(|r| !r.external && r.netdev.is_some())
+    }
+
     /// Its PF number within the NIC: that of its functions, or the last digit of its PCI address.
     #[must_use]
     pub fn pf_number(&self) -> u16 {

@@ -34,8 +34,9 @@ pub enum VfSetting {
 /// devlink rates are bytes a second.
 const BYTES_OF_MBIT: u64 = 125_000;
 
+/// Upwards: 0 is no limit at all, and less than one Mbit/s is one.
 pub(crate) fn mbit(bytes: u64) -> u32 {
-    u32::try_from(bytes / BYTES_OF_MBIT).unwrap_or(u32::MAX)
+    u32::try_from(bytes.div_ceil(BYTES_OF_MBIT)).unwrap_or(u32::MAX)
 }
 
 impl fmt::Display for VfSetting {

@@ -220,8 +220,12 @@ impl<'a> Target<'a> {
         if self.mode != Some(EswitchMode::Switchdev) {
             return;
         }
-        let sfs = self.kept.sfs.iter().flat_map(|s| s.keys()).map(|&n| Function::Sf(n));
-        for of in (0..self.vfs).map(Function::Vf).chain(sfs) {
+        // Without a wish for them, those that are there stay.
+        let sfs: Vec<u32> = match &self.kept.sfs {
+            Some(wanted) => wanted.keys().copied().collect(),
+            None => self.nic.sfs().map(|(n, _)| n).collect(),
+        };
+        for of in (0..self.vfs).map(Function::Vf).chain(sfs.into_iter().map(Function::Sf)) {
             let dev = self.nic.representor_of(of).and_then(|r| r.netdev.as_ref()).filter(|_| !fresh);
             // A new representor has it off with some drivers, on with others: rather set it than guess.
             if dev.map_or(on, differs) {

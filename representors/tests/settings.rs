@@ -198,7 +198,9 @@ fn sub_functions_come_change_and_go() {
             "set SF 5 address 02:00:00:00:08:06",
             "activate SF 5",
             "add SF 7",
-            "activate SF 7"
+            "activate SF 7",
+            // As the others have it.
+            "turn hw-tc-offload of representor of SF 7 on"
         ]
     );
     converge(&wish, &mut kernel).unwrap();
