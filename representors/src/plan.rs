@@ -93,6 +93,16 @@ pub enum PlanError {
         /// What is wrong with it, and what to write instead.
         what: String,
     },
+    /// A value that no sub-function can take.
+    #[error("{device}: SF {sf}: {what}")]
+    BadSfValue {
+        /// NIC.
+        device: DeviceId,
+        /// SF.
+        sf: u32,
+        /// What is wrong with it, and what to use instead.
+        what: String,
+    },
     /// A wish about a VF that will not be there.
     #[error("{device}: VF {vf} is named, but there will be only {vfs} VFs; leave it out, or ask for more VFs")]
     NoSuchVf {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use devlink_rs::{EswitchMode, FunctionState};
-use netlink::VfRate;
+use netlink::{Mac, VfRate};
 
 use crate::{
     desired::{Desired, SfDesired},
@@ -71,6 +71,11 @@ impl<'a> Target<'a> {
         }
         if desired.representor_mtu.is_some() && !switchdev {
             return needs("a representor's MTU");
+        }
+        for (&sf, wish) in desired.sfs.iter().flatten() {
+            if let Some(what) = wish.mac.and_then(bad_mac) {
+                return Err(PlanError::BadSfValue { device: device(), sf, what });
+            }
         }
         let facts = facts(nic.driver.as_deref());
         for (&vf, wish) in &desired.per_vf {
@@ -237,7 +242,7 @@ impl<'a> Target<'a> {
 
 fn bad_value(setting: VfSetting) -> Option<String> {
     match setting {
-        VfSetting::Mac(mac) if mac[0] & 1 != 0 => Some(format!("{setting} is a multicast address; use another")),
+        VfSetting::Mac(mac) => bad_mac(mac),
         VfSetting::Vlan(v) if v.id > 4094 || v.qos > 7 => {
             Some(format!("{setting} is none; use an id up to 4094 and a priority up to 7"))
         }
@@ -246,4 +251,8 @@ fn bad_value(setting: VfSetting) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn bad_mac(mac: [u8; 6]) -> Option<String> {
+    (mac[0] & 1 != 0).then(|| format!("address {} is a multicast address; use another", Mac(mac)))
 }
