@@ -42,8 +42,8 @@ pub struct Boundary<'a> {
     pub phase: Phase,
 }
 
-/// Runs `steps` in order. Steps that nothing builds on (settings of single functions) are asked for one after the other and then seen together:
-/// a reading of a NIC with 128 VFs costs more than any of them. On failure: which step, and why; the steps before it are in `done`.
+/// Runs `steps` in order. Steps that do not build on each other (settings of single functions) are asked for one after the other and then seen
+/// together: a reading of a NIC with 128 VFs costs more than any of them. On failure: which step, and why; the steps before it are in `done`.
 pub(crate) fn run(
     steps: &[Step],
     kernel: &mut Kernel,
@@ -52,8 +52,8 @@ pub(crate) fn run(
 ) -> Result<Nic, (usize, Cause)> {
     let mut at = 0;
     while let Some(first) = steps.get(at) {
-        let alike = steps[at..].iter().take_while(|s| !s.is_built_on()).count();
-        let group = &steps[at..at + if first.is_built_on() { 1 } else { alike }];
+        let more = steps[at + 1..].iter().take_while(|step| step.goes_with(first)).count();
+        let group = &steps[at..=at + more];
         nic = run_group(group, kernel, nic, done).map_err(|(n, cause)| (at + n, cause))?;
         at += group.len();
     }

@@ -176,17 +176,17 @@ impl Step {
         matches!(self, Step::SetVfs { .. } | Step::SetMode { .. } | Step::ReleaseVf { .. })
     }
 
-    /// Does what comes later depend on it, or on what it brings?
-    pub(crate) fn is_built_on(&self) -> bool {
-        !matches!(
-            self,
-            Step::ReleaseVf { .. }
-                | Step::SetVfDriver { .. }
-                | Step::SetVf { .. }
-                | Step::SetRepresentorMtu { .. }
-                | Step::SetRepresentorUp { .. }
-                | Step::SetTcOffload { .. }
-        )
+    /// May both be asked for before either is seen to be done? Not when one builds on the other: a VF's driver on its settings, and
+    /// everything on modes, numbers of VFs and sub-functions.
+    pub(crate) fn goes_with(&self, other: &Step) -> bool {
+        let kind = |step: &Step| match step {
+            Step::ReleaseVf { .. } => Some(0),
+            Step::SetVf { .. } => Some(1),
+            Step::SetVfDriver { .. } => Some(2),
+            Step::SetRepresentorMtu { .. } | Step::SetRepresentorUp { .. } | Step::SetTcOffload { .. } => Some(3),
+            _ => None,
+        };
+        kind(self).is_some() && kind(self) == kind(other)
     }
 
     /// Is this refusal one of a VF that is being reset, or of a PF whose link is yet to come up? A new number of VFs resets the PF, and

@@ -123,10 +123,9 @@ impl<'a> Target<'a> {
         self.driver(vf.index).is_some_and(|d| d != VfDriver::of(vf))
     }
 
-    /// Settings come before the driver, which may look at them only once.
+    /// Settings of all VFs come before drivers, which may look at them only once.
     pub(crate) fn vf_steps(&self, anew: bool, unbound: bool, mode_change: bool, steps: &mut Vec<Step>) {
         for vf in 0..self.vfs {
-            let was = self.nic.vf(vf);
             let wish = self.kept.per_vf.get(&vf);
             for setting in wish.map(super::desired::VfDesired::settings).unwrap_or_default() {
                 let by_then = if anew {
@@ -140,23 +139,27 @@ impl<'a> Target<'a> {
                     steps.push(Step::SetVf { vf, setting });
                 }
             }
+        }
+        for vf in 0..self.vfs {
             // The driver that it has by then; None: we cannot know.
             let by_then = if unbound {
                 Some(VfDriver::Unbound)
             } else if anew {
                 self.default_driver()
             } else {
-                was.map(VfDriver::of)
+                self.nic.vf(vf).map(VfDriver::of)
             };
             // New VFs that had to be unbound for the mode change get the driver that the kernel would have given them.
             let target = self.driver(vf).or_else(|| self.default_driver().filter(|_| unbound));
             if let Some(driver) = target.filter(|t| by_then.as_ref() != Some(t)) {
                 steps.push(Step::SetVfDriver { vf, driver });
             }
-            if self.mode == Some(EswitchMode::Switchdev) {
-                let fresh = anew || mode_change;
-                let up = wish.and_then(|w| w.representor_up);
-                self.netdev_steps(Function::Vf(vf), fresh, up, wish.and_then(|w| w.representor_mtu), steps);
+        }
+        if self.mode == Some(EswitchMode::Switchdev) {
+            for vf in 0..self.vfs {
+                let wish = self.kept.per_vf.get(&vf);
+                let (up, mtu) = (wish.and_then(|w| w.representor_up), wish.and_then(|w| w.representor_mtu));
+                self.netdev_steps(Function::Vf(vf), anew || mode_change, up, mtu, steps);
             }
         }
     }
