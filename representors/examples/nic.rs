@@ -35,7 +35,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         [what @ ("plan" | "converge"), device, mode, vfs, settings @ ..] => {
-            let mode = if *mode == "switchdev" { EswitchMode::Switchdev } else { EswitchMode::Legacy };
+            let mode = match *mode {
+                "switchdev" => EswitchMode::Switchdev,
+                "legacy" => EswitchMode::Legacy,
+                other => return Err(format!("{other}: no such mode; write legacy or switchdev").into()),
+            };
             let device: DeviceId = device.parse()?;
             let mut desired = Desired { mode: Some(mode), vfs: Some(vfs.parse()?), ..Desired::new(device) };
             for setting in settings {
@@ -63,12 +67,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn switch(value: &str) -> Result<bool, String> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("{other}: write on or off")),
+    }
+}
+
 fn set(desired: &mut Desired, name: &str, value: &str) -> Result<(), Box<dyn Error>> {
-    let on = value == "on";
     match name {
-        "up" => desired.representors_up = Some(on),
+        "up" => desired.representors_up = Some(switch(value)?),
         "mtu" => desired.representor_mtu = Some(value.parse()?),
-        "offload" => desired.hw_tc_offload = Some(on),
+        "offload" => desired.hw_tc_offload = Some(switch(value)?),
         "sf" => _ = desired.sfs.get_or_insert_default().insert(value.parse()?, SfDesired::default()),
         _ => {
             let (vf, name) = name.strip_prefix("vf").and_then(|n| n.split_once('.')).ok_or("no such setting")?;
@@ -79,7 +90,6 @@ fn set(desired: &mut Desired, name: &str, value: &str) -> Result<(), Box<dyn Err
 }
 
 fn set_vf(vf: &mut VfDesired, name: &str, value: &str) -> Result<(), Box<dyn Error>> {
-    let on = value == "on";
     let (first, second) = value.split_once(':').unwrap_or((value, "0"));
     match name {
         "mac" => {
@@ -88,9 +98,16 @@ fn set_vf(vf: &mut VfDesired, name: &str, value: &str) -> Result<(), Box<dyn Err
         }
         "vlan" => vf.vlan = Some(VfVlan { id: first.parse()?, qos: second.parse()?, ..VfVlan::default() }),
         "rate" => vf.rate = Some(VfRate { min: first.parse()?, max: second.parse()? }),
-        "trust" => vf.trust = Some(on),
-        "spoof" => vf.spoof_check = Some(on),
-        "link" => vf.link_state = Some(if value == "enable" { VfLinkState::Enable } else { VfLinkState::Auto }),
+        "trust" => vf.trust = Some(switch(value)?),
+        "spoof" => vf.spoof_check = Some(switch(value)?),
+        "link" => {
+            vf.link_state = Some(match value {
+                "auto" => VfLinkState::Auto,
+                "enable" => VfLinkState::Enable,
+                "disable" => VfLinkState::Disable,
+                other => return Err(format!("{other}: write auto, enable or disable").into()),
+            });
+        }
         _ => return Err(format!("vf.{name}: no such setting").into()),
     }
     Ok(())
