@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use api::{
-    EswitchMode, EswitchPlan, EswitchSet, LinkState, MockKernel, NicView, PortView, RepresentorView, VfSet, VfView,
-    VfWish, paths,
+    CheckResult, EswitchMode, EswitchPlan, EswitchSet, LinkState, MockKernel, NicChecks, NicView, PortView,
+    RepresentorView, VfSet, VfView, VfWish, paths,
 };
 use hw_tests::Rig;
 use std::time::{Duration, Instant};
@@ -294,4 +294,84 @@ fn drift_is_repaired_when_the_policy_says_so() {
     kernel(&rig, MockKernel::Calm);
     rig.ok(&["nic", "converge"]).unwrap();
     within(Duration::from_secs(2), "as desired", || nic(&rig).state == "as desired" && up(&rig));
+}
+
+#[test]
+fn a_check_says_what_to_do_about_each_nic() {
+    let rig = Rig::start("connectx,vfs=2").unwrap();
+    for (driver, name, uplink) in [("ice", "0000:05:00.0", "ens3f0"), ("igb", "0000:06:00.0", "ens4f0")] {
+        let (driver, name, uplink) = (driver.to_owned(), name.to_owned(), uplink.to_owned());
+        assert!(kernel(&rig, MockKernel::AddNic { driver, name, uplink, vfs: 4, lag_ms: 0, pf: 0 }));
+    }
+    rig.ok(&["vf", "set", "0000:03:00.0/pf0vf1", "--driver", "vfio-pci"]).unwrap();
+    assert!(kernel(
+        &rig,
+        MockKernel::Hold { address: "0000:03:00.3".to_owned(), pid: 4711, process: "qemu".to_owned() }
+    ));
+    let all: Vec<NicChecks> = rig.json(&["nic", "check"]).unwrap();
+    let of = |pf: &str, name: &str| {
+        let nic = all.iter().find(|n| n.pf == pf).unwrap();
+        nic.checks.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("{name} of {nic:?}")).clone()
+    };
+    let users = of(PF, "users");
+    assert!(users.found.contains("VF 1 (0000:03:00.3) by vfio-pci, held by qemu (pid 4711)"), "{users:?}");
+    assert_eq!(of(PF, "eswitch").result, CheckResult::Ok);
+    assert_eq!(of(PF, "desired").result, CheckResult::Ok);
+    assert!(of("pci/0000:05:00.0", "dpdk").found.contains("DCF mode only"));
+    assert_eq!(of("pci/0000:06:00.0", "eswitch").result, CheckResult::Fail);
+    assert!(
+        all.iter()
+            .flat_map(|n| &n.checks)
+            .all(|c| c.result == CheckResult::Ok || c.fix.is_some() || c.result == CheckResult::Note)
+    );
+    let text = rig.ok(&["nic", "check"]).unwrap();
+    assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+    let one = rig.ok(&["nic", "check", "ens4f0"]).unwrap();
+    assert!(one.starts_with("pci/0000:06:00.0\n  ok    driver       igb\n"), "{one}");
+
+    // What is not set up for it is refused with the reason, and changes nothing.
+    rig.ok(&["bridge", "add", "br0"]).unwrap();
+    for (args, part) in [
+        (&["eswitch", "set", "ens4f0", "--mode", "switchdev"][..], "no eswitch"),
+        (&["eswitch", "set", "ens3f0", "--inline-mode", "link"], "no eswitch inline mode"),
+        (&["eswitch", "set", "ens3f0", "--mode", "legacy", "--representors", "up"], "no representors in mode legacy"),
+    ] {
+        let line = rig.refused(args).unwrap();
+        assert!(line.contains(part), "{args:?}: {line}");
+    }
+    let nics: Vec<NicView> = rig.json(&["nic", "list"]).unwrap();
+    assert_eq!(nics.iter().map(|n| n.desired.is_some()).collect::<Vec<_>>(), [true, false, false]);
+}
+
+#[test]
+fn what_representors_have_in_common_is_kept_over_legacy() {
+    let rig = Rig::start("connectx,vfs=2").unwrap();
+    let set = |args: &[&str]| rig.ok(&[&["eswitch", "set", PF], args].concat()).unwrap();
+    let reps = || -> Vec<RepresentorView> { rig.json(&["rep", "list"]).unwrap() };
+    set(&[
+        "--mode",
+        "switchdev",
+        "--representors",
+        "up",
+        "--representor-mtu",
+        "9000",
+        "--hw-tc-offload",
+        "on",
+        "--inline-mode",
+        "link",
+        "--encap-mode",
+        "none",
+    ]);
+    let there = || {
+        let all = reps();
+        all.len() == 3 && all[1..].iter().all(|r| (r.up, r.mtu, r.hw_tc_offload) == (true, Some(9000), Some(true)))
+    };
+    assert!(there(), "{:?}", reps());
+    set(&["--mode", "legacy", "--vfs", "0"]);
+    assert_eq!(reps().len(), 1);
+    set(&["--mode", "switchdev", "--vfs", "2"]);
+    assert!(there(), "{:?}", reps());
+    let all: Vec<api::EswitchView> = rig.json(&["eswitch", "show"]).unwrap();
+    assert_eq!((all[0].inline_mode, all[0].encap_mode), (Some(api::InlineMode::Link), Some(api::EncapMode::None)));
+    assert_eq!(nic(&rig).state, "as desired");
 }

@@ -251,8 +251,7 @@ pub fn build(
         (Some(clock), Some(nic)) => switch.drive(Driver::Lockstep(Lockstep::new(&switch, nic, clock))),
         (_, nic) => switch.drive(Driver::threads(&switch, nic)?),
     }
-    let control =
-        Control::new(switch, nic, store).with_pools(pools).with_pmds(pmds).with_drift_policy(config.nic.drift);
+    let control = Control::new(switch, nic, store).with_pools(pools).with_pmds(pmds).with_nics(config);
     control.converge_mock()?;
     control.restore(desired)?;
     Ok(control)

@@ -117,7 +117,14 @@ pub(crate) fn facts(driver: Option<&str>) -> &'static Facts {
     driver.and_then(|d| TABLE.iter().find(|f| f.names.contains(&d))).unwrap_or(&NOT_KNOWN)
 }
 
+/// Whether the order that a PF's driver wants is known.
+#[must_use]
+pub fn is_known(driver: &str) -> bool {
+    TABLE.iter().any(|f| f.names.contains(&driver))
+}
+
 /// A driver that hands the function to a process: destroying the VF would pull it from under a virtual machine or DPDK.
-pub(crate) fn is_userspace(driver: &str) -> bool {
+#[must_use]
+pub fn is_userspace(driver: &str) -> bool {
     driver.contains("vfio") || matches!(driver, "uio_pci_generic" | "igb_uio" | "pci-pf-stub" | "pci-stub")
 }

@@ -38,6 +38,7 @@
 mod apply;
 mod counters;
 mod desired;
+mod devargs;
 mod drift;
 mod driver;
 mod error;
@@ -56,8 +57,9 @@ mod watch;
 pub use apply::{Report, apply, converge};
 pub use counters::VfCounters;
 pub use desired::{Desired, SfDesired, VfDesired};
+pub use devargs::{DpdkRepresentors, dpdk_devargs};
 pub use drift::{Drift, DriftWatch, NicDrift};
-pub use driver::Strategy;
+pub use driver::{Strategy, is_known, is_userspace};
 pub use error::{Cause, ConvergeError, ObserveError, Rollback, StepFailure};
 pub use inventory::{Holder, Inventory, Lag, Netdev, Nic, Representor, Sriov, Uplink, Vf};
 pub use kernel::{Kernel, Pace};

@@ -3,7 +3,7 @@
 use crate::client::{Client, percent};
 use crate::error::Result;
 use crate::output::{Output, table};
-use api::{EswitchPlan, NicConverge, NicView, NicWish, VfWish, paths};
+use api::{EswitchPlan, NicChecks, NicConverge, NicView, NicWish, VfWish, paths};
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -12,6 +12,11 @@ pub enum Verb {
     List,
     /// Show a NIC: what is desired of it, what is missing, what others changed
     Show {
+        /// The PF: pci/0000:08:00.0, 0000:08:00.0 or its network device [default: all]
+        pf: Option<String>,
+    },
+    /// Check what stands in the way of switchdev, and how to mend it
+    Check {
         /// The PF: pci/0000:08:00.0, 0000:08:00.0 or its network device [default: all]
         pf: Option<String>,
     },
@@ -44,6 +49,10 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
         Verb::Show { pf } => {
             let all: Vec<NicView> = client.get(&query(paths::NICS, pf.as_deref()))?;
             out.print(&all, |all| all.iter().map(show).collect::<Vec<_>>().join("\n\n"))
+        }
+        Verb::Check { pf } => {
+            let all: Vec<NicChecks> = client.get(&query(paths::NICS_CHECK, pf.as_deref()))?;
+            out.print(&all, |all| all.iter().map(checks).collect::<Vec<_>>().join("\n\n"))
         }
         Verb::Converge { pf, change } => {
             let ask = NicConverge { pf, dry_run: change.dry_run, disturb: change.disturb };
@@ -146,6 +155,37 @@ fn show(nic: &NicView) -> String {
     lines.join("\n")
 }
 
+/// Columns that text may take.
+const WIDTH: usize = 100;
+
+fn checks(nic: &NicChecks) -> String {
+    let mut lines = vec![nic.pf.clone()];
+    for check in &nic.checks {
+        let head = format!("  {:<4}  {:<12} ", check.result.to_string(), check.name);
+        lines.extend(wrapped(&head, &check.found));
+        if let Some(fix) = &check.fix {
+            lines.extend(wrapped(&" ".repeat(head.len()), &format!("-> {fix}")));
+        }
+    }
+    lines.join("\n")
+}
+
+/// Text in lines of [`WIDTH`], the first behind `head`, the others below its end. Words longer than a line stay whole.
+fn wrapped(head: &str, text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = head.to_owned();
+    for word in text.split(' ') {
+        if line.trim_end().len() > head.trim_end().len() && line.len() + word.len() > WIDTH {
+            lines.push(line.trim_end().to_owned());
+            line = " ".repeat(head.len());
+        }
+        line.push_str(word);
+        line.push(' ');
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
 fn wish(wish: &NicWish) -> String {
     let words = [
         wish.mode.map(|m| m.to_string()),
@@ -173,4 +213,35 @@ fn vf_wish(of: &VfWish) -> String {
         of.mtu.map(|mtu| format!("representor's MTU {mtu}")),
     ];
     words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::{Check, CheckResult};
+
+    #[test]
+    fn checks_are_wrapped_below_their_beginning() {
+        let check = |name: &str, found: &str, fix: Option<&str>| Check {
+            name: name.to_owned(),
+            result: CheckResult::Warn,
+            found: found.to_owned(),
+            fix: fix.map(str::to_owned),
+        };
+        let long = "word ".repeat(30);
+        let nic = NicChecks {
+            pf: "pci/x".to_owned(),
+            checks: vec![check("iommu", long.trim(), Some("mend it")), check("a", "b", None)],
+        };
+        let text = checks(&nic);
+        assert!(text.lines().all(|l| l.len() <= WIDTH), "{text}");
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 5, "{text}");
+        assert!(
+            lines[1].starts_with("  warn  iommu        word") && lines[2].starts_with("                     word"),
+            "{text}"
+        );
+        assert_eq!(lines[3], "                     -> mend it");
+        assert_eq!(lines[4], "  warn  a            b");
+    }
 }

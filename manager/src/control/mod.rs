@@ -133,10 +133,10 @@ impl Control {
         Control { pools, ..self }
     }
 
-    /// With this policy about changes that others make of NICs.
+    /// With what the configuration says of NICs.
     #[must_use]
-    pub fn with_drift_policy(mut self, policy: crate::config::DriftPolicy) -> Control {
-        self.nics.set_policy(policy);
+    pub fn with_nics(mut self, config: &crate::config::Config) -> Control {
+        self.nics.configure(config);
         self
     }
 

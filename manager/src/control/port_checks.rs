@@ -15,7 +15,7 @@ pub(super) fn check(object: &str, port: &Port) -> Result<(), Error> {
         kernel_ports::check(object, port, kind)?;
     } else if port.kind == PortType::Dpdk {
         DpdkOptions::of(port)?;
-    } else if let Some(option) = port.options.keys().next() {
+    } else if let Some(option) = port.options.keys().find(|o| port.kind != PortType::Representor || *o != "path") {
         return Err(invalid(object, format!("a {} port has no option {option}", port.kind)).remedy("leave it away"));
     } else if port.mtu.is_some() {
         let message = format!("the MTU of a {} port cannot be set", port.kind);

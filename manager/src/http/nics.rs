@@ -46,6 +46,7 @@ pub fn routes() -> Router<Arc<Control>> {
                 .delete(async |c: Daemon, p: Names<String>| named(c, p, Control::rep_detach).await),
         )
         .route(paths::NICS, get(async |c: Daemon, q: Chosen| of(c, q, Control::nic_views).await))
+        .route(paths::NICS_CHECK, get(async |c: Daemon, q: Chosen| of(c, q, Control::nic_check).await))
         .route(
             paths::NICS_CONVERGE,
             post(async |c: Daemon, b: Input<api::NicConverge>| with(c, b, Control::nic_converge).await),

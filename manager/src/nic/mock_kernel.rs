@@ -65,7 +65,7 @@ pub fn happen(host: &Host, what: &MockKernel) -> Result<bool, Error> {
         MockKernel::Eswitch { set } => {
             let mut kernel = host.open()?;
             let nic = names::pf(&inventory(&mut kernel)?, Some(&set.pf))?.clone();
-            let desired = wish::desired(&wish::changed(None, &nic, set), set.disturb)?;
+            let desired = wish::desired(&wish::changed(None, &nic, set)?, set.disturb)?;
             representors::converge(&desired, &mut kernel).map_err(|e| converge_error(&nic.device, &e))?;
             true
         }

@@ -1,5 +1,6 @@
 //! The NICs that the switch works on: their kernel side ([`Host`]), and with `--mock` the mock SmartNIC.
 
+pub mod check;
 mod errors;
 mod host;
 mod mock;

@@ -5,9 +5,9 @@ use crate::control::invalid;
 use api::{Error, ErrorKind, EswitchSet, NicWish, VfVlan, VfWish};
 use representors::{Desired, DeviceId, Nic, VfDesired, VfDriver, VfRate, VlanProto};
 
-/// The wish after a change of the eswitch. Wishes about VFs that will not be there are dropped.
-#[must_use]
-pub fn changed(before: Option<&NicWish>, nic: &Nic, set: &EswitchSet) -> NicWish {
+/// The wish after a change of the eswitch. Wishes about VFs that will not be there are dropped; those about representors are kept in mode
+/// legacy for the next switchdev.
+pub fn changed(before: Option<&NicWish>, nic: &Nic, set: &EswitchSet) -> Result<NicWish, Error> {
     let mut wish = before.cloned().unwrap_or_default();
     wish.pf = nic.device.to_string();
     wish.mode = set.mode.or(wish.mode);
@@ -20,19 +20,20 @@ pub fn changed(before: Option<&NicWish>, nic: &Nic, set: &EswitchSet) -> NicWish
     if let Some(vfs) = set.vfs {
         wish.vf.retain(|vf, _| *vf < vfs);
     }
-    if wish.mode == Some(api::EswitchMode::Legacy) {
-        // Representors are gone, and what was wanted of them.
-        (wish.representors_up, wish.representor_mtu) = (set.representors_up, set.representor_mtu);
-        for vf in wish.vf.values_mut() {
-            (vf.up, vf.mtu) = (None, None);
-        }
+    if wish.mode == Some(api::EswitchMode::Legacy) && (set.representors_up.is_some() || set.representor_mtu.is_some()) {
+        return Err(invalid(format!("eswitch {}", wish.pf), "there are no representors in mode legacy")
+            .remedy("leave --representors and --representor-mtu away, or use --mode switchdev"));
     }
-    wish
+    Ok(wish)
 }
 
 /// The wish after a change of a VF. A VF of which something is wanted is wanted itself.
 pub fn changed_vf(before: Option<&NicWish>, nic: &Nic, vf: u16, set: &VfWish) -> Result<NicWish, Error> {
     let object = format!("VF {}", super::names::vf_name(nic, vf));
+    if before.and_then(|w| w.mode) == Some(api::EswitchMode::Legacy) && (set.up.is_some() || set.mtu.is_some()) {
+        return Err(invalid(object, "there are no representors in mode legacy")
+            .remedy(format!("change the mode first: shuntctl eswitch set {} --mode switchdev", nic.device)));
+    }
     let mut wish = before.cloned().unwrap_or_default();
     wish.pf = nic.device.to_string();
     wish.vfs = wish.vfs.or(Some(u32::from(nic.num_vfs())));
@@ -83,11 +84,15 @@ pub fn desired(wish: &NicWish, disturb: bool) -> Result<Desired, Error> {
         api::EncapMode::Basic => representors::EncapMode::Basic,
     });
     desired.hw_tc_offload = wish.hw_tc_offload;
-    desired.representors_up = wish.representors_up;
-    desired.representor_mtu = wish.representor_mtu;
+    let switchdev = wish.mode != Some(api::EswitchMode::Legacy);
+    desired.representors_up = wish.representors_up.filter(|_| switchdev);
+    desired.representor_mtu = wish.representor_mtu.filter(|_| switchdev);
     desired.disturb_used_vfs = disturb;
     for (vf, of) in &wish.vf {
-        desired.per_vf.insert(number(*vf)?, desired_vf(&format!("VF {vf} of {}", wish.pf), of)?);
+        let mut of = desired_vf(&format!("VF {vf} of {}", wish.pf), of)?;
+        of.representor_up = of.representor_up.filter(|_| switchdev);
+        of.representor_mtu = of.representor_mtu.filter(|_| switchdev);
+        desired.per_vf.insert(number(*vf)?, of);
     }
     Ok(desired)
 }

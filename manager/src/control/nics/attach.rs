@@ -4,8 +4,9 @@ use super::super::errors::invalid;
 use super::super::{Control, kernel_ports};
 use crate::nic::names::{self, Which};
 use ::kernel_ports::{Absent, KernelPort, Kind};
-use api::{Ack, Error, ErrorKind, Port, PortType, RepAttach};
-use representors::{Inventory, Netdev, Nic};
+use api::{Ack, Error, ErrorKind, Port, PortType, RepAttach, RepresentorPath};
+use netlink::{LinkClient, Protocol};
+use representors::{DpdkRepresentors, Function, Netdev, Nic, RepName, dpdk_devargs};
 
 impl Control {
     /// Make a representor a port of a bridge.
@@ -87,6 +88,13 @@ impl Control {
         let (nic, which) = names::function(&all, &named).map_err(|e| of_port(e, &port.name))?;
         port.nic = Some(nic.device.to_string());
         port.devargs = Some(which.to_string());
+        if self.lock().nic.mock().is_none() {
+            let path = path(port)?.unwrap_or_else(|| self.best_path(nic));
+            if path == RepresentorPath::Dpdk {
+                self.dpdk_devargs(&format!("port {}", port.name), nic, which)?;
+            }
+            port.options.insert("path".to_owned(), path.word().to_owned());
+        }
         Ok(())
     }
 
@@ -106,7 +114,7 @@ impl Control {
         let unknown = || invalid(&object, format!("`{function}` names no function of a NIC"));
         let which = names::which(&function).ok_or_else(unknown)?;
         let nic = names::pf(&all, Some(&pf)).map_err(|e| of_port(e, &port.name))?;
-        let dev = netdev(&all, nic, which);
+        let dev = netdev(nic, which);
         let missing = || {
             Error::new(ErrorKind::NotFound, &object, format!("there is no representor {function}")).remedy(
                 "list them with: shuntctl rep list; make VFs with: shuntctl eswitch set PF --mode switchdev --vfs N",
@@ -118,7 +126,16 @@ impl Control {
             let device = self.lock().nic.mock_port(&pf, which).filter(|_| there);
             return device.map(|device| (device, None)).ok_or_else(missing);
         }
+        if path(&port)? == Some(RepresentorPath::Dpdk) {
+            let devargs = self.dpdk_devargs(&object, nic, which)?;
+            let mut on_dpdk = Port::new(port.name.clone(), PortType::Dpdk);
+            on_dpdk.devargs = Some(devargs);
+            // The device arguments name a function that must be there.
+            self.set_up(&pf, which, dev.ok_or_else(missing)?)?;
+            return self.dpdk_device(&on_dpdk).map(|device| (device, None));
+        }
         let dev = dev.ok_or_else(missing)?;
+        self.set_up(&pf, which, dev)?;
         let mut on_kernel = Port::new(port.name.clone(), PortType::AfPacket);
         on_kernel.options.insert("ifname".to_owned(), dev.name.clone());
         kernel_ports::check(&object, &on_kernel, Kind::AfPacket)?;
@@ -127,7 +144,80 @@ impl Control {
     }
 }
 
-fn netdev<'a>(_: &'a Inventory, nic: &'a Nic, which: Which) -> Option<&'a Netdev> {
+/// What is to carry a representor's packets; `None`: nothing was said, or it is the mock NIC's.
+pub(in super::super) fn path(port: &Port) -> Result<Option<RepresentorPath>, Error> {
+    let Some(text) = port.options.get("path") else { return Ok(None) };
+    let path = text.parse();
+    path.map(Some)
+        .map_err(|e| invalid(format!("port {}", port.name), format!("`{text}` is no path of packets")).remedy(e))
+}
+
+impl Control {
+    /// Set the network device of a port up, unless it is wanted down: packets pass only then.
+    fn set_up(&self, pf: &str, which: Which, dev: &Netdev) -> Result<(), Error> {
+        let wanted_down = {
+            let inner = self.lock();
+            let wish = inner.desired.nics.get(pf);
+            let vf = match which {
+                Which::Of(RepName { controller: 0, function: Function::Vf(n), .. }) => Some(u32::from(n)),
+                _ => None,
+            };
+            let of_vf = wish.zip(vf).and_then(|(wish, vf)| wish.vf.get(&vf)?.up);
+            of_vf.or(wish.and_then(|w| w.representors_up).filter(|_| which != Which::Uplink)) == Some(false)
+        };
+        if dev.up || wanted_down {
+            return Ok(());
+        }
+        self.nics.turns.changed();
+        let failed = |e: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Failed, format!("representor {which}"), format!("{} cannot be set up: {e}", dev.name))
+                .remedy(format!("try: ip link set {} up", dev.name))
+        };
+        let kernel = self.nics.host.open()?;
+        let socket = kernel.access().open(Protocol::Route).map_err(|e| failed(&e))?;
+        LinkClient::new(socket).set_up(dev.ifindex, true).map_err(|e| failed(&e))
+    }
+
+    /// DPDK's device arguments for a function.
+    pub(super) fn dpdk_devargs(&self, object: &str, nic: &Nic, which: Which) -> Result<String, Error> {
+        let driver = nic.driver.as_deref().unwrap_or("none");
+        let unsupported = |message: String| {
+            Error::new(ErrorKind::Unsupported, object, message).remedy("leave --path away, or use --path kernel")
+        };
+        match DpdkRepresentors::of(nic.driver.as_deref()) {
+            DpdkRepresentors::Yes => {}
+            DpdkRepresentors::DcfOnly => {
+                return Err(unsupported(format!(
+                    "driver {driver} has DPDK representors in DCF mode only, in which the kernel has none"
+                )));
+            }
+            DpdkRepresentors::No => return Err(unsupported(format!("DPDK has no representors of driver {driver}"))),
+        }
+        let base = self.nics.pci(&nic.device).ok_or_else(|| {
+            let address = &nic.device.name;
+            Error::new(
+                ErrorKind::Forbidden,
+                object,
+                format!("DPDK may not have {address}: the configuration does not name it"),
+            )
+            .remedy(format!("add \"{address}\" to pci of [datapath] and start shuntd again, or use --path kernel"))
+        })?;
+        match which {
+            Which::Uplink => Ok(base.to_owned()),
+            Which::Of(name) => dpdk_devargs(base, &[name])
+                .pop()
+                .ok_or_else(|| unsupported(format!("DPDK has no representor of {name}"))),
+        }
+    }
+
+    /// What is to carry a new representor's packets when nothing was said: DPDK where driver and configuration have it.
+    fn best_path(&self, nic: &Nic) -> RepresentorPath {
+        let dpdk = DpdkRepresentors::of(nic.driver.as_deref()) == DpdkRepresentors::Yes;
+        if dpdk && self.nics.pci(&nic.device).is_some() { RepresentorPath::Dpdk } else { RepresentorPath::Kernel }
+    }
+}
+
+fn netdev(nic: &Nic, which: Which) -> Option<&Netdev> {
     match which {
         Which::Uplink => nic.uplink.as_ref()?.netdev.as_ref(),
         Which::Of(name) => nic.representor(name)?.netdev.as_ref(),

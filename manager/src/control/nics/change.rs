@@ -20,7 +20,7 @@ impl Control {
     pub fn eswitch_set(&self, set: &EswitchSet) -> Result<EswitchPlan, Error> {
         let how = How { dry_run: set.dry_run, disturb: set.disturb };
         let find = |kernel: &mut Kernel| Ok(names::pf(&inventory(kernel)?, Some(&set.pf))?.clone());
-        self.nic_change(how, find, |before, nic| Ok(wish::changed(before, nic, set)))
+        self.nic_change(how, find, |before, nic| wish::changed(before, nic, set))
     }
 
     /// Change a VF.
@@ -179,7 +179,7 @@ impl Control {
         let Some(set) = self.lock().nic.mock().map(|m| m.eswitch()) else { return Ok(()) };
         let mut kernel = self.nics.host.open()?;
         let nic = names::pf(&inventory(&mut kernel)?, Some(&set.pf))?.clone();
-        let desired = wish::desired(&wish::changed(None, &nic, &set), false)?;
+        let desired = wish::desired(&wish::changed(None, &nic, &set)?, false)?;
         representors::converge(&desired, &mut kernel).map_err(|e| converge_error(&desired.device, &e)).map(drop)
     }
 }

@@ -250,7 +250,7 @@ impl Control {
     }
 
     /// What is missing to what is desired.
-    fn to_do(&self, pf: &str, kernel: &mut Kernel) -> Result<Vec<String>, Error> {
+    pub(super) fn to_do(&self, pf: &str, kernel: &mut Kernel) -> Result<Vec<String>, Error> {
         let Some(wish) = self.lock().desired.nics.get(pf).cloned() else { return Ok(Vec::new()) };
         let desired = wish::desired(&wish, true)?;
         let nic = kernel.nic(&desired.device).map_err(|e| crate::nic::observe_error(&desired.device, &e))?;

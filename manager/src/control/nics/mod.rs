@@ -14,6 +14,7 @@
 
 mod attach;
 mod change;
+mod check;
 mod drift;
 mod ports;
 mod turn;
@@ -21,9 +22,10 @@ mod views;
 
 pub use drift::NicWatch;
 
-use crate::config::DriftPolicy;
+use crate::config::{Config, DriftPolicy};
 use crate::nic::Host;
 use drift::Watched;
+use representors::DeviceId;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use turn::Turns;
@@ -36,15 +38,30 @@ pub(super) struct Nics {
     /// What others changed, by PF.
     watched: Mutex<BTreeMap<String, Watched>>,
     policy: DriftPolicy,
+    /// PCI devices that DPDK may have, with their device arguments.
+    pci: Vec<String>,
 }
 
 impl Nics {
     pub(super) fn new(host: Host) -> Nics {
-        Nics { host, turns: Turns::default(), watched: Mutex::default(), policy: DriftPolicy::default() }
+        Nics {
+            host,
+            turns: Turns::default(),
+            watched: Mutex::default(),
+            policy: DriftPolicy::default(),
+            pci: Vec::new(),
+        }
     }
 
-    pub(super) fn set_policy(&mut self, policy: DriftPolicy) {
-        self.policy = policy;
+    pub(super) fn configure(&mut self, config: &Config) {
+        self.policy = config.nic.drift;
+        self.pci.clone_from(&config.datapath.pci);
+    }
+
+    /// What the configuration says of a device that DPDK may have: `0000:08:00.0`, and its device arguments.
+    fn pci(&self, device: &DeviceId) -> Option<&str> {
+        let address = |entry: &&String| entry.split(',').next() == Some(&*device.name);
+        self.pci.iter().find(address).filter(|_| device.bus == "pci").map(String::as_str)
     }
 
     pub(super) fn host(&self) -> &Host {

@@ -200,6 +200,18 @@ impl Control {
 }
 
 impl Attached {
+    /// What it is on this PF's eswitch: a representor's function, or the uplink when DPDK has the PF itself.
+    fn function_of(&self, pf: &str) -> Option<Which> {
+        let devargs = self.port.devargs.as_deref()?;
+        if self.is_on(pf) {
+            return names::which(devargs);
+        }
+        let (address, rest) = devargs.split_once(',').unwrap_or((devargs, ""));
+        let here = self.port.kind == PortType::Dpdk && pf.strip_prefix("pci/") == Some(address);
+        let representor = rest.split(',').find_map(|arg| arg.strip_prefix("representor=")).and_then(names::which);
+        here.then(|| representor.unwrap_or(Which::Uplink))
+    }
+
     /// Whether it is a port of this PF's eswitch.
     fn is_on(&self, pf: &str) -> bool {
         self.port.kind == PortType::Representor && self.port.nic.as_deref() == Some(pf)
@@ -210,9 +222,8 @@ impl Inner {
     /// The ports that are there on what a change touches, with what they are.
     fn ports_on(&self, pf: &str, touched: &Touched) -> Vec<(String, Which)> {
         let of = |p: &Attached| {
-            let which = names::which(p.port.devargs.as_deref()?)?;
-            (p.is_on(pf) && (p.state.is_ok() || p.work.is_some()) && touched.takes(which))
-                .then(|| (p.port.name.clone(), which))
+            let which = p.function_of(pf)?;
+            ((p.state.is_ok() || p.work.is_some()) && touched.takes(which)).then(|| (p.port.name.clone(), which))
         };
         self.ports.values().filter_map(of).collect()
     }

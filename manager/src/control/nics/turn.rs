@@ -39,6 +39,11 @@ impl Turns {
         Ok(Turn(self))
     }
 
+    /// A change of our own that needs no turn: what is heard of it is not somebody else's.
+    pub(super) fn changed(&self) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// How many turns there were so far, that which is taken included.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Acquire)

@@ -110,6 +110,8 @@ impl Control {
         let mut views = view::representors(nic);
         let inner = self.lock();
         for view in &mut views {
+            let which = names::which(&view.name);
+            view.devargs = which.and_then(|which| self.dpdk_devargs("", nic, which).ok());
             view.port = inner.port_of(&view.pf, &view.name).map(|p| p.port.name.clone());
         }
         views
