@@ -99,7 +99,8 @@ impl Segment {
     fn data(self) -> NonNull<[u8]> {
         // SAFETY: data_off lies inside the buffer: DPDK's invariant, kept by the methods below.
         let start = unsafe { self.buf_addr().add(usize::from(self.data_off())) };
-        let start = NonNull::new(start).unwrap_or(NonNull::dangling());
+        // SAFETY: a packet has a buffer: rte_pktmbuf_init and whoever attaches another set its address.
+        let start = unsafe { NonNull::new_unchecked(start) };
         NonNull::slice_from_raw_parts(start, usize::from(self.data_len()))
     }
 

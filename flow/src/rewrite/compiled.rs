@@ -255,7 +255,8 @@ const TTL_AT: usize = ETHERNET_LEN + 8;
 #[inline(always)]
 fn is_untagged_v4(head: &[u8; UNTAGGED_V4], len: usize) -> bool {
     let length = usize::from(u16::from_be_bytes([head[16], head[17]]));
-    u32::from_be_bytes([head[12], head[13], head[14], 0]) & 0xffff_0f00 == 0x0800_0500
+    u16::from_be_bytes([head[12], head[13]]) == ethertype::IPV4
+        && head[14] & 0xf == 5
         && length >= 20
         && length <= len - ETHERNET_LEN
 }
