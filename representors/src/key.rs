@@ -73,6 +73,21 @@ fn parse(s: &str) -> Option<RepName> {
     Some(RepName { controller, pf, function })
 }
 
+impl RepName {
+    /// A representor's name from what its driver says (`phys_port_name`), where devlink has no port for it. Beside the kernel's own form
+    /// there are older ones: mlx5 before kernel 4.18 writes the VF's number alone (of the PF that it shares a switch with: `own_pf`), ice
+    /// writes `pf0vfr3`. `None`: no function's (`p0` is an uplink's).
+    pub(crate) fn of_port_name(text: &str, own_pf: u16) -> Option<RepName> {
+        if let Some(vf) = number(text) {
+            return Some(RepName { controller: 0, pf: own_pf, function: Function::Vf(vf) });
+        }
+        parse(text).or_else(|| {
+            let (pf, vf) = text.strip_prefix("pf")?.split_once("vfr")?;
+            Some(RepName { controller: 0, pf: number(pf)?, function: Function::Vf(number(vf)?) })
+        })
+    }
+}
+
 fn split_number(s: &str) -> (&str, &str) {
     s.split_at(s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len()))
 }

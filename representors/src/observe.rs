@@ -6,7 +6,7 @@ use std::{
 };
 
 use devlink_rs::{DeviceId, Flavour, Port, PortId, RateId};
-use netlink::{Feature, HW_TC_OFFLOAD, Link, LinkDetail, OpenFile, SysfsError, VfRate};
+use netlink::{Feature, HW_TC_OFFLOAD, Link, LinkDetail, OpenFile, Sysfs, SysfsError, VfRate};
 
 use crate::{
     driver::is_userspace,
@@ -93,7 +93,7 @@ impl Kernel {
         for n in 0..nic.num_vfs() {
             nic.vfs.extend(self.read_vf(device, n, world)?);
         }
-        world.add_ports(&mut nic);
+        world.add_ports(&mut nic, &*self.sysfs)?;
         self.read_settings(&mut nic)?;
         Ok(Some(nic))
     }
@@ -152,7 +152,8 @@ impl Kernel {
             vf.holders.dedup();
         }
         // Features of VFs' own network devices are not looked at.
-        vf.netdev = world.of_parent("pci", &address).next().map(|l| Netdev { tc_offload: None, ..world.netdev(l) });
+        let own = world.of_parent(&*self.sysfs, &DeviceId::new("pci", &address))?;
+        vf.netdev = own.first().map(|l| Netdev { tc_offload: None, ..world.netdev(l) });
         vf.address = Some(address);
         Ok(Some(vf))
     }
@@ -216,13 +217,18 @@ impl World {
         Ok(World { ports, rates, links, offload, open_files: OnceCell::new() })
     }
 
-    fn of_parent(&self, bus: &str, name: &str) -> impl Iterator<Item = &Link> {
-        self.links
-            .values()
-            .filter(move |l| l.parent_bus.as_deref() == Some(bus) && l.parent_dev.as_deref() == Some(name))
+    /// The network devices of a device. Kernels before 5.14 tell in sysfs only.
+    fn of_parent(&self, sysfs: &dyn Sysfs, device: &DeviceId) -> Result<Vec<&Link>, ObserveError> {
+        if self.links.values().any(|l| l.parent_bus.is_some()) {
+            let parent = Some((device.bus.as_str(), device.name.as_str()));
+            let of = |l: &&Link| l.parent_bus.as_deref().zip(l.parent_dev.as_deref()) == parent;
+            return Ok(self.links.values().filter(of).collect());
+        }
+        let names = present(sysfs.list(&format!("{}/net", device_path(device))))?.unwrap_or_default();
+        Ok(self.links.values().filter(|l| names.contains(&l.name)).collect())
     }
 
-    fn add_ports(&self, nic: &mut Nic) {
+    fn add_ports(&self, nic: &mut Nic, sysfs: &dyn Sysfs) -> Result<(), ObserveError> {
         for port in self.ports.iter().filter(|p| p.id.device == nic.device) {
             let netdev = port.ifindex.and_then(|i| self.links.get(&i)).map(|l| self.netdev(l));
             let function = match port.flavour {
@@ -251,26 +257,29 @@ impl World {
                 });
             }
         }
+        if nic.uplink.is_none() {
+            // Without devlink's ports: the PF's own network device, which shows no function's name.
+            let own = self.of_parent(sysfs, &nic.device)?;
+            let own = own.into_iter().find(|l| port_name(l, 0).is_none());
+            nic.uplink =
+                own.map(|l| Uplink { port: None, number: None, netdev: Some(self.netdev(l)), lag: self.lag(l) });
+        }
         if nic.representors.is_empty() {
             self.add_by_port_name(nic);
         }
         nic.representors.sort_by(|a, b| a.key.cmp(&b.key));
-        if nic.uplink.is_none() {
-            // Without devlink: the PF's own network device.
-            let mut own = self.of_parent(&nic.device.bus, &nic.device.name);
-            nic.uplink =
-                own.next().map(|l| Uplink { port: None, number: None, netdev: Some(self.netdev(l)), lag: self.lag(l) });
-        }
+        Ok(())
     }
 
     /// Drivers of kernels before 5.9 have no devlink ports for VFs: their representors are known by the switch that they share with the
     /// uplink, and by `phys_port_name`. All PFs of a mlx5 card share one switch: what is this PF's has it as its parent or, with
     /// kernels before 5.14, which do not tell parents, has its number.
     fn add_by_port_name(&self, nic: &mut Nic) {
+        let own_pf = nic.pf_number();
         let Some(uplink) = nic.uplink.as_ref().and_then(|u| u.netdev.as_ref()) else { return };
         let Some(id) = uplink.switch_id.as_ref() else { return };
         for link in self.links.values().filter(|l| l.phys_switch_id.as_ref() == Some(id)) {
-            let name = link.phys_port_name.as_deref().and_then(|n| n.parse::<RepName>().ok());
+            let name = port_name(link, own_pf);
             let is_mine = |name: &RepName| match (&link.parent_dev, physical_port(uplink)) {
                 (Some(parent), _) => *parent == nic.device.name,
                 (None, Some(number)) => name.pf == number,
@@ -322,6 +331,11 @@ impl World {
 /// The number of a physical port: `p1` is 1.
 fn physical_port(uplink: &Netdev) -> Option<u16> {
     uplink.port_name.as_deref()?.strip_prefix('p')?.parse().ok()
+}
+
+/// What function a network device stands for, by its name within its switch.
+fn port_name(link: &Link, own_pf: u16) -> Option<RepName> {
+    link.phys_port_name.as_deref().and_then(|n| RepName::of_port_name(n, own_pf))
 }
 
 /// Missing is an answer.

@@ -10,6 +10,8 @@
 //! driver refuses is taken from the driver's source (mlx5 in switchdev: VLAN, spoof check and trust; ice: trust; netdevsim: rates), or
 //! was tried in the lab (igb: link state, service tags).
 //!
+//! [`Recorded`] is another kernel: it says of a NIC what a file says, for drivers' ways that the model has not.
+//!
 //! Nothing waits in it: a `recv` without an answer returns at once, whatever its timeout, so that tests of lost answers are quick.
 
 mod devlink;
@@ -18,6 +20,7 @@ mod fault;
 mod functions;
 mod model;
 mod profile;
+mod recorded;
 mod route;
 mod sockets;
 mod sysfs;
@@ -36,6 +39,7 @@ use netlink::{KernelAccess, OpenFile, Protocol, Sysfs, Transport};
 pub use fault::{Fault, FaultRule, Op};
 pub use model::{NicSnapshot, NicSpec, SfSnapshot, VfSnapshot};
 pub use profile::Profile;
+pub use recorded::{BadRecord, Recorded};
 
 use fault::Faults;
 use model::Host;
