@@ -154,9 +154,8 @@ impl Lookup {
     pub(crate) fn catch_up(&mut self, marks: &[u32]) {
         let mut registry = self.shared.registry.lock_now();
         for mark in marks {
-            if !self.table.knows(*mark) {
-                continue;
-            }
+            // Also of flows that the table had no room for: what they count from now on is for the rules of now. It passes over
+            // marks that it does not know.
             if let Some(program) = registry.catch_up(*mark, self.table.arena()) {
                 self.table.set_program(*mark, &program);
             }

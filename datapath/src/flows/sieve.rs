@@ -116,8 +116,9 @@ fn place(sum: u64) -> (usize, u64) {
 impl Test {
     fn new(alike: &Alike<'_>, mask: &CompiledMask, written: Option<&Mask>) -> Test {
         let unwritten = |at: u8| written.map_or(u64::MAX, |m| !u64::from_ne_bytes(m.0.words()[usize::from(at)]));
-        let (mut columns, mut places) = (SmallVec::new(), Values::new());
-        for (nth, (at, bits)) in (0u64..).zip(&alike.bits) {
+        let (mut columns, mut places) = (SmallVec::new(), SmallVec::<[usize; 6]>::new());
+        // The last words first: addresses and ports tell flows apart, where all came in on one port with one ethertype.
+        for (nth, (at, bits)) in alike.bits.iter().enumerate().rev() {
             let Some(column) = mask.position(usize::from(*at)) else { continue };
             let bits = bits & mask.bits(column) & unwritten(*at);
             if bits != 0 {
@@ -126,9 +127,8 @@ impl Test {
             }
         }
         let values = |scope: &Scope| -> Values {
-            let value = |(nth, (_, bits)): (&u64, &(usize, u64))| {
-                scope.words().get(*nth as usize).map_or(0, |word| word.value & bits)
-            };
+            let value =
+                |(nth, (_, bits)): (&usize, &(usize, u64))| scope.words().get(*nth).map_or(0, |word| word.value & bits);
             places.iter().zip(&columns).map(value).collect()
         };
         let all = alike.scopes.iter().map(|scope| values(scope));
@@ -156,13 +156,15 @@ impl Test {
         let line = |column: usize| lines.get(column).unwrap_or(&[0; LANES]);
         if self.many.is_empty() {
             return self.few.iter().fold(0, |met, values| {
-                let mut differences = [0; LANES];
+                let mut equal = u8::MAX;
                 for ((column, bits), value) in self.columns.iter().zip(values) {
-                    for (difference, word) in differences.iter_mut().zip(line(*column)) {
-                        *difference |= (word & bits) ^ value;
+                    equal &= lanes(line(*column).map(|word| word & bits == *value));
+                    // Most blocks end here, and their other words stay where they are.
+                    if equal == 0 {
+                        break;
                     }
                 }
-                met | lanes(differences.map(|difference| difference == 0))
+                met | equal
             });
         }
         let mut sums = [0; LANES];
