@@ -5,8 +5,8 @@
 //!
 //! - *In*: under the lock the port is claimed (name, numbers, device); without it the device is set up; under it again the port
 //!   is made known to the pipeline, and only then polled: no packet comes from a port that the bridge does not know.
-//! - *Out*: under the lock the port leaves the pipeline, and its PMDs are asked for its queues; without it they are waited for,
-//!   and the device is closed. Until then the port is *draining*: shown, and its name, device and datapath number are not free.
+//! - *Out*: under the lock its PMDs are asked for its queues, and then the port leaves the pipeline: hardly a packet comes from a port
+//!   that the bridge no longer knows. Without the lock the PMDs are waited for, and the device is closed. Until then the port is *draining*: shown, and its name, device and datapath number are not free.
 
 use super::errors::pipeline;
 use super::port_checks::vlan_mode;
@@ -163,6 +163,9 @@ impl Control {
     pub(super) fn detach(&self, inner: &mut Inner, name: &str) -> Option<u64> {
         let attached = inner.ports.remove(name)?;
         let dp = attached.state.ok()?;
+        if attached.port.kind != PortType::Patch {
+            self.switch.begin_removal(dp);
+        }
         if let (Ok(bridge), Some(number)) = (inner.bridge(&attached.bridge), attached.port.ofport) {
             // It was found a moment ago, under the lock.
             let _ = self.switch.pipeline().remove_port(bridge, OfPort(number));
@@ -171,7 +174,6 @@ impl Control {
         if attached.port.kind == PortType::Patch {
             return None;
         }
-        self.switch.begin_removal(dp);
         inner.drained += 1;
         let id = inner.drained;
         let kernel = inner.kernel.remove(name);
