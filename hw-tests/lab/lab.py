@@ -79,6 +79,8 @@ def machine(guest, share, devices, memory, cpus):
     append = "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on"
     # On a busy host the guest stands still at times, which is no fault of its kernel.
     append += " nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
+    # The guest's clock counts instructions, one a nanosecond, so that what it waits for does not pass by while it stands still.
+    clock = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on"]
     platform = "q35"
     extra = []
     if "igb" in devices.split():
@@ -92,7 +94,7 @@ def machine(guest, share, devices, memory, cpus):
                       "-device", f"igb,bus=slot{n},netdev=wire{n},mac=02:00:00:00:00:0{n}"]
     options = "security_model=none,multidevs=remap"
     command += [
-        "-M", platform, "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-smp", str(cpus), "-m", f"{memory}M",
+        "-M", platform, *clock, "-cpu", "Nehalem", "-smp", str(cpus), "-m", f"{memory}M",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(guest / "vmlinuz"), "-initrd", str(guest / "initrd"), "-append", append,
         "-virtfs", f"local,path=/,mount_tag=root,readonly=on,{options}",

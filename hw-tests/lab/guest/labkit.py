@@ -139,6 +139,12 @@ def flags(name):
     return query(f"ip -j link show {name}")[0]["flags"]
 
 
+def offloads(name):
+    """Whether rules may go into hardware (`hw-tc-offload`)."""
+    done = subprocess.run(["ethtool", "-k", name], capture_output=True, text=True, check=True)
+    return "hw-tc-offload: on" in done.stdout
+
+
 class Cabled:
     """A NIC in switchdev whose uplink and VFs each lead to a netdev of their own: `wire_end` for the cable,
     `vf_ends[n]` for what would be in the VM.
@@ -264,7 +270,8 @@ class Port:
 
 DUMPS = ("devlink -jp dev show", "devlink dev eswitch show netdevsim/netdevsim1", "devlink -jp port show",
          "devlink port function rate show", "ip -d -s link show", "ip -d addr show", "tc -s qdisc show",
-         "tc -s actions list action police", "cat /sys/bus/netdevsim/devices/*/sriov_numvfs", "lspci -nn", "dmesg")
+         "tc -s actions list action police", "cat /sys/bus/netdevsim/devices/*/sriov_numvfs", "lspci -nn", "dmesg",
+         "cat /tmp/shunt/log")
 
 
 # The process that captures, and the scenario's folder on the host.

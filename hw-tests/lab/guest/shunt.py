@@ -1,0 +1,106 @@
+"""The switch in the guest: shuntd with a folder of its own, and shuntctl on it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from labkit import eventually
+
+CONFIG = """
+[datapath]
+memory_mib = 128
+mbufs = 4096
+
+[nic]
+drift = "{drift}"
+"""
+
+
+class Shunt:
+    """shuntd, started. `drift`: `report` or `repair`."""
+
+    def __init__(self, drift="report"):
+        self.folder = Path("/tmp/shunt")
+        self.folder.mkdir()
+        self.socket = self.folder / "shuntd.sock"
+        (self.folder / "shunt.toml").write_text(CONFIG.format(drift=drift))
+        self.process = None
+        self.start()
+
+    def start(self, failpoint=""):
+        """Starts shuntd and waits until it answers, or has ended: true when it answers."""
+        env = dict(os.environ)
+        if failpoint:
+            env["SHUNT_FAILPOINT"] = failpoint
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                ["shuntd", "--config", self.folder / "shunt.toml", "--socket", self.socket,
+                 "--state", self.folder / "state.redb"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+
+        def ready():
+            if self.process.poll() is not None:
+                return True
+            try:
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.connect(str(self.socket))
+                return True
+            except OSError:
+                return False
+
+        try:
+            eventually(ready, 120, "shuntd answers")
+        finally:
+            if self.process.poll() is not None:
+                print(self.log())
+        return self.process.poll() is None
+
+    def kill(self):
+        """kill -9."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def ended(self, seconds=20):
+        """Waits until shuntd has ended by itself."""
+        self.process.wait(seconds)
+
+    def log(self):
+        return (self.folder / "log").read_text(errors="replace")
+
+    def run(self, *args):
+        done = subprocess.run(["shuntctl", "--socket", self.socket, *args], capture_output=True, text=True, check=False)
+        print(f"$ shuntctl {' '.join(args)}\n{done.stdout}{done.stderr}".rstrip(), flush=True)
+        return done
+
+    def __call__(self, *args):
+        """shuntctl, which must succeed; what it printed."""
+        done = self.run(*args)
+        if done.returncode != 0:
+            print(self.log())
+        assert done.returncode == 0, f"shuntctl {' '.join(args)}: {done.stderr}"
+        return done.stdout.strip()
+
+    def refused(self, *args):
+        """shuntctl, which must be refused; the words of the refusal."""
+        done = self.run(*args)
+        assert done.returncode == 1 and not done.stdout, f"shuntctl {' '.join(args)}: {done}"
+        return done.stderr.strip()
+
+    def json(self, *args):
+        return json.loads(self("--json", *args))
+
+    def get(self, path):
+        """One request without a program's start: how long it took, in seconds, and the answer."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.socket))
+            start = time.monotonic()
+            client.sendall(f"GET {path} HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n".encode())
+            answer = b""
+            while part := client.recv(1 << 20):
+                answer += part
+            took = time.monotonic() - start
+        return took, json.loads(answer.split(b"\r\n\r\n", 1)[1])
