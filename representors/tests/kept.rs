@@ -109,7 +109,7 @@ fn a_nic_that_does_not_settle_is_told_once() {
     let (fake, mut kernel) = host(spec(Profile::Ice).lag(Duration::from_secs(60)));
     fake.sysfs().write("bus/pci/devices/0000:03:00.0/sriov_numvfs", "2").unwrap();
     let e = converge(&Desired::new(device(Profile::Ice)), &mut kernel).unwrap_err();
-    assert!(e.to_string().ends_with("nothing to change, but after 40ms 0 of 2 VFs are there"), "{e}");
+    assert!(e.to_string().ends_with("nothing to change, but after 120ms 0 of 2 VFs are there"), "{e}");
 }
 
 /// A driver looks at its function's address once: it is bound when the address was seen, not when it was accepted.

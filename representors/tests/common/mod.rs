@@ -28,9 +28,9 @@ pub fn host(spec: NicSpec) -> (FakeKernel, Kernel) {
     (fake, kernel)
 }
 
-/// Nothing in the fake takes time: only failures wait.
+/// Nothing in the fake takes time: only failures wait. Long enough for a thread that loses its CPU for a while.
 pub fn quick(kernel: &mut Kernel) {
-    kernel.set_pace(Pace { deadline: Duration::from_millis(40), poll: Duration::from_millis(1) });
+    kernel.set_pace(Pace { deadline: Duration::from_millis(120), poll: Duration::from_millis(1) });
 }
 
 /// Everything that a driver lets be set, on two VFs (and two sub-functions, where there are some), in the mode for it.
