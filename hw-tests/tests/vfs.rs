@@ -375,3 +375,62 @@ fn what_representors_have_in_common_is_kept_over_legacy() {
     assert_eq!((all[0].inline_mode, all[0].encap_mode), (Some(api::InlineMode::Link), Some(api::EncapMode::None)));
     assert_eq!(nic(&rig).state, "as desired");
 }
+
+#[test]
+fn dpdk_representors_are_had_where_driver_and_configuration_have_them() {
+    let rig = Rig::configured("none,vfs=0", "[datapath]\npci = [\"0000:04:00.0,dv_flow_en=1\"]\n").unwrap();
+    rig.ok(&["bridge", "add", "br0"]).unwrap();
+    for (driver, name, uplink) in
+        [("mlx5", "0000:04:00.0", "x0"), ("mlx5", "0000:05:00.0", "x1"), ("ice", "0000:06:00.0", "x2")]
+    {
+        let (driver, name, uplink) = (driver.to_owned(), name.to_owned(), uplink.to_owned());
+        assert!(kernel(&rig, MockKernel::AddNic { driver, name: name.clone(), uplink, vfs: 4, lag_ms: 0, pf: 0 }));
+        rig.ok(&["eswitch", "set", &name, "--mode", "switchdev", "--vfs", "2"]).unwrap();
+    }
+    let attach =
+        |name: &str, path: &str| rig.refused(&["rep", "attach", name, "br0", "--name", "p", "--path", path]).unwrap();
+    for (name, path, part) in [
+        ("x2/pf0vf1", "dpdk", "driver ice has DPDK representors in DCF mode only"),
+        ("x1/pf0vf1", "dpdk", "add \"0000:05:00.0\" to pci of [datapath]"),
+        // There is no such device: DPDK says so about these arguments.
+        ("x0/pf0vf1", "dpdk", "DPDK does not take devargs `0000:04:00.0,dv_flow_en=1,representor=pf0vf1`"),
+        ("x1/pf0vf1", "kernel", "network device"),
+    ] {
+        let line = attach(name, path);
+        assert!(line.contains(part), "{name} {path}: {line}");
+        assert_eq!(rig.ok(&["--json", "port", "list"]).unwrap(), "[]\n");
+    }
+    // Where both have it, it is the choice.
+    let line = rig.refused(&["rep", "attach", "x0/pf0vf0", "br0"]).unwrap();
+    assert!(line.contains("representor=pf0vf0"), "{line}");
+    let rep: RepresentorView = rig.json(&["rep", "show", "x0/pf0vf1"]).unwrap();
+    assert_eq!(rep.devargs.as_deref(), Some("0000:04:00.0,dv_flow_en=1,representor=pf0vf1"));
+    assert!(rep.up, "it was set up for its port");
+    let rep: RepresentorView = rig.json(&["rep", "show", "x2/pf0vf1"]).unwrap();
+    assert_eq!(rep.devargs, None);
+}
+
+#[test]
+fn more_representors_than_dpdk_holds_are_refused_with_the_reason() {
+    let rig = Rig::start("none,vfs=24").unwrap();
+    rig.ok(&["bridge", "add", "br0"]).unwrap();
+    for vf in 0..24 {
+        rig.ok(&["rep", "attach", &format!("pf0vf{vf}"), "br0"]).unwrap();
+    }
+    // The mock NIC's ports are DPDK's, the uplink's too: 7 are left.
+    for n in 0..7 {
+        let devargs = format!("net_null{n},no-rx=1");
+        rig.ok(&["port", "add", "br0", &format!("n{n}"), "--devargs", &devargs]).unwrap();
+    }
+    let add = MockKernel::AddNic {
+        driver: "ice".to_owned(),
+        name: "0000:06:00.0".to_owned(),
+        uplink: "lo".to_owned(),
+        vfs: 4,
+        lag_ms: 0,
+        pf: 0,
+    };
+    assert!(kernel(&rig, add));
+    let line = rig.refused(&["rep", "attach", "0000:06:00.0/uplink", "br0", "--name", "more"]).unwrap();
+    assert!(line.contains("32 ports") && line.contains("RTE_MAX_ETHPORTS"), "{line}");
+}

@@ -6,7 +6,7 @@ use super::{Attached, Control, Inner, Locked};
 use crate::state::{Change, Desired, ObjectKey};
 use ::kernel_ports::Absent;
 use ::pipeline::{GroupChange, MeterChange, RuleChange, Select};
-use api::{Error, FdbAdd, Mirror, TableSet};
+use api::{Error, FdbAdd, Mirror, Port, PortType, TableSet};
 use flow::OfPort;
 use flow::text;
 use std::collections::BTreeMap;
@@ -14,12 +14,19 @@ use std::collections::BTreeMap;
 impl Control {
     /// Bring in desired state. Ports whose device is not there are kept and shown with the reason; a rule that cannot be
     /// understood is an error, because dropping it in silence would forward what it forbids.
-    pub fn restore(&self, desired: Desired) -> Result<(), Error> {
+    pub fn restore(&self, mut desired: Desired) -> Result<(), Error> {
         let mut inner = self.lock();
         inner.offload = desired.offload.unwrap_or(true);
         inner.desired.nics.clone_from(&desired.nics);
         drop(inner);
         self.nics_at_start();
+        let unnamed = |p: &&mut (String, Port)| p.1.kind == PortType::Representor && p.1.nic.is_none();
+        for (_, port) in desired.ports.values_mut().filter(unnamed) {
+            // State of a version that knew one NIC. Where it is not there, the port waits without.
+            if let Err(e) = self.name_representor(port) {
+                tracing::warn!("{e}");
+            }
+        }
         let mut inner = self.lock();
         for bridge in desired.bridges.values() {
             self.make_bridge(&mut inner, bridge)?;

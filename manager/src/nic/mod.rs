@@ -174,6 +174,12 @@ impl Nic {
         }
     }
 
+    /// Whether this PF is the mock NIC's.
+    #[must_use]
+    pub fn is_mock(&self, pf: &str) -> bool {
+        self.mock.is_some() && pf == mock::PF
+    }
+
     /// The port of a function of the mock NIC; `None`: it is not the mock NIC's.
     #[must_use]
     pub fn mock_port(&self, pf: &str, which: Which) -> Option<Port> {

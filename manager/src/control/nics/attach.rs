@@ -88,7 +88,7 @@ impl Control {
         let (nic, which) = names::function(&all, &named).map_err(|e| of_port(e, &port.name))?;
         port.nic = Some(nic.device.to_string());
         port.devargs = Some(which.to_string());
-        if self.lock().nic.mock().is_none() {
+        if !self.lock().nic.is_mock(&nic.device.to_string()) {
             let path = path(port)?.unwrap_or_else(|| self.best_path(nic));
             if path == RepresentorPath::Dpdk {
                 self.dpdk_devargs(&format!("port {}", port.name), nic, which)?;
@@ -120,7 +120,7 @@ impl Control {
                 "list them with: shuntctl rep list; make VFs with: shuntctl eswitch set PF --mode switchdev --vfs N",
             )
         };
-        let mocked = self.lock().nic.mock().is_some();
+        let mocked = self.lock().nic.is_mock(&pf);
         if mocked {
             let there = dev.is_some() || which == Which::Uplink;
             let device = self.lock().nic.mock_port(&pf, which).filter(|_| there);

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const LISTEN: Duration = Duration::from_millis(200);
 /// The same where nothing can be waited for, or nothing is to be watched.
 const REST: Duration = Duration::from_millis(100);
+/// How long the end of the daemon waits for the thread.
+const AT_THE_END: Duration = Duration::from_secs(2);
 /// How many changes of others are kept to be shown.
 const KEPT: usize = 16;
 /// The first and the longest wait before another repair.
@@ -116,7 +118,13 @@ impl NicWatch {
 impl Drop for NicWatch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
+        let Some(thread) = self.thread.take() else { return };
+        let start = Instant::now();
+        // A repair takes the kernel its time; the next start goes on with it.
+        while !thread.is_finished() && start.elapsed() < AT_THE_END {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if thread.is_finished() {
             // A panic there has been told.
             let _ = thread.join();
         }
@@ -261,7 +269,15 @@ impl Control {
     /// Somebody else has changed a NIC.
     fn drifted(&self, pf: &str, drift: &Drift) {
         tracing::warn!("NIC {pf}: {drift}");
-        self.nics.watched().entry(pf.to_owned()).or_default().see(drift.to_string());
+        {
+            let mut all = self.nics.watched();
+            let watched = all.entry(pf.to_owned()).or_default();
+            watched.see(drift.to_string());
+            if *drift == Drift::Reset {
+                // What could not be repaired while it was away can be now.
+                watched.tried = None;
+            }
+        }
         match drift {
             Drift::Gone => self.ports_lost(pf, None, "its NIC is gone"),
             Drift::RepresentorGone(name) => self.ports_lost(pf, Some(&name.to_string()), "its representor is gone"),
