@@ -1,9 +1,11 @@
 //! Counters of VFs, from both sides.
 
 use devlink_rs::DeviceId;
-use netlink::{LinkDetail, LinkStats, VfStats};
+use netlink::{Error, LinkDetail, LinkStats, VfStats};
 
 use crate::{error::ObserveError, kernel::Kernel};
+
+const EMSGSIZE: i32 = 90;
 
 /// What was counted for a VF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,12 @@ impl Kernel {
         let nic = self.nic(device)?;
         let uplink = nic.uplink.as_ref().and_then(|u| u.netdev.as_ref());
         let infos = match uplink {
-            Some(dev) => self.links.get_with(dev.ifindex, LinkDetail { vfs: true, vf_stats: true })?.vfs,
+            Some(dev) => match self.links.get_with(dev.ifindex, LinkDetail { vfs: true, vf_stats: true }) {
+                Ok(link) => link.vfs,
+                // The list of very many VFs does not fit into an attribute (64 KiB): the kernel refuses it, or cuts it.
+                Err(e) if e.errno() == Some(EMSGSIZE) || matches!(e, Error::Malformed { .. }) => Vec::new(),
+                Err(e) => return Err(e.into()),
+            },
             None => Vec::new(),
         };
         let mut all = Vec::new();

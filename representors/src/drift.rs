@@ -20,7 +20,7 @@ use crate::{
     key::{Function, RepName},
     setting::VfSetting,
     step::Port,
-    watch::{Change, Watch},
+    watch::{Change, LONGEST, Watch},
 };
 
 /// A difference between how a NIC was left and how it is.
@@ -200,7 +200,7 @@ impl DriftWatch {
     /// # Errors
     /// [`ObserveError`] when sockets fail or the state cannot be read.
     pub fn next(&mut self, kernel: &mut Kernel, timeout: Duration) -> Result<Vec<NicDrift>, ObserveError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(LONGEST);
         loop {
             let now = Instant::now();
             let due = self.looked + Self::LOOK;

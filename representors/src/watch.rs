@@ -13,6 +13,9 @@ use netlink::{
 
 use crate::kernel::Kernel;
 
+/// Longest wait that makes sense: an instant far beyond does not exist.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Something changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -65,7 +68,7 @@ impl Watch {
     /// # Errors
     /// [`Error::Io`] when a socket fails.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Change>, Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(LONGEST);
         loop {
             let slice = deadline.saturating_duration_since(Instant::now()).min(Self::SLICE);
             if let Some(event) = self.devlink.as_mut().map(|d| d.next(Duration::ZERO)).transpose()?.flatten() {
