@@ -127,19 +127,21 @@ class Clock:
     def __init__(self, process):
         self.process = process
         self.start = time.monotonic()
-        self.waited = 0.0
+        self.waited = self.used = 0.0
 
     def look(self):
-        """Seconds since the start, and those of them in which the guest's CPU waited for one of ours."""
-        busiest = (0, 0)
+        """Seconds since the start; those of them in which the guest's CPU waited for one of ours; CPU seconds that it used."""
+        busiest, used = (0, 0), 0
         for task in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
             try:
                 ran, waited, _ = map(int, task.read_text().split())
             except (OSError, ValueError):
                 continue
+            used += ran
             busiest = max(busiest, (ran, waited))
-        self.waited = max(self.waited, busiest[1] / 1e9)  # it stays when the process has ended
-        return time.monotonic() - self.start, self.waited
+        # They stay when the process has ended.
+        self.waited, self.used = max(self.waited, busiest[1] / 1e9), max(self.used, used / 1e9)
+        return time.monotonic() - self.start, self.waited, self.used
 
 
 class Run:
@@ -150,7 +152,7 @@ class Run:
         self.wanted = {name: settings(file) for name, file in scenarios().items() if name in names}
         self.verdicts = {}
         self.boots = 0
-        self.waited = 0.0
+        self.used = 0.0
         self.start = time.monotonic()
         self.end = self.start + int(os.environ.get("LAB_SECONDS", "1800"))
         self.share = CACHE / "run"
@@ -162,13 +164,11 @@ class Run:
             (self.share / name).mkdir()
 
     def tell(self, name, verdict, why="", times=None):
-        """Says what became of a scenario; `times`: how long it took, and how much of it the guest stood still."""
+        """Says what became of a scenario; `times`: how long it took, how much of it the guest stood still, and its CPU time."""
         self.verdicts[name] = verdict
         line = f"{verdict:8}{name}"
         if times:
-            took, stood = times
-            line += f" ({took:.1f} s"
-            line += f", {took - stood:.1f} s of them with a CPU)" if stood > took / 10 else ")"
+            line += f" ({times[0]:.1f} s, {times[2]:.1f} s of CPU)"
         print(line + (f": {why}" if why else ""), flush=True)
 
     def pending(self):
@@ -197,7 +197,7 @@ class Run:
         count = {verdict: list(self.verdicts.values()).count(verdict) for verdict in ("passed", "failed", "skipped")}
         took = time.monotonic() - self.start
         boots = f"{self.boots} boot{'s' if self.boots != 1 else ''}"
-        print(f"{boots}, {took:.1f} s, {took - self.waited:.1f} s of them with a CPU; load {os.getloadavg()[0]:.1f}")
+        print(f"{boots}, {took:.1f} s, {self.used:.1f} s of CPU; load {os.getloadavg()[0]:.1f}")
         line = f"{count['passed']} passed, {count['failed']} failed"
         if count["skipped"]:
             line += f", {count['skipped']} skipped"
@@ -220,7 +220,7 @@ class Run:
                     left = self.watch(clock, names)
                 finally:  # interrupted or too late: no guest stays behind
                     process.kill()
-        self.waited += clock.waited
+        self.used += clock.used
         # Not run because the one before failed or left something: the next boot's. Nothing run at all: that is a failure.
         if left == names:
             why = f"the guest did not come up: see {self.share / boot}/console"
@@ -229,13 +229,14 @@ class Run:
     def watch(self, clock, names):
         """Follows a boot to its end; the scenarios that have no verdict."""
         left = list(names)
-        since = (0.0, 0.0)  # the first one's time includes the boot
+        since = (0.0, 0.0, 0.0)  # the first one's time includes the boot
         while left:
             name = left[0]
             folder = self.share / name
             ended = clock.process.poll() is not None
             now = clock.look()
-            times = (now[0] - since[0], now[1] - since[1])
+            (self.share / "waited").write_text(f"{now[1]:.2f}\n")
+            times = tuple(a - b for a, b in zip(now, since))
             if (folder / "result").exists():
                 self.judge(name, times)
                 left.pop(0)

@@ -39,6 +39,14 @@ def equal(got, wanted, what=""):
     assert got == wanted, f"{what or 'value'}: is {got!r}, wanted {wanted!r}"
 
 
+def stood_still():
+    """Seconds that this guest has stood still so far, because its machine's CPUs did other things."""
+    try:
+        return float(Path("/lab/waited").read_text())
+    except (OSError, ValueError):  # just being written
+        return 0.0
+
+
 def eventually(check, seconds=20, what="condition"):
     """Waits until `check()` is true: the guest may be slow, so nothing waits for a fixed time."""
     end = time.monotonic() + seconds

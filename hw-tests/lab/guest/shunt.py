@@ -33,6 +33,7 @@ class Shunt:
 
     def start(self, failpoint=""):
         """Starts shuntd and waits until it answers, or has ended: true when it answers."""
+        begin = time.monotonic()
         env = dict(os.environ)
         if failpoint:
             env["SHUNT_FAILPOINT"] = failpoint
@@ -57,6 +58,7 @@ class Shunt:
         finally:
             if self.process.poll() is not None:
                 print(self.log())
+        print(f"shuntd started in {time.monotonic() - begin:.2f} s", flush=True)
         return self.process.poll() is None
 
     def kill(self):

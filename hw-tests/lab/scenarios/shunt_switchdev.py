@@ -1,0 +1,89 @@
+"""shuntctl takes a NIC from legacy without VFs to switchdev with four, attached to a bridge and set, and back; each step
+twice. Looked at with iproute2."""
+# lab: memory 1536
+# lab: needs shuntd shuntctl
+
+from labkit import Netdevsim, Port, equal, eventually, offloads, query, udp, wire
+from shunt import Shunt
+
+VFS = 4
+nic, far = Netdevsim(1), Netdevsim(2, 2)
+pf = nic.handle
+nic.debug.joinpath("max_vfs").write_text("8")
+shunt = Shunt()
+shunt("bridge", "add", "br0")
+
+
+def twice(*args):
+    """The second time there is nothing to do."""
+    done = shunt(*args)
+    assert done != "nothing to do", args
+    equal(shunt(*args), "nothing to do", f"again: {' '.join(args)}")
+
+
+def link(name, more=""):
+    return query(f"ip -d {more} -j link show {name}")[0]
+
+
+def vf_of(n):
+    """A VF as the PF tells of it."""
+    return link(nic.uplink())["vfinfo_list"][n]
+
+
+# Up: the mode, VFs, and what their representors have in common.
+equal(nic.eswitch()["mode"], "legacy", "mode at first")
+twice("eswitch", "set", pf, "--mode", "switchdev", "--vfs", str(VFS), "--encap-mode", "none", "--inline-mode", "transport",
+      "--representors", "up", "--representor-mtu", "1600", "--hw-tc-offload", "on")
+equal(nic.eswitch(), {"mode": "switchdev", "inline-mode": "transport", "encap-mode": "none"}, "eswitch")
+equal(nic.bus.joinpath("sriov_numvfs").read_text().strip(), str(VFS), "VFs")
+reps = nic.representors(VFS)
+for n, name in enumerate(reps):
+    rep = link(name)
+    equal((rep["phys_port_name"], rep["mtu"], "UP" in rep["flags"]), (f"pf0vf{n}", 1600, True), name)
+    assert offloads(name), name
+
+# Settings of VFs.
+twice("vf", "set", "pf0vf0", "--mac", "02:11:22:33:44:50", "--vlan", "100", "--qos", "3")
+twice("vf", "set", "pf0vf1", "--trust", "on", "--spoof-check", "on", "--link-state", "enable")
+twice("vf", "set", "pf0vf2", "--min-rate", "10", "--max-rate", "500")
+equal(nic.port(128)["function"]["hw_addr"], "02:11:22:33:44:50", "address at the port's function")
+equal((vf_of(0)["address"], vf_of(0)["vlan_list"]), ("02:11:22:33:44:50", [{"vlan": 100, "qos": 3}]), "VF 0")
+equal((vf_of(1)["trust"], vf_of(1)["spoofchk"], vf_of(1)["link_state"]), (True, True, "enable"), "VF 1")
+rate = next(iter(query(f"devlink -j port function rate show {pf}/130")["rate"].values()))
+equal((rate["tx_share"], rate["tx_max"]), (10 * 125000, 500 * 125000), "VF 2's rate, bytes a second")
+
+# Representors as ports of a bridge. Packets pass from one VM to the other.
+for n in range(VFS):
+    shunt("rep", "attach", f"pf0vf{n}", "br0")
+    shunt("rep", "attach", f"pf0vf{n}", "br0")
+ports = {port["name"]: port for port in shunt.json("port", "list")}
+equal(sorted(ports), [f"pf0vf{n}" for n in range(VFS)], "ports")
+equal({port["state"] for port in ports.values()}, {"up"}, "states of ports")
+ends = [far.uplink(n) for n in range(2)]
+for name, end in zip(reps, ends):
+    wire(name, end)
+one, other = (Port(end) for end in ends)
+frame = udp(eth_dst="ff:ff:ff:ff:ff:ff", dport=4711)
+
+
+def arrives():
+    one.send(frame)
+    return frame in other.drain()
+
+
+eventually(arrives, what="a frame from VM to VM through br0")
+
+# Down: ports stay and wait, the eswitch is as it was.
+shunt("rep", "detach", "pf0vf3")
+assert "pf0vf3" in shunt.refused("rep", "detach", "pf0vf3")
+twice("eswitch", "set", pf, "--mode", "legacy", "--vfs", "0")
+equal(nic.eswitch()["mode"], "legacy", "mode at last")
+equal(sorted(nic.ports()), [0], "ports at last")
+equal(nic.bus.joinpath("sriov_numvfs").read_text().strip(), "0", "VFs at last")
+equal({port["state"] == "up" for port in shunt.json("port", "list")}, {False}, "ports without representors")
+
+# And up again: the ports come back by themselves.
+shunt("eswitch", "set", pf, "--mode", "switchdev", "--vfs", str(VFS), "--representors", "up")
+eventually(lambda: [port["state"] for port in shunt.json("port", "list")] == ["up"] * 3, what="ports are back")
+shunt("eswitch", "set", pf, "--mode", "legacy", "--vfs", "0")
+assert "panicked" not in shunt.log()
