@@ -225,6 +225,8 @@ fn everything_else_is_answered_while_the_kernel_takes_its_time() {
         std::thread::sleep(Duration::from_millis(500));
         let mut longest = Duration::ZERO;
         let mut asked = 0;
+        let line = rig.refused(&["rep", "attach", "ens2f0np0/uplink", "br0", "--name", "x"]).unwrap();
+        assert!(line.contains("port x: eswitch pci/0000:04:00.0 is being changed"), "{line}");
         while !slow.is_finished() {
             let name = format!("b{asked}");
             for command in [

@@ -110,6 +110,10 @@ impl Control {
         }
         let object = format!("port {}", port.name);
         let (pf, function) = (port.nic.clone().unwrap_or_default(), port.devargs.clone().unwrap_or_default());
+        if self.nics.is_off_limits(&pf) {
+            return Err(Error::new(ErrorKind::Conflict, object, format!("eswitch {pf} is being changed"))
+                .remedy("try again when it is done; see: shuntctl nic list"));
+        }
         let all = self.nics.host.inventory()?;
         let unknown = || invalid(&object, format!("`{function}` names no function of a NIC"));
         let which = names::which(&function).ok_or_else(unknown)?;

@@ -152,6 +152,7 @@ impl Control {
             }
             Err(e) => Err(converge_error(device, e)),
         };
+        self.nics.set_off_limits(None);
         self.ports_back(&device.to_string(), off);
         self.representors_came(&device.to_string());
         failpoint::nic_boundary("ports are back");

@@ -27,7 +27,7 @@ use crate::nic::Host;
 use drift::Watched;
 use representors::DeviceId;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use turn::Turns;
 
 /// What control knows of NICs beside the desired state.
@@ -35,6 +35,8 @@ use turn::Turns;
 pub(super) struct Nics {
     host: Host,
     turns: Turns,
+    /// The PF on whose eswitch no port may be opened now.
+    off_limits: Mutex<Option<String>>,
     /// What others changed, by PF.
     watched: Mutex<BTreeMap<String, Watched>>,
     policy: DriftPolicy,
@@ -47,6 +49,7 @@ impl Nics {
         Nics {
             host,
             turns: Turns::default(),
+            off_limits: Mutex::default(),
             watched: Mutex::default(),
             policy: DriftPolicy::default(),
             pci: Vec::new(),
@@ -62,6 +65,16 @@ impl Nics {
     fn pci(&self, device: &DeviceId) -> Option<&str> {
         let address = |entry: &&String| entry.split(',').next() == Some(&*device.name);
         self.pci.iter().find(address).filter(|_| device.bus == "pci").map(String::as_str)
+    }
+
+    /// From now on no port may be opened on this PF's eswitch, or on all again.
+    fn set_off_limits(&self, pf: Option<&str>) {
+        *self.off_limits.lock().unwrap_or_else(PoisonError::into_inner) = pf.map(str::to_owned);
+    }
+
+    /// Whether no port may be opened on this PF's eswitch.
+    fn is_off_limits(&self, pf: &str) -> bool {
+        self.off_limits.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(pf)
     }
 
     pub(super) fn host(&self) -> &Host {

@@ -95,21 +95,22 @@ impl Control {
     /// Take the ports that a change touches out of the switch, and their rules out of the hardware.
     pub(super) fn ports_off(&self, pf: &str, touched: &Touched) -> Result<Vec<Off>, Error> {
         let mut inner = self.lock();
+        self.nics.set_off_limits(Some(pf));
         let mut off = Vec::new();
         let names: Vec<String> = inner.ports_on(pf, touched).into_iter().map(|(name, _)| name).collect();
         if names.is_empty() {
             return Ok(off);
         }
         for name in &names {
-            inner = self.idle(inner, name)?;
+            inner = self.idle(inner, name).inspect_err(|_| self.nics.set_off_limits(None))?;
         }
         let mut drains = Vec::new();
         for name in names {
             let Some(attached) = inner.ports.get(&name).cloned() else { continue };
             if let Ok(dp) = attached.state {
-                let id = inner.bridge(&attached.bridge)?;
                 let fixed = |e: &FdbEntry| e.is_static && e.port == dp;
-                let stations = self.switch.pipeline().fdb(id).into_iter().filter(fixed).collect();
+                let known = inner.bridge(&attached.bridge).map(|id| self.switch.pipeline().fdb(id));
+                let stations = known.unwrap_or_default().into_iter().filter(fixed).collect();
                 drains.extend(self.detach(&mut inner, &name));
                 let state = Err("its eswitch is being changed".to_owned());
                 inner.ports.insert(name.clone(), Attached { state, work: Some(Work::Eswitch), ..attached });
@@ -120,6 +121,7 @@ impl Control {
         self.drain(drains.clone());
         let late = self.lock().draining.iter().find(|d| drains.contains(&d.id())).map(|d| d.port.name.clone());
         if let Some(late) = late {
+            self.nics.set_off_limits(None);
             self.ports_back(pf, off);
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -129,6 +131,7 @@ impl Control {
             .remedy("look whether all PMDs run: shuntctl pmd show; then try again"));
         }
         if let Err(e) = self.rules_off(pf) {
+            self.nics.set_off_limits(None);
             self.ports_back(pf, off);
             return Err(e);
         }
