@@ -193,6 +193,11 @@ fn as_json(port: &devlink_rs::Port) -> Value {
         said["vfnum"] = vf.into();
         said["external"] = port.external.into();
     }
+    if let (Some(controller), Some(pf), Some(sf)) = (port.controller, port.pf, port.sf) {
+        said["controller"] = controller.into();
+        said["pfnum"] = pf.into();
+        said["sfnum"] = sf.into();
+    }
     if let Some(function) = &port.function {
         let mac = function.hw_addr.unwrap().map(|b| format!("{b:02x}")).join(":");
         said["function"] = json!({
@@ -222,6 +227,25 @@ fn ports() {
     let sf = NewPort { device: dev(), flavour: Flavour::PciSf, pf: 0, sf: Some(88), controller: None, index: None };
     assert!(replay("port_add_refused", request::add_port(&sf)).0.unwrap_err().is_unsupported());
     assert!(replay("port_del_refused", request::delete_port(&port(0))).0.unwrap_err().is_unsupported());
+}
+
+#[test]
+fn sub_functions() {
+    const INDEX: u32 = 32_856;
+    let sf = NewPort { device: dev(), flavour: Flavour::PciSf, pf: 0, sf: Some(88), controller: None, index: None };
+    let (new, _) = read("port_add_sf", request::add_port(&sf));
+    assert_eq!((new.id.clone(), new.sf, new.pf, new.flavour), (port(INDEX), Some(88), Some(0), Some(Flavour::PciSf)));
+    let (shown, json) = read("port_show_sf", request::port(&port(INDEX)));
+    assert_eq!(as_json(&shown), json["port"][shown.id.to_string()]);
+    let hw_addr = Some([2, 0x11, 0x22, 0x33, 0x44, 0x88]);
+    let change = FunctionChange { hw_addr, state: Some(FunctionState::Active), ..FunctionChange::default() };
+    done("function_set_sf", request::set_function(&port(INDEX), &change));
+    let (shown, json) = read("port_show_sf_active", request::port(&port(INDEX)));
+    assert_eq!(as_json(&shown), json["port"][shown.id.to_string()]);
+    let function = shown.function.unwrap();
+    assert_eq!((function.hw_addr, function.state, function.attached), (hw_addr, change.state, Some(true)));
+    assert!(replay("port_add_sf_refused", request::add_port(&sf)).0.is_err());
+    done("port_del_sf", request::delete_port(&port(INDEX)));
 }
 
 #[test]
@@ -382,6 +406,9 @@ fn events_are_read() {
     assert!(matches!(&events("events_rate_add")[..], [DevlinkEvent::Rate(r)] if r.id == node && r.tx_max == 1_250_000));
     assert_eq!(events("events_rate_del"), [DevlinkEvent::RateGone(node)]);
     assert!(matches!(&events("events_param")[..], [DevlinkEvent::Param(p)] if p.name == "test1"));
+    let sf = events("events_sf");
+    assert!(sf[..5].iter().all(|e| matches!(e, DevlinkEvent::Port(p) if p.sf == Some(7))));
+    assert!(matches!(&sf[5..], [DevlinkEvent::PortGone(p)] if p.id == port(32_775)));
     let legacy = events("events_legacy");
     assert_eq!(legacy.iter().filter(|e| matches!(e, DevlinkEvent::PortGone(_))).count(), 2);
     assert_eq!(legacy.iter().filter(|e| matches!(e, DevlinkEvent::RateGone(_))).count(), 2);
