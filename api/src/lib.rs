@@ -156,6 +156,8 @@ pub mod paths {
     pub const REPRESENTOR: &str = "/v1/representors/{representor}";
     /// GET (query `pf`).
     pub const NICS: &str = "/v1/nics";
+    /// DELETE: nothing is desired of it any more; it stays as it is.
+    pub const NIC: &str = "/v1/nics/by-name/{pf}";
     /// GET (query `pf`): what stands in the way of switchdev.
     pub const NICS_CHECK: &str = "/v1/nics/check";
     /// POST.

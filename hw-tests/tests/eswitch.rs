@@ -143,6 +143,7 @@ fn a_change_that_fails_is_undone_with_its_ports() {
         ),
         ("eswitch_set", MockFault::Ignore, 1, "accepted, but after", "dmesg"),
         ("eswitch_set", MockFault::HalfDone { errno: 5 }, 1, "rolled back", "dmesg"),
+        ("eswitch_set", MockFault::Timeout, 2, "step 2 of", "dmesg"),
         ("sysfs_write", refuse(12, ""), 1, "sriov_numvfs", "dmesg"),
     ];
     for (op, what, times, says, remedy) in cases {

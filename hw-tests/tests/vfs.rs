@@ -259,6 +259,14 @@ fn what_others_change_is_told_within_a_second() {
     assert_eq!(nic(&rig).state, "as desired");
     assert_eq!(port(&rig), "up");
     assert_eq!(rig.ok(&["nic", "converge"]).unwrap(), format!("{PF}\n  nothing to do\n"));
+
+    rig.ok(&["nic", "forget", "ens1f0np0"]).unwrap();
+    let now = nic(&rig);
+    assert_eq!((&*now.state, now.drift.len(), now.mode), ("not managed", 0, Some(EswitchMode::Switchdev)));
+    somebody_sets(&rig, EswitchSet { vfs: Some(2), ..EswitchSet::default() });
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(nic(&rig).drift.is_empty(), "nobody watches it any more");
+    rig.ok(&["nic", "forget", PF]).unwrap();
 }
 
 #[test]

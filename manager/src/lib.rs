@@ -13,12 +13,14 @@
 //!
 //! # Threads
 //! tokio serves the socket; requests run on its blocking threads and take turns on the control lock. A PMD thread for each configured CPU
-//! polls ports, the revalidator and the offload engine have a thread each, the state file has a writer. With `--mock` one thread
+//! polls ports, the revalidator and the offload engine have a thread each, the state file has a writer,
+//! `nic-watch` listens to the kernel for changes of NICs. With `--mock` one thread
 //! moves the mock NIC's packets. In lockstep none of the packet threads exist: injecting a frame runs the whole switch until it is quiet.
 //!
 //! # Invariants
 //! * What was acknowledged is on disk, and is there again after a restart.
 //! * A request that was refused has changed nothing: what was done before the refusal is undone.
+//! * A change of a NIC, which takes the kernel seconds, never has the control lock meanwhile.
 //! * Control never waits on a worker, the disk or hardware without a bound but the disk's own.
 #![forbid(unsafe_code)]
 

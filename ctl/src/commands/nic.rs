@@ -1,9 +1,9 @@
 //! `shuntctl nic`, and what the commands about NICs have in common.
 
-use crate::client::{Client, percent};
+use crate::client::{Client, path, percent};
 use crate::error::Result;
-use crate::output::{Output, table};
-use api::{EswitchPlan, NicChecks, NicConverge, NicView, NicWish, VfWish, paths};
+use crate::output::{self, Output, table};
+use api::{Ack, EswitchPlan, NicChecks, NicConverge, NicView, NicWish, VfWish, paths};
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +26,11 @@ pub enum Verb {
         pf: Option<String>,
         #[command(flatten)]
         change: Change,
+    },
+    /// Leave a NIC as it is: nothing is desired of it any more
+    Forget {
+        /// The PF: pci/0000:08:00.0, 0000:08:00.0 or its network device
+        pf: String,
     },
 }
 
@@ -50,6 +55,10 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
             let all: Vec<NicView> = client.get(&query(paths::NICS, pf.as_deref()))?;
             out.print(&all, |all| all.iter().map(show).collect::<Vec<_>>().join("\n\n"))
         }
+        Verb::Forget { pf } => {
+            let ack: Ack = client.delete(&path(paths::NIC, &[&pf]), None::<&()>)?;
+            out.print(&ack, output::ack)
+        }
         Verb::Check { pf } => {
             let all: Vec<NicChecks> = client.get(&query(paths::NICS_CHECK, pf.as_deref()))?;
             out.print(&all, |all| all.iter().map(checks).collect::<Vec<_>>().join("\n\n"))
@@ -67,8 +76,8 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
 }
 
 /// The path with the PF asked about.
-pub fn query(path: &str, pf: Option<&str>) -> String {
-    pf.map_or_else(|| path.to_owned(), |pf| format!("{path}?pf={}", percent(pf)))
+pub fn query(of: &str, pf: Option<&str>) -> String {
+    pf.map_or_else(|| of.to_owned(), |pf| format!("{of}?pf={}", percent(pf)))
 }
 
 /// What was, or would be, done.

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -46,6 +46,7 @@ pub fn routes() -> Router<Arc<Control>> {
                 .delete(async |c: Daemon, p: Names<String>| named(c, p, Control::rep_detach).await),
         )
         .route(paths::NICS, get(async |c: Daemon, q: Chosen| of(c, q, Control::nic_views).await))
+        .route(paths::NIC, delete(async |c: Daemon, p: Names<String>| named(c, p, Control::nic_forget).await))
         .route(paths::NICS_CHECK, get(async |c: Daemon, q: Chosen| of(c, q, Control::nic_check).await))
         .route(
             paths::NICS_CONVERGE,

@@ -5,7 +5,7 @@ use super::ports::Touched;
 use crate::failpoint;
 use crate::nic::{converge_error, inventory, names, object, observe_error, plan_error, wish};
 use crate::state::Change;
-use api::{Error, EswitchPlan, EswitchSet, NicConverge, NicWish, VfSet};
+use api::{Ack, Error, EswitchPlan, EswitchSet, NicConverge, NicWish, VfSet};
 use representors::{Desired, Kernel, Nic, Phase, Plan};
 
 /// How a change is to be done.
@@ -157,6 +157,25 @@ impl Control {
         self.representors_came(&device.to_string());
         failpoint::nic_boundary("ports are back");
         result
+    }
+
+    /// Nothing is desired of a NIC any more. It stays as it is, and is watched no longer.
+    pub fn nic_forget(&self, name: &str) -> Result<Ack, Error> {
+        let known = self.lock().desired.nics.contains_key(name);
+        // One that is gone has the name only that its wish has.
+        let pf = if known {
+            name.to_owned()
+        } else {
+            names::pf(&self.nics.host.inventory()?, Some(name))?.device.to_string()
+        };
+        let _turn = self.nics.turns.take(&format!("eswitch {pf}"))?;
+        if !self.lock().desired.nics.contains_key(&pf) {
+            return self.commit(self.change()?, Vec::new(), 0);
+        }
+        let mut inner = self.change()?;
+        inner.desired.nics.remove(&pf);
+        self.nics.watched().remove(&pf);
+        self.commit(inner, vec![Change::ForgetNic(pf)], 1)
     }
 
     /// Have a wish on disk, before it is acted on.
