@@ -47,10 +47,9 @@ class Shunt:
             if self.process.poll() is not None:
                 return True
             try:
-                with socket.socket(socket.AF_UNIX) as probe:
-                    probe.connect(str(self.socket))
+                self.get("/v1/nics")
                 return True
-            except OSError:
+            except (OSError, ValueError, IndexError):  # not yet, or it ended
                 return False
 
         try:
@@ -98,6 +97,7 @@ class Shunt:
     def get(self, path):
         """One request without a program's start: how long it took, in seconds, and the answer."""
         with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(60)
             client.connect(str(self.socket))
             start = time.monotonic()
             client.sendall(f"GET {path} HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n".encode())
