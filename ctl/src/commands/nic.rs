@@ -53,7 +53,7 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
         }
         Verb::Show { pf } => {
             let all: Vec<NicView> = client.get(&query(paths::NICS, pf.as_deref()))?;
-            out.print(&all, |all| all.iter().map(show).collect::<Vec<_>>().join("\n\n"))
+            out.print(&all, |all| each(all, show))
         }
         Verb::Forget { pf } => {
             let ack: Ack = client.delete(&path(paths::NIC, &[&pf]), None::<&()>)?;
@@ -61,7 +61,7 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
         }
         Verb::Check { pf } => {
             let all: Vec<NicChecks> = client.get(&query(paths::NICS_CHECK, pf.as_deref()))?;
-            out.print(&all, |all| all.iter().map(checks).collect::<Vec<_>>().join("\n\n"))
+            out.print(&all, |all| each(all, checks))
         }
         Verb::Converge { pf, change } => {
             let ask = NicConverge { pf, dry_run: change.dry_run, disturb: change.disturb };
@@ -73,6 +73,14 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
             })
         }
     }
+}
+
+/// The text of each NIC, a blank line between; without any, that there is none.
+fn each<T>(all: &[T], text: impl Fn(&T) -> String) -> String {
+    if all.is_empty() {
+        return "this host has no NIC with SR-IOV or an eswitch; look at: lspci -nn".to_owned();
+    }
+    all.iter().map(text).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The path with the PF asked about.
