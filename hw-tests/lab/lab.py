@@ -131,16 +131,20 @@ class Clock:
 
     def look(self):
         """Seconds since the start; those of them in which the guest's CPU waited for one of ours; CPU seconds that it used."""
-        busiest, used = (0, 0), 0
+        busiest, used = (0, 0), 0.0
         for task in Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
             try:
                 ran, waited, _ = map(int, task.read_text().split())
             except (OSError, ValueError):
                 continue
-            used += ran
             busiest = max(busiest, (ran, waited))
+        try:  # of all its threads, those that have ended too
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except OSError:
+            pass
         # They stay when the process has ended.
-        self.waited, self.used = max(self.waited, busiest[1] / 1e9), max(self.used, used / 1e9)
+        self.waited, self.used = max(self.waited, busiest[1] / 1e9), max(self.used, used)
         return time.monotonic() - self.start, self.waited, self.used
 
 

@@ -152,6 +152,26 @@ pub type NicDrift = (DeviceId, Drift);
 struct Seen {
     nic: Option<Nic>,
     qdiscs: BTreeSet<(String, String)>,
+    /// Interface index of the uplink, or of the last one that there was: a device that comes back has none for a moment.
+    uplink: Option<u32>,
+}
+
+impl Seen {
+    fn new(nic: Option<Nic>, all: &[Qdisc]) -> Self {
+        let qdiscs = nic.as_ref().map(|n| rule_qdiscs(n, all)).unwrap_or_default();
+        let uplink = nic.as_ref().and_then(|n| n.uplink.as_ref()?.netdev.as_ref()).map(|d| d.ifindex);
+        Seen { nic, qdiscs, uplink }
+    }
+
+    /// What differs now; `now` is what was seen last from then on.
+    fn turn_into(&mut self, mut now: Seen) -> Vec<Drift> {
+        let drifts = compare(self, &now);
+        if now.nic.is_some() {
+            now.uplink = now.uplink.or(self.uplink);
+        }
+        *self = now;
+        drifts
+    }
 }
 
 /// Watches NICs for changes that others make. It blocks and belongs on a control thread.
@@ -248,12 +268,11 @@ impl DriftWatch {
                 Err(ObserveError::NoSuchNic(_)) => None,
                 Err(e) => return Err(e),
             };
-            found.push(Seen { qdiscs: nic.as_ref().map(|n| rule_qdiscs(n, &all)).unwrap_or_default(), nic });
+            found.push(Seen::new(nic, &all));
         }
         let mut drifts = Vec::new();
         for ((device, seen), now) in self.seen.iter_mut().zip(found) {
-            drifts.extend(compare(seen, &now).into_iter().map(|drift| (device.clone(), drift)));
-            *seen = now;
+            drifts.extend(seen.turn_into(now).into_iter().map(|drift| (device.clone(), drift)));
         }
         Ok(drifts)
     }
@@ -283,8 +302,7 @@ fn compare(was: &Seen, now: &Seen) -> Vec<Drift> {
         (Some(old), Some(new)) => (old, new),
     };
     let mut drifts = Vec::new();
-    let ifindex = |nic: &Nic| nic.uplink.as_ref().and_then(|u| u.netdev.as_ref()).map(|d| d.ifindex);
-    if ifindex(old).is_some() && ifindex(new).is_some() && ifindex(old) != ifindex(new) {
+    if was.uplink.zip(now.uplink).is_some_and(|(old, new)| old != new) {
         drifts.push(Drift::Reset);
     }
     if old.mode != new.mode {
@@ -350,4 +368,50 @@ fn netdev_drifts(port: &str, old: &Netdev, new: &Netdev, drifts: &mut Vec<Drift>
     let differences =
         [changed("MTU", old.mtu, new.mtu), changed("hw-tc-offload", old.tc_offload.map(on), new.tc_offload.map(on))];
     drifts.extend(differences.into_iter().flatten().map(|what| Drift::Netdev { port: port(), what }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Uplink;
+
+    fn seen(uplink: Option<u32>) -> Seen {
+        let dev = |ifindex| Netdev {
+            ifindex,
+            name: format!("eth{ifindex}"),
+            mac: None,
+            mtu: None,
+            up: true,
+            carrier: None,
+            switch_id: None,
+            port_name: None,
+            tc_offload: None,
+        };
+        let uplink = Uplink { port: None, number: None, netdev: uplink.map(dev), lag: None };
+        let nic = Nic {
+            device: DeviceId::new("netdevsim", "netdevsim1"),
+            driver: None,
+            mode: None,
+            inline_mode: None,
+            encap_mode: None,
+            sriov: None,
+            uplink: Some(uplink),
+            vfs: Vec::new(),
+            representors: Vec::new(),
+        };
+        Seen::new(Some(nic), &[])
+    }
+
+    #[test]
+    fn a_look_at_a_device_that_has_no_uplink_yet_does_not_hide_that_it_is_another() {
+        let mut now = seen(Some(3));
+        assert_eq!(now.turn_into(seen(None)), []);
+        assert_eq!(now.turn_into(seen(None)), []);
+        assert_eq!(now.turn_into(seen(Some(7))), [Drift::Reset]);
+        assert_eq!(now.turn_into(seen(Some(7))), []);
+        // Seen gone, it is told once.
+        assert_eq!(now.turn_into(Seen::default()), [Drift::Gone]);
+        assert_eq!(now.turn_into(seen(None)), [Drift::Reset]);
+        assert_eq!(now.turn_into(seen(Some(9))), []);
+    }
 }

@@ -45,7 +45,7 @@ while before != killed:  # until neither change has a boundary of this number
             print([line for line in shunt.log().splitlines() if line.startswith("failpoint")][-1])
             assert shunt.start()
         eventually(done, what=f"what was desired, after a kill at boundary {boundary}")
-        equal(shunt.json("nic", "list")[0]["state"], "as desired", "state")
+        equal(shunt.get("/v1/nics")[1][0]["state"], "as desired", "state")
 print(f"killed at {killed[DOWN]} boundaries on the way down, at {killed[UP]} on the way up")
 assert min(killed.values()) >= 8, killed
 eventually(lambda: shunt.json("port", "list")[0]["state"] == "up", what="the port is back")

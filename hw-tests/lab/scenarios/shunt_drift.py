@@ -30,10 +30,18 @@ def noticed(words, command):
     return took
 
 
+def listens():
+    """shuntd takes what comes with a change of its own for its own: something else until it tells of it."""
+    sh(f"ip link set {reps[2]} mtu {1500 + int(time.monotonic() * 10) % 50}")
+    time.sleep(0.3)
+    return drifts()
+
+
+eventually(listens, what="shuntd listens again after its own change")
 took = [
     noticed("set down", f"ip link set {reps[0]} down"),
     noticed("renamed", f"ip link set {reps[1]} name other"),
-    noticed("MTU", f"ip link set {reps[2]} mtu 1400"),
+    noticed("to 1400", f"ip link set {reps[2]} mtu 1400"),
     noticed("mode changed", f"devlink dev eswitch set {pf} mode legacy"),
     noticed("number of VFs", f"echo 0 > {nic.bus}/sriov_numvfs"),
     noticed("the device", f"echo 1 > /sys/bus/netdevsim/del_device; echo '1 1' > /sys/bus/netdevsim/new_device"),
