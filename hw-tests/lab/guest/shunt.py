@@ -12,8 +12,8 @@ from labkit import eventually
 
 CONFIG = """
 [datapath]
-memory_mib = 128
-mbufs = 4096
+memory_mib = 64
+mbufs = 2048
 
 [nic]
 drift = "{drift}"

@@ -28,13 +28,18 @@ passed = len(vf0.drain()) + len(vf1.drain())
 equal(len(vf0.frames), 6, "the first rule's, within the burst")
 assert 8 <= passed < 36, passed
 
+def shared_action():
+    said = query("tc -j -s actions get action police index 4711")
+    return next(entry for part in said for entry in part.get("actions", []))
+
+
 # The action by itself tells of both.
-stats = query("tc -j -s actions get action police index 4711")
-action = next(entry for part in stats for entry in part.get("actions", []))
+action = shared_action()
 equal((action["stats"]["packets"], action["stats"]["drops"]), (36, 36 - passed), "packets and drops of the action")
 sh("tc actions del action police index 4711", ok=False)
 
-# Gone with the last user.
+# Gone with the last user. The kernel frees deleted rules a moment later.
 sh(f"tc filter del dev {up} ingress")
+eventually(lambda: shared_action()["bind"] == 0, what="the rules have let go of the action")
 sh("tc actions del action police index 4711")
 equal(lab.nic.lab("rules"), "0", "rules in the table")
