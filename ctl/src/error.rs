@@ -8,7 +8,7 @@ pub enum Error {
     Refused(#[from] api::Error),
     #[error("socket {}: {why}; is shuntd running? start it, or name its socket with --socket or SHUNT_SOCKET", path.display())]
     Connect { path: PathBuf, why: String },
-    #[error("socket {}: {why}; the daemon may be of another version: compare shuntctl --version and shuntd --version", path.display())]
+    #[error("socket {}: {why}; see in the daemon's log whether it ended, and compare shuntctl --version with shuntd --version", path.display())]
     Protocol { path: PathBuf, why: String },
     #[error("file {}: {why}", path.display())]
     File { path: PathBuf, why: String },

@@ -1,5 +1,5 @@
-//! Eswitches that change under ports: what is taken off comes back, what is refused changes nothing, what was begun is ended after a
-//! crash.
+//! Eswitches that change under ports: what is taken off comes back, what is refused changes nothing, what was begun
+//! is ended after a crash.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -265,8 +265,8 @@ fn killed_at_any_boundary_it_ends_where_it_was_told_to_go() {
     rig.restart().unwrap();
     for end in 1..=boundaries {
         rig.ok(&["eswitch", "set", PF, "--mode", "switchdev", "--vfs", "4"]).unwrap();
-        // The fake kernel ends with the daemon, and the next one begins as the mock NIC does: in switchdev with 4 VFs. At its start the
-        // daemon comes to what is desired by one boundary.
+        // The fake kernel ends with the daemon, and the next one begins as the mock NIC does: in switchdev with 4
+        // VFs. At its start the daemon comes to what is desired by one boundary.
         rig.set_env("SHUNT_FAILPOINT", &format!("nic-boundary:{}", end + 1));
         rig.restart().unwrap();
         let out = rig.ctl(&wish).unwrap();

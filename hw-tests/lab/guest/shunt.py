@@ -27,16 +27,22 @@ class Shunt:
         self.folder = Path("/tmp/shunt")
         self.folder.mkdir()
         self.socket = self.folder / "shuntd.sock"
+        self.boundary = self.folder / "boundary"
         (self.folder / "shunt.toml").write_text(CONFIG.format(drift=drift))
         self.process = None
         self.start()
 
-    def start(self, failpoint=""):
+    def end_at(self, boundary):
+        """From now on shuntd ends at this boundary of a change of a NIC, counted from the next one; `None`: at none."""
+        if boundary is None:
+            self.boundary.unlink(missing_ok=True)
+        else:
+            self.boundary.write_text(str(boundary))
+
+    def start(self):
         """Starts shuntd and waits until it answers, or has ended: true when it answers."""
         begin = time.monotonic()
-        env = dict(os.environ)
-        if failpoint:
-            env["SHUNT_FAILPOINT"] = failpoint
+        env = dict(os.environ, SHUNT_FAILPOINT=f"nic-boundary:{self.boundary}")
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
                 ["shuntd", "--config", self.folder / "shunt.toml", "--socket", self.socket,

@@ -3,7 +3,7 @@ twice. Looked at with iproute2."""
 # lab: memory 1536
 # lab: needs shuntd shuntctl
 
-from labkit import Netdevsim, Port, equal, eventually, offloads, query, udp, wire
+from labkit import Netdevsim, Port, equal, eventually, hardware, offloads, query, sh, udp, wire
 from shunt import Shunt
 
 VFS = 4
@@ -41,6 +41,22 @@ for n, name in enumerate(reps):
     rep = link(name)
     equal((rep["phys_port_name"], rep["mtu"], "UP" in rep["flags"]), (f"pf0vf{n}", 1600, True), name)
     assert offloads(name), name
+
+# The kernel takes rules into the hardware of each, and of none whose offload is off.
+RULE = "ingress pref 1 protocol ip flower skip_sw dst_ip 192.0.2.1 action drop"
+for name in reps:
+    equal(query(f"tc -j qdisc show dev {name} ingress"), [], f"{name}: nobody's queueing discipline")
+    sh(f"tc qdisc add dev {name} clsact")
+    sh(f"tc filter add dev {name} {RULE}")
+    equal(hardware(name, 1), (0, 0), f"{name}: a rule in hardware")
+    sh(f"tc filter del dev {name} ingress pref 1")
+shunt("eswitch", "set", pf, "--hw-tc-offload", "off")
+equal([offloads(name) for name in reps], [False] * VFS, "offload off")
+sh(f"tc filter add dev {reps[0]} {RULE}", ok=False)
+twice("eswitch", "set", pf, "--hw-tc-offload", "on")
+sh(f"tc filter add dev {reps[0]} {RULE}")
+for name in reps:
+    sh(f"tc qdisc del dev {name} clsact")
 
 # Settings of VFs.
 twice("vf", "set", "pf0vf0", "--mac", "02:11:22:33:44:50", "--vlan", "100", "--qos", "3")

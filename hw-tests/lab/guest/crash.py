@@ -1,6 +1,4 @@
-"""kill -9 at each boundary of a change of a NIC: after a restart the NIC is as it was told to be. Looked at with devlink and ip."""
-# lab: memory 1536
-# lab: needs shuntd shuntctl
+"""kill -9 of shuntd at each boundary of a change of a NIC: after a restart the NIC is as it was told to be."""
 
 from labkit import Netdevsim, equal, eventually, query
 from shunt import Shunt
@@ -9,6 +7,7 @@ nic = Netdevsim(1)
 pf = nic.handle
 UP = ("eswitch", "set", pf, "--mode", "switchdev", "--vfs", "1", "--representors", "up")
 DOWN = ("eswitch", "set", pf, "--mode", "legacy", "--vfs", "0")
+FEWEST = 8  # boundaries of either
 
 
 def vfs():
@@ -26,26 +25,30 @@ def is_down():
     return (nic.eswitch()["mode"], vfs(), sorted(nic.ports())) == ("legacy", "0", [0])
 
 
-shunt = Shunt()
-shunt("bridge", "add", "br0")
-shunt(*UP)
-shunt("rep", "attach", "pf0vf0", "br0")
-killed = {UP: 0, DOWN: 0}
-boundary = 1  # which shuntd comes to when it starts: what is desired is on disk
-before = None
-while before != killed:  # until neither change has a boundary of this number
-    before = dict(killed)
-    boundary += 1
-    for change, done in ((DOWN, is_down), (UP, is_up)):
-        shunt.kill()
-        assert shunt.start(f"nic-boundary:{boundary}"), "it ended before the change"
-        if shunt.run(*change).returncode != 0:
+def at_each_boundary(change, done, back):
+    """Asks for `change`, with shuntd killed at its first boundary, goes `back`, then at its second, and so on until none is left."""
+    shunt = Shunt()
+    shunt("bridge", "add", "br0")
+    shunt(*UP)
+    shunt("rep", "attach", "pf0vf0", "br0")
+    boundary = 0
+    while True:
+        boundary += 1
+        shunt(*back)
+        shunt.end_at(boundary)
+        died = shunt.run(*change).returncode != 0
+        if died:
             shunt.ended()
-            killed[change] += 1
             print([line for line in shunt.log().splitlines() if line.startswith("failpoint")][-1])
+            shunt.end_at(None)
             assert shunt.start()
         eventually(done, what=f"what was desired, after a kill at boundary {boundary}")
         equal(shunt.get("/v1/nics")[1][0]["state"], "as desired", "state")
-print(f"killed at {killed[DOWN]} boundaries on the way down, at {killed[UP]} on the way up")
-assert min(killed.values()) >= 8, killed
-eventually(lambda: shunt.json("port", "list")[0]["state"] == "up", what="the port is back")
+        if not died:
+            break
+    print(f"killed at {boundary - 1} boundaries")
+    assert boundary - 1 >= FEWEST
+    shunt.end_at(None)
+    if change == DOWN:
+        shunt(*UP)
+    eventually(lambda: shunt.json("port", "list")[0]["state"] == "up", what="the port is back")

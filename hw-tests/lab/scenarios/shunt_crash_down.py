@@ -1,0 +1,7 @@
+"""kill -9 at each boundary of the way back to legacy. Looked at with devlink and ip."""
+# lab: memory 1536
+# lab: needs shuntd shuntctl
+
+from crash import DOWN, UP, at_each_boundary, is_down
+
+at_each_boundary(DOWN, is_down, UP)
