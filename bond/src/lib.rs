@@ -1,9 +1,9 @@
 //! Bonds: several ports that are one.
 //!
 //! # What it is for
-//! Deciding which member of a bond a packet leaves by, and which members may be used at all. The semantics are Open vSwitch's
-//! (`ovs-vswitchd.conf.db(5)`, table Port: `bond_mode`, `bond_updelay`, `bond_downdelay`, `bond-primary`, `lacp-fallback-ab`) and, for
-//! aggregation, those of IEEE 802.1AX.
+//! Deciding which member of a bond a packet leaves by, and which members may be used at all. The semantics are Open
+//! vSwitch's (`ovs-vswitchd.conf.db(5)`, table Port: `bond_mode`, `bond_updelay`, `bond_downdelay`, `bond-primary`,
+//! `lacp-fallback-ab`) and, for aggregation, those of IEEE 802.1AX.
 //!
 //! # Threads
 //! None. [`Bond`] is a state machine: events ([`Event`]) and time go in, decisions come out. It is changed on a control thread;

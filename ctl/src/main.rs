@@ -1,8 +1,9 @@
 //! `shuntctl`: the command line of Shunt.
 //!
 //! Noun, then verb. Each command is one request to `shuntd` (see crate `api`) and a rendering of its answer: a table
-//! for people, or with `--json` the answer itself, one JSON value. `flow parse`, `mem plan --config` and `demo` are the exceptions: the
-//! first two need no daemon, the third starts one of its own. One thread; nothing is kept between runs.
+//! for people, or with `--json` the answer itself, one JSON value. `flow parse`, `mem plan --config` and `demo` are
+//! the exceptions: the first two need no daemon, the third starts one of its own. One thread; nothing is kept between
+//! runs.
 //!
 //! Exit status: 0 done, 1 refused or failed (one line on stderr, naming the object and the remedy), 2 usage.
 #![forbid(unsafe_code)]

@@ -4,8 +4,9 @@
 //! instructions CASE PACKETS       e.g. under valgrind --tool=callgrind --toggle-collect='*measured*'
 //! instructions                    every case once, to see that they do what they are named after
 //! ```
-//! Packets go the whole way through the public interface: from a ring, through `Pmd::poll_once`, into a ring; so the cases hold whatever
-//! the datapath is made of. The slow path is fixed: a mask and a list of actions, chosen by the destination.
+//! Packets go the whole way through the public interface: from a ring, through `Pmd::poll_once`, into a ring; so the
+//! cases hold whatever the datapath is made of. The slow path is fixed: a mask and a list of actions, chosen by the
+//! destination.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark fails by panicking")]
 
 use datapath::{Config, Datapath, NoHardware, Pmd, PortOptions};

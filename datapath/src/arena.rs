@@ -1,8 +1,9 @@
 //! The hot records of a worker's flows: what a packet that hits touches, and nothing else.
 //!
-//! A record is two cache lines: identity, what to do, the hits and what most flows look at in the first, the rest of the masked
-//! key in the second, which flows that look no further never need. Its worker writes it; revalidation reads the hits and takes the mark away when the flow is removed. All members are atomics,
-//! accessed without ordering except the mark, so on common CPUs they cost what plain memory costs.
+//! A record is two cache lines: identity, what to do, the hits and what most flows look at in the first, the rest of
+//! the masked key in the second, which flows that look no further never need. Its worker writes it; revalidation
+//! reads the hits and takes the mark away when the flow is removed. All members are atomics, accessed without
+//! ordering except the mark, so on common CPUs they cost what plain memory costs.
 //!
 //! Records have the numbers of their flows, the same for all workers. They are made in chunks when first needed.
 

@@ -1,8 +1,9 @@
 //! How much of a PMD's time misses may take: established flows go on while another queue sends only new ones.
 //!
-//! A miss costs some twenty times what a hit costs, so a queue of new flows would take nearly all time of its PMD and leave the
-//! other queues to overflow. So misses are paid from buckets of cycles while another queue of the PMD is *backlogged*: its last burst
-//! was full, and not mostly misses. The buckets fill with 1/16 of the time, all together.
+//! A miss costs some twenty times what a hit costs, so a queue of new flows would take nearly all time of its PMD and
+//! leave the other queues to overflow. So misses are paid from buckets of cycles while another queue of the PMD is
+//! *backlogged*: its last burst was full, and not mostly misses. The buckets fill with 1/16 of the time, all
+//! together.
 //! - A *storming* queue (three in four packets were misses) is not polled until the PMD's bucket holds a burst of misses, and until
 //!   no other one has waited longer. What it received stays in the device; the switch loses nothing.
 //! - Other queues with misses are polled, each with a bucket of its own. Hits go through; misses that the bucket does not hold are

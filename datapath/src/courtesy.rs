@@ -33,7 +33,8 @@ impl<T> Courteous<T> {
         self.lock.lock()
     }
 
-    /// Until it is free and nobody is in a hurry. Who would sleep while it is taken has to be woken by its owner, who may be in a hurry.
+    /// Until it is free and nobody is in a hurry. Who would sleep while it is taken has to be woken by its owner, who
+    /// may be in a hurry.
     fn stand_back(&self) {
         let mut looks = 0;
         while (self.hurried.load(Ordering::Relaxed) != 0 || self.lock.is_locked()) && looks < PATIENCE {

@@ -1,8 +1,9 @@
 //! From hashes to numbers of flows: a hash table whose places in memory can be asked for before they are needed.
 //!
-//! Open addressing, place after place: an entry is in the place that its hash says or, when that is taken, in one of those right behind.
-//! So what a search reads is one line of memory, mostly; it is known from the hash alone, and it is the line that an entry which was
-//! not found goes into. Entries have 32 bits of the hash, so that nothing but the table is read when it grows.
+//! Open addressing, place after place: an entry is in the place that its hash says or, when that is taken, in one of
+//! those right behind. So what a search reads is one line of memory, mostly; it is known from the hash alone, and it
+//! is the line that an entry which was not found goes into. Entries have 32 bits of the hash, so that nothing but the
+//! table is read when it grows.
 
 /// Places of the smallest table.
 const LEAST: usize = 8;

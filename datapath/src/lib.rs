@@ -4,13 +4,14 @@
 //! [`FlowListener`](flow::dp::FlowListener) hears of flows, to put them into hardware.
 //!
 //! # The way of a packet
-//! A burst of up to 32 is received and goes through stages. A packet with a hardware *mark* has its flow at once. Of others the key
-//! is extracted, no deeper than flows of the port look, and hashed; the *signature cache* proposes a flow, whose record
-//! verifies it. What the cache does not know is searched in the megaflow table (tuple space: a hash table for each mask on that
-//! input port, without those that a filter tells cannot match). A miss is translated inline, its effects are replayed for this packet before the next packet is looked up
-//! (so what it taught is known), and the flow is installed. Flows that only change bytes and send to one port are executed
-//! packet by packet; packets of other flows are collected by flow and wait until the burst ends or a packet misses. Either
-//! way, packets of a flow leave in the order in which they came.
+//! A burst of up to 32 is received and goes through stages. A packet with a hardware *mark* has its flow at once. Of
+//! others the key is extracted, no deeper than flows of the port look, and hashed; the *signature cache* proposes a
+//! flow, whose record verifies it. What the cache does not know is searched in the megaflow table (tuple space: a
+//! hash table for each mask on that input port, without those that a filter tells cannot match). A miss is translated
+//! inline, its effects are replayed for this packet before the next packet is looked up (so what it taught is known),
+//! and the flow is installed. Flows that only change bytes and send to one port are executed packet by packet;
+//! packets of other flows are collected by flow and wait until the burst ends or a packet misses. Either way, packets
+//! of a flow leave in the order in which they came.
 //!
 //! A packet may be looked up again (`Recirc`): at once, by a key of its bytes as they are by then and of what is known beside
 //! them, as the actions left it (`Set` of a metadata field, `Hash`). Each pass is a flow of its own with its own hits. A packet

@@ -1,8 +1,8 @@
 //! The words of a key that packets have as they are received, without a loop over a list of words.
 //!
-//! TCP and UDP packets differ in ten words of the key: from the Ethernet addresses to the TCP flags. Most masks look at nothing else
-//! beside the input port, so that hashing and comparing these ten at fixed places does for nearly all flows; four of them only
-//! IPv6 has.
+//! TCP and UDP packets differ in ten words of the key: from the Ethernet addresses to the TCP flags. Most masks look
+//! at nothing else beside the input port, so that hashing and comparing these ten at fixed places does for nearly all
+//! flows; four of them only IPv6 has.
 
 use crate::arena::{NEAR, WINDOW};
 use crate::hash::{Seed, finish, fold};

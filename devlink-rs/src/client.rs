@@ -69,8 +69,8 @@ impl Devlink {
     }
 }
 
-/// A devlink client for async code: a handle on a [`Devlink`] that lives on a thread of its own. Clones share the thread, and requests
-/// are carried out in the order in which they are polled first. Any executor will do.
+/// A devlink client for async code: a handle on a [`Devlink`] that lives on a thread of its own. Clones share the
+/// thread, and requests are carried out in the order in which they are polled first. Any executor will do.
 ///
 /// A future that is dropped does not take its request back: the driver may be at it.
 #[derive(Debug, Clone)]

@@ -1,10 +1,11 @@
 //! devlink: the kernel's interface to a NIC as a device (not as a network interface).
 //!
 //! # What it is for
-//! A client of the generic netlink family `devlink`: devices (what they are, reload, parameters, resources), the eswitch (legacy or
-//! switchdev, inline mode, encapsulation), ports with their flavour and PCI numbers, the functions behind them (hardware
-//! address, state, capabilities), sub-functions, transmit rates, health reporters, regions and traps, and the events about all that.
-//! Numbers and meanings are those of `include/uapi/linux/devlink.h` and `Documentation/networking/devlink/`.
+//! A client of the generic netlink family `devlink`: devices (what they are, reload, parameters, resources), the
+//! eswitch (legacy or switchdev, inline mode, encapsulation), ports with their flavour and PCI numbers, the functions
+//! behind them (hardware address, state, capabilities), sub-functions, transmit rates, health reporters, regions and
+//! traps, and the events about all that. Numbers and meanings are those of `include/uapi/linux/devlink.h` and
+//! `Documentation/networking/devlink/`.
 //!
 //! ```no_run
 //! use devlink_rs::{Devlink, EswitchChange, EswitchMode};
@@ -50,9 +51,10 @@
 //!
 //! # Threads
 //! [`Devlink`], [`DevlinkEvents`] and [`PortWatch`] have none; their calls block and belong on a control thread. The kernel carries a
-//! request out inside `sendmsg`: setting the eswitch mode makes drivers rebuild the device there, and no deadline ends that.
-//! Deadlines ([`request::Request::TIMEOUT`], [`request::Request::LONG_TIMEOUT`]) are for the answer. [`AsyncDevlink`] has one thread,
-//! which is why it exists: sent from a runtime's own thread, such a request would hold it.
+//! request out inside `sendmsg`: setting the eswitch mode makes drivers rebuild the device there, and no deadline
+//! ends that. Deadlines ([`request::Request::TIMEOUT`], [`request::Request::LONG_TIMEOUT`]) are for the answer.
+//! [`AsyncDevlink`] has one thread, which is why it exists: sent from a runtime's own thread, such a request would
+//! hold it.
 //!
 //! # Invariants
 //! - What the kernel sends is not trusted: an answer that cannot be read, or that is about another object than was asked about, is

@@ -144,7 +144,8 @@ fn an_interrupted_dump_is_dumped_again() {
 }
 
 proptest! {
-    /// An answer that is cut or lies about a length is an error or reads as before minus something; it never panics and never hangs.
+    /// An answer that is cut or lies about a length is an error or reads as before minus something; it never panics
+    /// and never hangs.
     #[test]
     fn answers_that_lie_are_survived(op in 0usize..4, cut in 0usize..200, attr in 0usize..12, by in 1u16..80, lie: bool) {
         let (kernel, mut devlink) = host(mlx5());

@@ -1,4 +1,5 @@
-//! devlink as the drivers of SmartNICs answer it (`mocks/fixtures/nics`, made by hand from the kernel's documentation): what netdevsim has not.
+//! devlink as the drivers of SmartNICs answer it (`mocks/fixtures/nics`, made by hand from the kernel's
+//! documentation): what netdevsim has not.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 

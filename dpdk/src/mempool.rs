@@ -77,9 +77,9 @@ pub enum MempoolError {
 
 /// A pool of packet buffers: a shared handle.
 ///
-/// When the last handle is dropped the pool is freed if all its buffers are back. Otherwise it is kept for ever, on purpose: a buffer
-/// that outlives its pool would be written to after it is freed. Queues and ports keep a handle; single packets do not, since that
-/// would cost a counter a packet.
+/// When the last handle is dropped the pool is freed if all its buffers are back. Otherwise it is kept for ever, on
+/// purpose: a buffer that outlives its pool would be written to after it is freed. Queues and ports keep a handle;
+/// single packets do not, since that would cost a counter a packet.
 #[derive(Clone, Debug)]
 pub struct Mempool(Arc<Inner>);
 
@@ -92,8 +92,9 @@ struct Inner {
     socket: Option<u32>,
 }
 
-// Why a pool may be sent and shared: the pools made here use DPDK's default multi-producer, multi-consumer ring, and a per-lcore cache is only
-// touched by the thread that has that lcore id. Audit of every use of `raw` through `&self`:
+// Why a pool may be sent and shared: the pools made here use DPDK's default multi-producer, multi-consumer ring, and
+// a per-lcore cache is only touched by the thread that has that lcore id. Audit of every use of `raw` through
+// `&self`:
 // - alloc, alloc_batch: rte_mempool get, multi-consumer safe;
 // - available, in_use: rte_mempool_avail_count reads counters (a snapshot, exact when nobody is working);
 // - clone, deep_copy in mbuf.rs: get as above;

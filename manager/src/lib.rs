@@ -12,10 +12,12 @@
 //! * [`daemon`]: from the command line to a running daemon and back.
 //!
 //! # Threads
-//! tokio serves the socket; requests run on its blocking threads and take turns on the control lock. A PMD thread for each configured CPU
-//! polls ports, the revalidator and the offload engine have a thread each, the state file has a writer,
+//! tokio serves the socket; requests run on its blocking threads and take turns on the control lock. A PMD thread for
+//! each configured CPU polls ports, the revalidator and the offload engine have a thread each, the state file has a
+//! writer,
 //! `nic-watch` listens to the kernel for changes of NICs. With `--mock` one thread
-//! moves the mock NIC's packets. In lockstep none of the packet threads exist: injecting a frame runs the whole switch until it is quiet.
+//! moves the mock NIC's packets. In lockstep none of the packet threads exist: injecting a frame runs the whole
+//! switch until it is quiet.
 //!
 //! # Invariants
 //! * What was acknowledged is on disk, and is there again after a restart.

@@ -9,10 +9,11 @@
 //! - [`kernel`]: a fake kernel on the other side of netlink.
 //!
 //! # The way of a frame in the mock NIC
-//! From an outside end: transfer rules of its source → a hit is executed there, whole. A miss, or a rule that says so, gives the
-//! frame to the representor of the end where it came in, past the ingress rules of that representor, which can mark it: mark and flag
-//! are in the real mbuf fields. From a representor (sent by software): transfer rules that match all sources or this one;
-//! otherwise out at the end. Frames shorter than an Ethernet header match no rule.
+//! From an outside end: transfer rules of its source → a hit is executed there, whole. A miss, or a rule that says
+//! so, gives the frame to the representor of the end where it came in, past the ingress rules of that representor,
+//! which can mark it: mark and flag are in the real mbuf fields. From a representor (sent by software): transfer
+//! rules that match all sources or this one; otherwise out at the end. Frames shorter than an Ethernet header match
+//! no rule.
 //!
 //! # Threads
 //! Packets move only in [`nic::MockNic::step`], on one thread, always in the same order; rule calls and the handles of outside ends

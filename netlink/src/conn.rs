@@ -40,8 +40,8 @@ enum Dump {
 }
 
 impl Connection {
-    /// A connection that waits up to five seconds for each answer. Drivers that reset a device in a request (an eswitch mode change)
-    /// can take longer: see [`Connection::set_timeout`].
+    /// A connection that waits up to five seconds for each answer. Drivers that reset a device in a request (an
+    /// eswitch mode change) can take longer: see [`Connection::set_timeout`].
     #[must_use]
     pub fn new(transport: Box<dyn Transport>) -> Self {
         Connection { transport, seq: 0, timeout: Duration::from_secs(5) }
@@ -85,9 +85,10 @@ impl Connection {
         }
     }
 
-    /// Dumps all objects of a kind. A dump that the kernel marks as interrupted (`NLM_F_DUMP_INTR`, `EINTR`), or that lost
-    /// messages, is started again: what the kernel had sent until then may describe a state that never was, so nothing of it is kept.
-    /// An earlier dump on this socket that was given up half-way (`EBUSY`) is read to its end first.
+    /// Dumps all objects of a kind. A dump that the kernel marks as interrupted (`NLM_F_DUMP_INTR`, `EINTR`), or that
+    /// lost messages, is started again: what the kernel had sent until then may describe a state that never was, so
+    /// nothing of it is kept. An earlier dump on this socket that was given up half-way (`EBUSY`) is read to its end
+    /// first.
     ///
     /// # Errors
     /// [`Error::DumpInterrupted`] when that does not end; else as [`Connection::request`].

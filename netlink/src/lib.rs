@@ -33,9 +33,10 @@
 //!
 //! # Threads
 //! [`Connection`], [`EventStream`] and what stands on them block, each call with a deadline; they belong on a control thread, never on
-//! a worker that moves packets. A transport is `Send` but used by one thread at a time (`&mut self`). [`Worker`] and [`Listener`] start
-//! one thread each and are what async code uses: the kernel carries a request out inside `sendmsg`, so a socket that is
-//! driven by an async runtime's own threads would hold one of them for as long as a driver takes.
+//! a worker that moves packets. A transport is `Send` but used by one thread at a time (`&mut self`). [`Worker`] and
+//! [`Listener`] start one thread each and are what async code uses: the kernel carries a request out inside
+//! `sendmsg`, so a socket that is driven by an async runtime's own threads would hold one of them for as long as a
+//! driver takes.
 //!
 //! # Invariants
 //! - Bytes from the kernel are not trusted: every parser returns [`Error::Malformed`] in place of a panic, and loops are bounded by a

@@ -13,8 +13,8 @@ use crate::error::Result;
 const SLICE: Duration = Duration::from_millis(250);
 /// Shortest time between two looks at a source that does not wait.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Events between the thread and its reader. When they are full, events wait in the socket; when that is full, the kernel reports an
-/// overrun, and the source says that it has to be read again.
+/// Events between the thread and its reader. When they are full, events wait in the socket; when that is full, the
+/// kernel reports an overrun, and the source says that it has to be read again.
 const WAITING: usize = 1024;
 
 /// Receives what a source of events delivers, from a thread of its own. The thread ends when this is dropped, within a quarter of

@@ -37,7 +37,8 @@ pub trait Transport: Send {
     /// As the system says.
     fn join(&mut self, group: u32) -> io::Result<()>;
 
-    /// Asks for a receive buffer of `bytes`: how many events can wait before some are lost. A wish: transports without one ignore it.
+    /// Asks for a receive buffer of `bytes`: how many events can wait before some are lost. A wish: transports
+    /// without one ignore it.
     ///
     /// # Errors
     /// As the system says.

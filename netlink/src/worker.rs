@@ -10,9 +10,10 @@ type Job<C> = Box<dyn FnOnce(&mut C) + Send>;
 
 /// A handle on a client that lives on a thread of its own. Clones share the thread; it ends when the last of them is dropped.
 ///
-/// A netlink request is carried out by the kernel *inside* `sendmsg`, in the thread that sends: an eswitch mode change keeps its
-/// sender for seconds, whether the socket is non-blocking or not. A thread of an async runtime that sends such a request serves
-/// nobody meanwhile. So the socket has a thread, and async code waits for its answers. No runtime is needed for that, any executor will do.
+/// A netlink request is carried out by the kernel *inside* `sendmsg`, in the thread that sends: an eswitch mode
+/// change keeps its sender for seconds, whether the socket is non-blocking or not. A thread of an async runtime that
+/// sends such a request serves nobody meanwhile. So the socket has a thread, and async code waits for its answers. No
+/// runtime is needed for that, any executor will do.
 pub struct Worker<C> {
     jobs: mpsc::Sender<Job<C>>,
 }
@@ -42,8 +43,8 @@ impl<C: Send + 'static> Worker<C> {
         Ok(Worker { jobs })
     }
 
-    /// Carries out `job` after all that were given before it. A future that is dropped does not take its job back: the kernel may be
-    /// at it already.
+    /// Carries out `job` after all that were given before it. A future that is dropped does not take its job back:
+    /// the kernel may be at it already.
     ///
     /// # Errors
     /// What `job` returns; [`Error::Closed`] when the thread has ended. `what` names the job in that.

@@ -1,4 +1,5 @@
-//! What we send is what iproute2 and ethtool send, and what we read is what they print: on messages captured from a real kernel (scenario
+//! What we send is what iproute2 and ethtool send, and what we read is what they print: on messages captured from a
+//! real kernel (scenario
 //! `captures` of the lab).
 
 #![cfg(target_endian = "little")]

@@ -15,8 +15,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The `bucket` of [`flow::dp::Effect::Bucket`] that counts once for the group and once for each of its buckets: a packet that goes to
-/// all of them (OpenFlow's OFPG_BUCKET_ALL).
+/// The `bucket` of [`flow::dp::Effect::Bucket`] that counts once for the group and once for each of its buckets: a
+/// packet that goes to all of them (OpenFlow's OFPG_BUCKET_ALL).
 pub const ALL_BUCKETS: u32 = u32::MAX;
 
 /// The groups of a bridge by number.

@@ -325,7 +325,8 @@ pub enum RuleChange {
         /// Only [`RuleFlags::RESET_COUNTS`] means something.
         flags: RuleFlags,
     },
-    /// As `Modify`, but when no rule is meant, `rule` is added: OpenFlow 1.0's modify. Table, match, actions and cookie are those of
+    /// As `Modify`, but when no rule is meant, `rule` is added: OpenFlow 1.0's modify. Table, match, actions and
+    /// cookie are those of
     /// `rule`; its timeouts, importance and flags, but for [`RuleFlags::RESET_COUNTS`], count only when it is added.
     ModifyOrAdd {
         bridge: BridgeId,

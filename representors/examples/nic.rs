@@ -5,7 +5,8 @@
 //! nic plan|converge DEVICE legacy|switchdev VFS [SETTING=VALUE ...]
 //! nic watch DEVICE SECONDS
 //! ```
-//! Settings: `vfN.mac`, `vfN.vlan=ID[:QOS]`, `vfN.rate=MIN:MAX` (Mbit/s), `vfN.trust=on`, `vfN.spoof=on`, `vfN.link=enable`, `up=on`, `mtu=9000`,
+//! Settings: `vfN.mac`, `vfN.vlan=ID[:QOS]`, `vfN.rate=MIN:MAX` (Mbit/s), `vfN.trust=on`, `vfN.spoof=on`,
+//! `vfN.link=enable`, `up=on`, `mtu=9000`,
 //! `offload=on`, `sf=NUMBER`.
 
 use std::{error::Error, time::Duration};

@@ -102,8 +102,8 @@ pub fn apply(plan: &Plan, kernel: &mut Kernel) -> Result<Report, ConvergeError> 
     finish(plan, kernel, nic, done)
 }
 
-/// A later step can undo an earlier one, and what new functions are like shows only when they are there: only the whole counts. What is
-/// still to do beside mode and number of VFs is done, in a few rounds.
+/// A later step can undo an earlier one, and what new functions are like shows only when they are there: only the
+/// whole counts. What is still to do beside mode and number of VFs is done, in a few rounds.
 fn finish(plan: &Plan, kernel: &mut Kernel, mut nic: Nic, mut done: Vec<StepReport>) -> Result<Report, ConvergeError> {
     let last = plan.steps.len() - 1;
     for _ in 0..ROUNDS {

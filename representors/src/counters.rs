@@ -12,10 +12,11 @@ const EMSGSIZE: i32 = 90;
 pub struct VfCounters {
     /// VF number.
     pub vf: u16,
-    /// By the PF's driver: all that the VF received and sent, hardware's forwarding included. `None` when the driver does not count.
+    /// By the PF's driver: all that the VF received and sent, hardware's forwarding included. `None` when the driver
+    /// does not count.
     pub function: Option<VfStats>,
-    /// By its representor: what software sent to the VF (`tx`) and got from it (`rx`), so what no rule in hardware forwarded. With some
-    /// drivers (mlx5) it has the function's counters, seen from the other side.
+    /// By its representor: what software sent to the VF (`tx`) and got from it (`rx`), so what no rule in hardware
+    /// forwarded. With some drivers (mlx5) it has the function's counters, seen from the other side.
     pub representor: Option<LinkStats>,
 }
 

@@ -27,9 +27,9 @@ impl DpdkRepresentors {
     }
 }
 
-/// The device arguments for these functions of the device `base` (`0000:08:00.0`, which may have arguments of its own): one string for
-/// each controller, PF and sort of function, with ranges (`0000:08:00.0,representor=c1pf0vf[0-3,7]`). A PF's own representor has
-/// none in DPDK and is left out.
+/// The device arguments for these functions of the device `base` (`0000:08:00.0`, which may have arguments of its
+/// own): one string for each controller, PF and sort of function, with ranges
+/// (`0000:08:00.0,representor=c1pf0vf[0-3,7]`). A PF's own representor has none in DPDK and is left out.
 #[must_use]
 pub fn dpdk_devargs(base: &str, names: &[RepName]) -> Vec<String> {
     let mut groups: BTreeMap<(u32, u16, &str), Vec<u32>> = BTreeMap::new();

@@ -1,8 +1,9 @@
 //! Noticing that a NIC is not any more as it was left.
 //!
-//! Events say that something happened, and a fresh reading says what: lost events, events out of order and bursts all end in one
-//! comparison of the state that was accepted with the state that is. What has no event at all (`sriov_numvfs` of VFs without network
-//! devices, the mode of an eswitch without functions) is found by a look twice a second.
+//! Events say that something happened, and a fresh reading says what: lost events, events out of order and bursts all
+//! end in one comparison of the state that was accepted with the state that is. What has no event at all
+//! (`sriov_numvfs` of VFs without network devices, the mode of an eswitch without functions) is found by a look twice
+//! a second.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -214,8 +215,8 @@ impl DriftWatch {
         self.look(kernel).map(drop)
     }
 
-    /// What differs from the state that was accepted or told last; empty when nothing did within `timeout`. What is told is known from
-    /// then on.
+    /// What differs from the state that was accepted or told last; empty when nothing did within `timeout`. What is
+    /// told is known from then on.
     ///
     /// # Errors
     /// [`ObserveError`] when sockets fail or the state cannot be read.

@@ -7,8 +7,9 @@ use crate::setting::VfSetting;
 /// The order in which mode and VFs change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
-    /// No VFs, then the mode, then the VFs: what ice asks for (`Changing eswitch mode is allowed only if there is no VFs created`), what
-    /// mlx5 firmware of ConnectX-6 Lx needs, and safe with a driver that we do not know. Existing VFs are destroyed.
+    /// No VFs, then the mode, then the VFs: what ice asks for (`Changing eswitch mode is allowed only if there is no
+    /// VFs created`), what mlx5 firmware of ConnectX-6 Lx needs, and safe with a driver that we do not know. Existing
+    /// VFs are destroyed.
     ModeFirst,
     /// The VFs, unbound, then the mode, then the drivers again: what mlx5 of older kernels asks for (`SRIOV legacy not enabled`).
     /// VFs are kept when their number does not change.

@@ -74,9 +74,9 @@ fn parse(s: &str) -> Option<RepName> {
 }
 
 impl RepName {
-    /// A representor's name from what its driver says (`phys_port_name`), where devlink has no port for it. Beside the kernel's own form
-    /// there are older ones: mlx5 before kernel 4.18 writes the VF's number alone (of the PF that it shares a switch with: `own_pf`), ice
-    /// writes `pf0vfr3`. `None`: no function's (`p0` is an uplink's).
+    /// A representor's name from what its driver says (`phys_port_name`), where devlink has no port for it. Beside
+    /// the kernel's own form there are older ones: mlx5 before kernel 4.18 writes the VF's number alone (of the PF
+    /// that it shares a switch with: `own_pf`), ice writes `pf0vfr3`. `None`: no function's (`p0` is an uplink's).
     pub(crate) fn of_port_name(text: &str, own_pf: u16) -> Option<RepName> {
         if let Some(vf) = number(text) {
             return Some(RepName { controller: 0, pf: own_pf, function: Function::Vf(vf) });

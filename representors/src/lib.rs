@@ -9,8 +9,9 @@
 //! - [`converge`] does all three, and tries the driver's other order when the kernel refuses the first.
 //! - [`DriftWatch`] tells what others changed of a NIC since; [`Kernel::vf_counters`] what was counted for its VFs.
 //!
-//! Beside mode and number of VFs, steps are: inline and encapsulation mode, drivers and settings of VFs ([`VfSetting`]), sub-functions, MTU and
-//! up of representors, `hw-tc-offload`. A setting goes the way that the NIC shows (devlink port function, devlink rate, or
+//! Beside mode and number of VFs, steps are: inline and encapsulation mode, drivers and settings of VFs
+//! ([`VfSetting`]), sub-functions, MTU and up of representors, `hw-tc-offload`. A setting goes the way that the NIC
+//! shows (devlink port function, devlink rate, or
 //! `IFLA_VF_*` through the PF's network device).
 //!
 //! # Identity
@@ -18,10 +19,11 @@
 //! changed by udev, by people, and between boots. `pf0vf3` is understood everywhere that a key is read.
 //!
 //! # Orders
-//! Drivers disagree. ice changes its mode only while there are no VFs; so do mlx5 devices with some firmware; older mlx5 drivers go to
-//! switchdev only when VFs exist and are unbound; the PCI core changes a number of VFs only through 0; VFs appear some time after they
-//! were asked for. What is known about drivers is in one table (`driver.rs`); an unknown driver gets the safe order (no VFs while the
-//! mode changes). Destroying VFs that a userspace driver holds (vfio: a virtual machine) is refused, by name, unless told otherwise.
+//! Drivers disagree. ice changes its mode only while there are no VFs; so do mlx5 devices with some firmware; older
+//! mlx5 drivers go to switchdev only when VFs exist and are unbound; the PCI core changes a number of VFs only
+//! through 0; VFs appear some time after they were asked for. What is known about drivers is in one table
+//! (`driver.rs`); an unknown driver gets the safe order (no VFs while the mode changes). Destroying VFs that a
+//! userspace driver holds (vfio: a virtual machine) is refused, by name, unless told otherwise.
 //!
 //! # Threads
 //! None of its own. Everything blocks and belongs on a control thread; the longest wait is [`Pace::deadline`] a step, plus

@@ -271,9 +271,9 @@ impl World {
         Ok(())
     }
 
-    /// Drivers of kernels before 5.9 have no devlink ports for VFs: their representors are known by the switch that they share with the
-    /// uplink, and by `phys_port_name`. All PFs of a mlx5 card share one switch: what is this PF's has it as its parent or, with
-    /// kernels before 5.14, which do not tell parents, has its number.
+    /// Drivers of kernels before 5.9 have no devlink ports for VFs: their representors are known by the switch that
+    /// they share with the uplink, and by `phys_port_name`. All PFs of a mlx5 card share one switch: what is this
+    /// PF's has it as its parent or, with kernels before 5.14, which do not tell parents, has its number.
     fn add_by_port_name(&self, nic: &mut Nic) {
         let own_pf = nic.pf_number();
         let Some(uplink) = nic.uplink.as_ref().and_then(|u| u.netdev.as_ref()) else { return };

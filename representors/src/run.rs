@@ -42,8 +42,9 @@ pub struct Boundary<'a> {
     pub phase: Phase,
 }
 
-/// Runs `steps` in order. Steps that do not build on each other (settings of single functions) are asked for one after the other and then seen
-/// together: a reading of a NIC with 128 VFs costs more than any of them. On failure: which step, and why; the steps before it are in `done`.
+/// Runs `steps` in order. Steps that do not build on each other (settings of single functions) are asked for one
+/// after the other and then seen together: a reading of a NIC with 128 VFs costs more than any of them. On failure:
+/// which step, and why; the steps before it are in `done`.
 pub(crate) fn run(
     steps: &[Step],
     kernel: &mut Kernel,

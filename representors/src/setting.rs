@@ -104,8 +104,8 @@ impl VfSetting {
         }
     }
 
-    /// Makes it, the way that this NIC has: where the representor's port shows the function's address, by devlink port function; where it
-    /// has a rate leaf, by devlink rate; all else through the PF's network device.
+    /// Makes it, the way that this NIC has: where the representor's port shows the function's address, by devlink
+    /// port function; where it has a rate leaf, by devlink rate; all else through the PF's network device.
     pub(crate) fn execute(self, kernel: &mut Kernel, nic: &Nic, vf: u16) -> Result<(), Cause> {
         let rep = nic.vf_representor(vf);
         match self {

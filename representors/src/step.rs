@@ -72,8 +72,8 @@ pub enum Step {
     SetInlineMode(InlineMode),
     /// Change the encapsulation mode.
     SetEncapMode(EncapMode),
-    /// Take a VF from its driver while the mode changes. Which driver is due afterwards is written into its `driver_override`, so that
-    /// it is known even after a crash.
+    /// Take a VF from its driver while the mode changes. Which driver is due afterwards is written into its
+    /// `driver_override`, so that it is known even after a crash.
     ReleaseVf {
         /// VF number.
         vf: u16,
@@ -189,8 +189,8 @@ impl Step {
         kind(self).is_some() && kind(self) == kind(other)
     }
 
-    /// Is this refusal one of a VF that is being reset, or of a PF whose link is yet to come up? A new number of VFs resets the PF, and
-    /// igb takes a rate (`EINVAL`) only with the link up.
+    /// Is this refusal one of a VF that is being reset, or of a PF whose link is yet to come up? A new number of VFs
+    /// resets the PF, and igb takes a rate (`EINVAL`) only with the link up.
     pub(crate) fn may_pass_later(&self, refusal: &Error, nic: &Nic) -> bool {
         let Step::SetVf { setting, .. } = self else { return false };
         let carrier = netdev(nic, Port::Uplink).and_then(|d| d.carrier);

@@ -75,8 +75,8 @@ fn requests(profile: Profile, vfs: u16) -> [u64; 4] {
 /// Requests of one reading, beside those for each VF.
 const A_READING: u64 = 24;
 
-/// Most requests for each VF in a reading. PCI functions: whose they are, address, driver (or what is due), IOMMU group; as devices on their
-/// bus, whether they have VFs themselves.
+/// Most requests for each VF in a reading. PCI functions: whose they are, address, driver (or what is due), IOMMU
+/// group; as devices on their bus, whether they have VFs themselves.
 fn of_each_vf(profile: Profile) -> u64 {
     if profile == Profile::Netdevsim { 0 } else { 6 }
 }

@@ -11,7 +11,8 @@
 //!    packets of other flows are collected by flow and executed when the burst ends or a packet misses. Packets that the cache
 //!    did not know are searched for in the tuple space, and if they are not there, translated by the slow path.
 //!
-//! A port with one flow that looks no deeper than at addresses and ethertype needs none of this: the whole burst is compared with it.
+//! A port with one flow that looks no deeper than at addresses and ethertype needs none of this: the whole burst is
+//! compared with it.
 
 mod burst;
 mod keys;

@@ -1,8 +1,8 @@
 //! Flows by what they have in common: mask, and what their translations depended on.
 //!
-//! The masked words of a class's keys stand together, each word of eight flows in a line, so that a change is compared with all
-//! flows by reading the few words that it names. No other word and no flow that it does not concern is touched: what is read comes out
-//! of the caches of workers.
+//! The masked words of a class's keys stand together, each word of eight flows in a line, so that a change is
+//! compared with all flows by reading the few words that it names. No other word and no flow that it does not concern
+//! is touched: what is read comes out of the caches of workers.
 
 use super::sieve::{Filter, LANES};
 use flow::Mask;

@@ -1,8 +1,8 @@
 //! Keeping flows right: changes, hits, idle flows, and the long way of a mark back to the free list.
 //!
-//! One piece of work is done at a time, on whichever thread asks: revalidation's own, a barrier's, or a test's. It holds the
-//! registry's lock for a chunk at a time, so that workers that miss do not wait. A round over all flows is many pieces, and changes are
-//! followed in between.
+//! One piece of work is done at a time, on whichever thread asks: revalidation's own, a barrier's, or a test's. It
+//! holds the registry's lock for a chunk at a time, so that workers that miss do not wait. A round over all flows is
+//! many pieces, and changes are followed in between.
 
 mod barrier;
 mod graves;

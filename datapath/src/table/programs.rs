@@ -6,8 +6,8 @@ use flow::rewrite::QuickRewrite;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// What most programs do to most packets: a quick change, and out of one port. Half a cache line, apart from the programs: flows may
-/// have as many of these as there are next hops.
+/// What most programs do to most packets: a quick change, and out of one port. Half a cache line, apart from the
+/// programs: flows may have as many of these as there are next hops.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 pub(crate) struct InPlace {

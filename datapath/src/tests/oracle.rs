@@ -1,8 +1,9 @@
 //! The fast path against a linear reading: random rules and frames in bursts, changes between and in the middle of bursts, and each
 //! frame's outputs and each rule's counters held against a reading of the rules one by one.
 //!
-//! Frames come with tags, as fragments, cut short anywhere, in segments of any size, with marks of flows that are right for them and
-//! with marks of no flow. There are more masks than a cache line of anything holds, and caches small enough to collide.
+//! Frames come with tags, as fragments, cut short anywhere, in segments of any size, with marks of flows that are
+//! right for them and with marks of no flow. There are more masks than a cache line of anything holds, and caches
+//! small enough to collide.
 
 use super::*;
 use dpdk::MempoolConfig;

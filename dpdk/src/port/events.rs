@@ -96,7 +96,8 @@ impl Port {
             return Some(Removal::Silent);
         }
         let info = self.info().ok()?;
-        // The other drivers of kernel interfaces work on through files of their own when the interface is moved to another namespace.
+        // The other drivers of kernel interfaces work on through files of their own when the interface is moved to
+        // another namespace.
         let by_socket = matches!(info.driver.as_str(), "net_af_packet" | "net_af_xdp");
         let gone = by_socket && info.if_index.is_some_and(|index| !interface_exists(index));
         gone.then_some(Removal::Interface)

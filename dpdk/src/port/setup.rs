@@ -181,15 +181,16 @@ impl Port {
     }
 
     /// [`TxOffloads::MULTI_SEGS`] when the device has it and packets for the port may need it: it costs some drivers their vector
-    /// code, so not for frames that fit the usual buffer, whichever pool they come from. Rings pass pointers: it costs them nothing.
+    /// code, so not for frames that fit the usual buffer, whichever pool they come from. Rings pass pointers: it
+    /// costs them nothing.
     fn segments_needed(&self, config: &PortConfig, info: &PortInfo, frame: usize) -> TxOffloads {
         let rings = self.0.rings.lock().unwrap_or_else(PoisonError::into_inner);
         let long = config.mtu.is_some() && frame > usize::from(DEFAULT_DATA_ROOM - HEADROOM);
         if long || !rings.1.is_empty() { TxOffloads::MULTI_SEGS & info.tx_offloads } else { TxOffloads::empty() }
     }
 
-    /// The transmit offloads that are on, [`TxOffloads::MULTI_SEGS`] among them when frames of its MTU are longer than the usual buffer
-    /// and the device has it.
+    /// The transmit offloads that are on, [`TxOffloads::MULTI_SEGS`] among them when frames of its MTU are longer
+    /// than the usual buffer and the device has it.
     pub fn tx_offloads(&self) -> TxOffloads {
         self.control().setup.as_ref().map_or(TxOffloads::empty(), |s| s.tx_offloads)
     }

@@ -111,8 +111,8 @@ impl Default for PortConfig {
 }
 
 impl PortConfig {
-    /// With what a switch wants of the device when it can: check received checksums in hardware. `net_tap` checks them by the CPU, so there it is left out. VLAN tags stay in the bytes: the switch would put most
-    /// of them back.
+    /// With what a switch wants of the device when it can: check received checksums in hardware. `net_tap` checks
+    /// them by the CPU, so there it is left out. VLAN tags stay in the bytes: the switch would put most of them back.
     #[must_use]
     pub fn with_useful_offloads(mut self, info: &PortInfo) -> PortConfig {
         if info.driver != "net_tap" {

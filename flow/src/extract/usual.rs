@@ -14,9 +14,9 @@ macro_rules! word {
 /// The six bytes of an address, lowest first.
 const ADDRESS: u64 = (1 << 48) - 1;
 
-/// As [`super::extract_into`] for packets without stripped tags, if it is a usual one; `false` (and anything in the words of `key`
-/// that are written) if not. Of `key`, it writes the words from the Ethernet addresses to the TCP flags, all of them, and leaves the
-/// others alone: those before are metadata, those behind must be zero.
+/// As [`super::extract_into`] for packets without stripped tags, if it is a usual one; `false` (and anything in the
+/// words of `key` that are written) if not. Of `key`, it writes the words from the Ethernet addresses to the TCP
+/// flags, all of them, and leaves the others alone: those before are metadata, those behind must be zero.
 #[inline(always)]
 #[must_use]
 pub fn extract_usual(key: &mut FlowKey, head: &[u8], total_len: usize) -> bool {

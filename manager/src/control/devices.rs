@@ -1,7 +1,8 @@
 //! Devices of `dpdk` ports: set up, changed while packets flow, looked at, and missed when they go.
 //!
-//! A device that is taken away from outside is found out by [`Control::watch_devices`]: its port is drained as for a removal, its device
-//! is closed, and the port waits, with its number, its rules and the reason, until the device can be attached again.
+//! A device that is taken away from outside is found out by [`Control::watch_devices`]: its port is drained as for a
+//! removal, its device is closed, and the port waits, with its number, its rules and the reason, until the device can
+//! be attached again.
 
 use super::attach::Work;
 use super::dpdk_options::DpdkOptions;

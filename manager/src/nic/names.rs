@@ -1,6 +1,7 @@
 //! Names of PFs, VFs and representors, as people write them.
 //!
-//! A PF is `pci/0000:08:00.0`, `0000:08:00.0`, the network device of its uplink, or `pf0`. A function is `pf0vf3`, `c1pf0vf3`, `pf0sf88` or
+//! A PF is `pci/0000:08:00.0`, `0000:08:00.0`, the network device of its uplink, or `pf0`. A function is `pf0vf3`,
+//! `c1pf0vf3`, `pf0sf88` or
 //! `uplink`, with its PF before it where several NICs have one (`0000:08:00.0/pf0vf3`); a PCI address; a network device. Where a
 //! name fits more than one, all are listed.
 

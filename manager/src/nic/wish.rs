@@ -5,8 +5,8 @@ use crate::control::invalid;
 use api::{Error, ErrorKind, EswitchSet, NicWish, VfVlan, VfWish};
 use representors::{Desired, DeviceId, Nic, VfDesired, VfDriver, VfRate, VlanProto};
 
-/// The wish after a change of the eswitch. Wishes about VFs that will not be there are dropped; those about representors are kept in mode
-/// legacy for the next switchdev.
+/// The wish after a change of the eswitch. Wishes about VFs that will not be there are dropped; those about
+/// representors are kept in mode legacy for the next switchdev.
 pub fn changed(before: Option<&NicWish>, nic: &Nic, set: &EswitchSet) -> Result<NicWish, Error> {
     let mut wish = before.cloned().unwrap_or_default();
     wish.pf = nic.device.to_string();

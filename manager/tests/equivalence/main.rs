@@ -9,7 +9,8 @@
 //! The NIC executes lowered rules with code of its own (crate `mocks`), and rule counters are held against a linear reading of
 //! the rules (`pipeline::testing::Model`), so neither side is judged by itself.
 //!
-//! A failure names the seed of its case. `EQUIVALENCE_SEEDS=1000..20000 cargo test -p manager --test equivalence random` runs others.
+//! A failure names the seed of its case. `EQUIVALENCE_SEEDS=1000..20000 cargo test -p manager --test equivalence
+//! random` runs others.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -99,8 +99,8 @@ impl Ledger {
         if !lost.is_empty() {
             return Some(format!("frames were lost: {lost:?}"));
         }
-        // Each frame meets table 0 once, in hardware or in software. Hits of flows reach their rules with the next revalidation, and
-        // those of a removed flow some time after its end.
+        // Each frame meets table 0 once, in hardware or in software. Hits of flows reach their rules with the next
+        // revalidation, and those of a removed flow some time after its end.
         let (start, switch) = (Instant::now(), rig.control.switch());
         loop {
             switch.fold();

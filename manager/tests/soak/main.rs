@@ -1,5 +1,5 @@
-//! A soak: switches with hardware offload and two PMDs, under random traffic, captures and random changes, for as long as one likes.
-//! No frame may be wrong, none lost, no counter off, no buffer gone.
+//! A soak: switches with hardware offload and two PMDs, under random traffic, captures and random changes, for as
+//! long as one likes. No frame may be wrong, none lost, no counter off, no buffer gone.
 //!
 //! * `traffic`: frames, made to meet the rules or recorded, each with a serial number. `changes`: rules, groups, meters, ports,
 //!   addresses, offload, queues. `reference`: what must come of a frame, by a linear reading of the rules.

@@ -1,8 +1,8 @@
 //! With all threads running: frames go in without a pause while changes are made.
 //!
-//! A frame that came to its end before a change began did what the state before says; one that went in after the change was
-//! acknowledged does what the state after it says; one between the two does either. Nothing says when a frame that is dropped came to
-//! its end, so now and then everything comes to rest.
+//! A frame that came to its end before a change began did what the state before says; one that went in after the
+//! change was acknowledged does what the state after it says; one between the two does either. Nothing says when a
+//! frame that is dropped came to its end, so now and then everything comes to rest.
 //!
 //! What a frame teaches would make the next one's way depend on the threads' order. So each station stays at its end while frames
 //! are under way, only one rule sends to NORMAL, without having changed anything, and a frame there may find its destination known

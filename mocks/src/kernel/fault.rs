@@ -53,7 +53,8 @@ pub enum Fault {
     LoseReply,
     /// The operation is carried out, its answer is cut after so many bytes (a sysfs read: to so many).
     Truncate(usize),
-    /// The operation is carried out; in its answer the length of attribute number `attr` (counted from 0) grows by `by` (netlink only).
+    /// The operation is carried out; in its answer the length of attribute number `attr` (counted from 0) grows by
+    /// `by` (netlink only).
     Lie {
         /// Which attribute, counted over the answer.
         attr: usize,

@@ -1,14 +1,16 @@
 //! A fake kernel: devlink, rtnetlink and sysfs of a host with SR-IOV NICs.
 //!
-//! It stands behind the same two seams as the real kernel (`netlink::Transport`, `netlink::Sysfs`) and gets and gives the same bytes:
-//! it frames and parses netlink with code and constants of its own, so that a mistake in the clients' codecs is not mirrored here.
-//! It enforces the orders that drivers want ([`Profile`]), sends multicast events, can let virtual functions appear late, can rename
-//! network devices at any time, and fails on demand ([`Fault`], [`FaultRule`], [`FakeKernel::chaos`]).
+//! It stands behind the same two seams as the real kernel (`netlink::Transport`, `netlink::Sysfs`) and gets and gives
+//! the same bytes: it frames and parses netlink with code and constants of its own, so that a mistake in the clients'
+//! codecs is not mirrored here. It enforces the orders that drivers want ([`Profile`]), sends multicast events, can
+//! let virtual functions appear late, can rename network devices at any time, and fails on demand ([`Fault`],
+//! [`FaultRule`], [`FakeKernel::chaos`]).
 //!
-//! It has what converging a NIC touches: eswitch and its modes, VFs with drivers, IOMMU groups and holders, their settings both ways
-//! (`IFLA_VFINFO_LIST`, devlink port functions and rates), sub-functions, representors, `hw-tc-offload`, bonds and qdiscs. What a
-//! driver refuses is taken from the driver's source (mlx5 in switchdev: VLAN, spoof check and trust; ice: trust; netdevsim: rates), or
-//! was tried in the lab (igb: link state, service tags).
+//! It has what converging a NIC touches: eswitch and its modes, VFs with drivers, IOMMU groups and holders, their
+//! settings both ways (`IFLA_VFINFO_LIST`, devlink port functions and rates), sub-functions, representors,
+//! `hw-tc-offload`, bonds and qdiscs. What a driver refuses is taken from the driver's source (mlx5 in switchdev:
+//! VLAN, spoof check and trust; ice: trust; netdevsim: rates), or was tried in the lab (igb: link state, service
+//! tags).
 //!
 //! [`Recorded`] is another kernel: it says of a NIC what a file says, for drivers' ways that the model has not.
 //!

@@ -1,10 +1,11 @@
 //! A fake kernel that speaks netlink byte by byte, for tests (feature `fake`).
 //!
-//! It is the part of the kernel that every protocol shares (`net/netlink/af_netlink.c`, `net/netlink/genetlink.c`): requests in
-//! datagrams, one or many; acknowledgements with extended text; dumps in parts that go on only as they are read, one at a time on
-//! a socket (`EBUSY`); receive buffers that fill up (`ENOBUFS`, events lost until the queue is read empty); multicast groups; families
-//! that are resolved by name. What the objects are is up to a [`Service`]. It frames and parses with code of its own ([`wire`]), so that
-//! a mistake in the clients' codecs is not mirrored here.
+//! It is the part of the kernel that every protocol shares (`net/netlink/af_netlink.c`, `net/netlink/genetlink.c`):
+//! requests in datagrams, one or many; acknowledgements with extended text; dumps in parts that go on only as they
+//! are read, one at a time on a socket (`EBUSY`); receive buffers that fill up (`ENOBUFS`, events lost until the
+//! queue is read empty); multicast groups; families that are resolved by name. What the objects are is up to a
+//! [`Service`]. It frames and parses with code of its own ([`wire`]), so that a mistake in the clients' codecs is not
+//! mirrored here.
 //!
 //! ```
 //! use netlink::{AttrBuf, Connection, GenlConnection, Protocol};

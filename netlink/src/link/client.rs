@@ -22,8 +22,8 @@ const IFNAME_MAX: usize = 15;
 /// What to ask for beside the attributes that always come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LinkDetail {
-    /// The VFs of PFs ([`Link::num_vf`], [`Link::vfs`]). The kernel puts all of a PF's VFs into one attribute of at most 64 KiB: with
-    /// more than some 200 VFs ask without `vf_stats`.
+    /// The VFs of PFs ([`Link::num_vf`], [`Link::vfs`]). The kernel puts all of a PF's VFs into one attribute of at
+    /// most 64 KiB: with more than some 200 VFs ask without `vf_stats`.
     pub vfs: bool,
     /// The counters of each VF, where `vfs` is asked for. Some drivers ask the firmware for each.
     pub vf_stats: bool,

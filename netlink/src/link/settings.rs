@@ -70,8 +70,9 @@ impl fmt::Display for LinkSettings {
     }
 }
 
-/// What to change of a VF through its PF's network device (`ip link set PF vf N ...`); `None` is left as it is. The kernel
-/// carries these out one by one (address, VLAN, rate, spoof check, link state, trust) and stops at the first that the driver refuses.
+/// What to change of a VF through its PF's network device (`ip link set PF vf N ...`); `None` is left as it is. The
+/// kernel carries these out one by one (address, VLAN, rate, spoof check, link state, trust) and stops at the first
+/// that the driver refuses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VfSettings {
     /// Ethernet address; zeros take it back with most drivers.

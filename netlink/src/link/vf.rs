@@ -1,6 +1,7 @@
 //! Virtual functions as their PF's network device shows them (`IFLA_VFINFO_LIST`): what is read.
 //!
-//! The kernel asks the PF's driver for each VF (`ndo_get_vf_config`, `ndo_get_vf_stats`). What the driver does not know it leaves at
+//! The kernel asks the PF's driver for each VF (`ndo_get_vf_config`, `ndo_get_vf_stats`). What the driver does not
+//! know it leaves at
 //! -1, which reads as `None` here.
 
 use std::fmt;

@@ -12,8 +12,8 @@ fn reversible(list: &[Action]) -> bool {
 }
 
 impl<'a> Walk<'a> {
-    /// Do something whose changes of the packet and the registers do not last. The datapath gets a copy only when the changes could not be
-    /// undone by setting fields back.
+    /// Do something whose changes of the packet and the registers do not last. The datapath gets a copy only when the
+    /// changes could not be undone by setting fields back.
     pub(super) fn scoped(&mut self, inner: impl FnOnce(&mut Self)) {
         let (saved, sent, start) = (self.packet.save(), self.packet.save_sent(), self.actions.len());
         inner(self);

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 /// Number of required bits by field.
 pub type Bits = BTreeMap<&'static str, u32>;
 
-/// What is exact on both sides, or internal: not counted. Open vSwitch always matches the whole outer header of a tunnel, of which we
-/// know less: what we do not know is not counted either.
+/// What is exact on both sides, or internal: not counted. Open vSwitch always matches the whole outer header of a
+/// tunnel, of which we know less: what we do not know is not counted either.
 const LEFT_OUT: [&str; 9] = [
     "in_port",
     "recirc_id",

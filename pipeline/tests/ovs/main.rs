@@ -1,5 +1,5 @@
-//! The pipeline against Open vSwitch 3.1 itself: Debian's ovs-vswitchd with its dummy datapath, started here, in a private directory,
-//! by whoever runs the test. Without network or Debian the tests print `skipped: reason` and pass.
+//! The pipeline against Open vSwitch 3.1 itself: Debian's ovs-vswitchd with its dummy datapath, started here, in a
+//! private directory, by whoever runs the test. Without network or Debian the tests print `skipped: reason` and pass.
 //!
 //! - [`pairs`]: random rule sets and packets ([`generate`]). What `ofproto/trace` says is compared with our translation ([`judge`]): the
 //!   rules hit, in order; what the datapath actions do to the packet ([`normalise`]), pass by pass where it is recirculated; the rules

@@ -201,8 +201,8 @@ impl State {
     }
 }
 
-/// Each event says what the packet is then, so their order says nothing more, but for what a meter drops: put them in one order. (Floods
-/// differ in theirs.)
+/// Each event says what the packet is then, so their order says nothing more, but for what a meter drops: put them in
+/// one order. (Floods differ in theirs.)
 fn sort(mut events: Vec<Event>) -> Vec<Event> {
     events.chunk_by_mut(|a, b| ![a, b].iter().any(|e| matches!(e, Event::Meter(_)))).for_each(<[Event]>::sort);
     for event in &mut events {

@@ -51,7 +51,8 @@ pub const PORTS: [u16; 5] = [1, 2, 3, 4, 7];
 /// Number of the patch ports.
 pub const PATCH: u16 = 9;
 
-/// Mirrors of the mirrored bridge: ports whose incoming packets, ports whose outgoing packets, VLANs (none: all), output port or VLAN.
+/// Mirrors of the mirrored bridge: ports whose incoming packets, ports whose outgoing packets, VLANs (none: all),
+/// output port or VLAN.
 pub type MirrorOf = (&'static [u16], &'static [u16], &'static [u16], Result<u16, u16>);
 pub const MIRRORS: [MirrorOf; 2] = [(&[1, 3], &[2], &[], Ok(4)), (&[7], &[1], &[10, 20], Err(30))];
 

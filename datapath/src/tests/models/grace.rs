@@ -86,8 +86,8 @@ impl<const HOW: u8> Protocol for Broken<HOW> {
     }
 }
 
-/// A worker uses a cell in two polls, unless it finds the cell dead. Control says that it is dead, and writes it when the worker has
-/// passed the fence behind that. Loom sees when both use it.
+/// A worker uses a cell in two polls, unless it finds the cell dead. Control says that it is dead, and writes it when
+/// the worker has passed the fence behind that. Loom sees when both use it.
 fn a_cell_is_freed_behind_the_fence<P: Protocol>() {
     explore(3, || {
         let shared = Arc::new((P::default(), AtomicU64::new(0), UnsafeCell::new(0u64)));

@@ -31,7 +31,8 @@ struct Port {
     owner: AtomicU64,
 }
 
-/// A worker polls, hardware puts a last packet of the old flow into the queue while it lets go of it, and control gives the mark on.
+/// A worker polls, hardware puts a last packet of the old flow into the queue while it lets go of it, and control
+/// gives the mark on.
 fn a_mark_is_given_again(frees: Frees) {
     explore(3, move || {
         let port = Arc::new(Port::default());

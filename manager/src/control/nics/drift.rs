@@ -1,8 +1,9 @@
 //! What others change of NICs: noticed, told, and repaired when the configuration says so.
 //!
-//! A thread listens to the kernel (`representors::DriftWatch`). What it hears while a change of our own is under way is our own; after
-//! that it looks afresh, and what is not as desired is told, whoever made it so. A repair is a change like any other, with its
-//! ports; it waits longer each time that it fails, or that what it repaired is changed again soon.
+//! A thread listens to the kernel (`representors::DriftWatch`). What it hears while a change of our own is under way
+//! is our own; after that it looks afresh, and what is not as desired is told, whoever made it so. A repair is a
+//! change like any other, with its ports; it waits longer each time that it fails, or that what it repaired is
+//! changed again soon.
 
 use super::super::{Attached, Control};
 use super::Nics;

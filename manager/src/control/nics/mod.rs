@@ -1,7 +1,7 @@
 //! NICs: eswitches, VFs, representors, and the ports on them.
 //!
-//! A change of a NIC takes the kernel seconds. It has its turn (one change at a time) and never the control lock while the kernel is
-//! at work:
+//! A change of a NIC takes the kernel seconds. It has its turn (one change at a time) and never the control lock
+//! while the kernel is at work:
 //!
 //! 1. What is desired from now on is on disk, so that a daemon that is killed meanwhile goes on where it was.
 //! 2. Ports on what the change takes away leave the switch, and their rules the hardware (`ports`).

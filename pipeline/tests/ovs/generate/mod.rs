@@ -1,8 +1,8 @@
 //! Random scenes, and packets that meet their rules.
 //!
-//! Rules are text, so that both switches read the same. To add a kind of match or action, add a row to a table in `actions.rs` or a
-//! line to `matches.rs`: what the rule must promise about its packets for the kind to be allowed, and how it is written. Values come
-//! from small pools, so that rules overlap and packets of one rule meet others.
+//! Rules are text, so that both switches read the same. To add a kind of match or action, add a row to a table in
+//! `actions.rs` or a line to `matches.rs`: what the rule must promise about its packets for the kind to be allowed,
+//! and how it is written. Values come from small pools, so that rules overlap and packets of one rule meet others.
 
 mod actions;
 mod groups;
