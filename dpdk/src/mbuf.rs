@@ -139,6 +139,11 @@ impl Mbuf {
         Mbuf(raw)
     }
 
+    /// The packet, for a call of DPDK that takes one and keeps nothing of it.
+    pub fn as_ptr(&mut self) -> *mut rte_mbuf {
+        self.0.as_ptr()
+    }
+
     /// Gives the packet away: the caller (or whoever takes the pointer) frees it.
     #[inline(always)]
     pub fn into_raw(self) -> NonNull<rte_mbuf> {

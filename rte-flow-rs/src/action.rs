@@ -1,7 +1,7 @@
 //! Actions: what a rule does.
 
 use crate::api::ActionHandle;
-use crate::item::put;
+use crate::item::{Item, put};
 use crate::layout::{self, action_type, field_id};
 
 /// One action of a rule (`rte_flow_action`), executed in order.
@@ -61,9 +61,60 @@ pub enum Action {
     DecTtl,
     /// Set TTL or hop limit.
     SetTtl(u8),
+    /// Set the DSCP of IPv4 (6 bits).
+    SetIpv4Dscp(u8),
+    /// Set the DSCP of IPv6 (6 bits).
+    SetIpv6Dscp(u8),
     /// Write bits of a field.
     ModifyField(ModifyField),
+    /// Set bits of a register that later rules match.
+    SetTag {
+        /// Which register.
+        index: u8,
+        /// Value.
+        data: u32,
+        /// Bits of the register that are set.
+        mask: u32,
+    },
+    /// Set bits of the metadata, which later rules match and the receiver gets.
+    SetMeta {
+        /// Value.
+        data: u32,
+        /// Bits that are set.
+        mask: u32,
+    },
+    /// Send to an ethdev, in the words of older drivers; DPDK has deprecated it in favour of the two port actions.
+    PortId(u32),
+    /// Put headers on: Ethernet, VLAN, IP, UDP and VXLAN items whose specs are the headers.
+    VxlanEncap(Vec<Item>),
+    /// Take the outer headers up to VXLAN off.
+    VxlanDecap,
+    /// Put these bytes in front, where the packet's own L2 header was before a [`Action::RawDecap`], or before the packet.
+    RawEncap(Vec<u8>),
+    /// Take as many bytes off, up to the end of what these headers describe.
+    RawDecap(Vec<u8>),
+    /// Report the rule as aged when nothing hit it for so long.
+    Age {
+        /// Seconds (24 bits).
+        timeout: u32,
+        /// What [`crate::RteFlowApi::aged`] answers; not 0.
+        context: u64,
+    },
+    /// Do these with one packet of `ratio`, beside what else is done; 1 copies every packet.
+    Sample {
+        /// One of how many.
+        ratio: u32,
+        /// What happens to the copy.
+        actions: Vec<Action>,
+    },
+    /// All actions that the driver wants to take a tunnel off that it restores ([`crate::RteFlowApi::tunnel_decap`]); they come
+    /// first.
+    Tunnel(TunnelActions),
 }
+
+/// Actions that a driver gave for a tunnel; a number that its owner checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TunnelActions(pub u64);
 
 /// RSS over some queues (`rte_flow_action_rss`), with the device's hash function and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,6 +173,16 @@ pub enum Field {
     Mark = field_id::MARK,
     /// The metadata.
     Meta = field_id::META,
+    /// TPID of the VLAN tag.
+    VlanType = field_id::VLAN_TYPE,
+    /// Flags of TCP.
+    TcpFlags = field_id::TCP_FLAGS,
+    /// Network identifier of VXLAN.
+    VxlanVni = field_id::VXLAN_VNI,
+    /// Network identifier of GENEVE.
+    GeneveVni = field_id::GENEVE_VNI,
+    /// The colour that a meter gave.
+    MeterColor = field_id::METER_COLOR,
 }
 
 /// What MODIFY_FIELD does with the bits.
@@ -136,32 +197,97 @@ pub enum ModifyOp {
     Sub = field_id::OP_SUB,
 }
 
-/// Writes an immediate value into bits of a field (`rte_flow_action_modify_field`, source RTE_FLOW_FIELD_VALUE).
+/// Where MODIFY_FIELD takes the bits from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModifySource {
+    /// An immediate value, in the byte order and length of the matching item's member.
+    Value([u8; 16]),
+    /// Another field.
+    Field {
+        /// Which.
+        field: Field,
+        /// Encapsulation level, or the register's number for [`Field::Tag`].
+        level: u8,
+        /// Bits of it to skip.
+        offset: u32,
+    },
+}
+
+/// Writes bits of a field (`rte_flow_action_modify_field`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModifyField {
     /// What is done.
     pub op: ModifyOp,
     /// Where.
     pub field: Field,
+    /// Encapsulation level (0: the device's default, 1: outermost), or the register's number for [`Field::Tag`].
+    pub level: u8,
     /// Bits of the field to skip.
     pub offset: u32,
     /// Bits to write.
     pub width: u32,
-    /// The value, in the byte order and length of the matching item's member.
-    pub value: [u8; 16],
+    /// From where.
+    pub source: ModifySource,
 }
 
 /// How an action's configuration is lowered.
 pub(crate) enum Conf {
     None,
-    Bytes(Vec<u8>),
-    Rss { bytes: Vec<u8>, queues: Vec<u16> },
+    Bytes(ConfBytes),
+    /// With a pointer to queues.
+    Rss {
+        bytes: Vec<u8>,
+        queues: Vec<u16>,
+    },
+    /// With a pointer, at the given place, to bytes.
+    Data {
+        bytes: Vec<u8>,
+        at: usize,
+        data: Vec<u8>,
+    },
+    /// With a pointer to a pattern.
+    Items {
+        bytes: Vec<u8>,
+        at: usize,
+        items: Vec<Item>,
+    },
+    /// With a pointer to a list of actions.
+    Actions {
+        bytes: Vec<u8>,
+        at: usize,
+        actions: Vec<Action>,
+    },
     Handle(ActionHandle),
+    Tunnel(TunnelActions),
+}
+
+/// A configuration without pointers: small, and kept off the heap.
+pub(crate) struct ConfBytes {
+    bytes: [u8; ConfBytes::MOST],
+    len: usize,
+}
+
+impl ConfBytes {
+    /// The largest is MODIFY_FIELD's.
+    const MOST: usize = 64;
+
+    fn new(len: usize) -> Self {
+        const { assert!(layout::ACTION_MODIFY_FIELD_SIZE <= Self::MOST && layout::ACTION_SET_TAG_SIZE <= Self::MOST) }
+        ConfBytes { bytes: [0; Self::MOST], len: len.min(Self::MOST) }
+    }
+
+    pub(crate) fn get(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn put(&mut self, at: usize, value: &[u8]) {
+        put(&mut self.bytes[..self.len], at, value);
+    }
 }
 
 fn conf<const N: usize>(size: usize, at: usize, value: [u8; N]) -> Conf {
-    let mut bytes = vec![0; size];
-    put(&mut bytes, at, &value);
+    let mut bytes = ConfBytes::new(size);
+    bytes.put(at, &value);
     Conf::Bytes(bytes)
 }
 
@@ -198,15 +324,32 @@ impl Action {
             Action::DecTtl => t::DEC_TTL,
             Action::SetTtl(_) => t::SET_TTL,
             Action::ModifyField(_) => t::MODIFY_FIELD,
+            Action::SetIpv4Dscp(_) => t::SET_IPV4_DSCP,
+            Action::SetIpv6Dscp(_) => t::SET_IPV6_DSCP,
+            Action::SetTag { .. } => t::SET_TAG,
+            Action::SetMeta { .. } => t::SET_META,
+            Action::PortId(_) => t::PORT_ID,
+            Action::VxlanEncap(_) => t::VXLAN_ENCAP,
+            Action::VxlanDecap => t::VXLAN_DECAP,
+            Action::RawEncap(_) => t::RAW_ENCAP,
+            Action::RawDecap(_) => t::RAW_DECAP,
+            Action::Age { .. } => t::AGE,
+            Action::Sample { .. } => t::SAMPLE,
+            // Stands for whatever the driver gave; without the driver it is nothing.
+            Action::Tunnel(_) => t::VOID,
         }
     }
 
     pub(crate) fn conf(&self) -> Conf {
         use layout as l;
         match self {
-            Action::Void | Action::Passthru | Action::Drop | Action::Flag | Action::OfPopVlan | Action::DecTtl => {
-                Conf::None
-            }
+            Action::Void
+            | Action::Passthru
+            | Action::Drop
+            | Action::Flag
+            | Action::OfPopVlan
+            | Action::DecTtl
+            | Action::VxlanDecap => Conf::None,
             Action::Mark(id) => conf(l::ACTION_MARK_SIZE, l::ACTION_MARK_ID, id.to_ne_bytes()),
             Action::Count(id) => conf(l::ACTION_COUNT_SIZE, l::ACTION_COUNT_ID, id.to_ne_bytes()),
             Action::Indirect(handle) => Conf::Handle(*handle),
@@ -243,16 +386,76 @@ impl Action {
                 conf(l::ACTION_SET_TP_SIZE, l::ACTION_SET_TP_PORT, port.to_be_bytes())
             }
             Action::SetTtl(ttl) => conf(l::ACTION_SET_TTL_SIZE, l::ACTION_SET_TTL_VALUE, [*ttl]),
-            Action::ModifyField(m) => {
-                let mut bytes = vec![0; l::ACTION_MODIFY_FIELD_SIZE];
-                put(&mut bytes, l::ACTION_MODIFY_FIELD_OPERATION, &(m.op as u32).to_ne_bytes());
-                put(&mut bytes, l::ACTION_MODIFY_FIELD_DST_FIELD, &(m.field as u32).to_ne_bytes());
-                put(&mut bytes, l::ACTION_MODIFY_FIELD_DST_OFFSET, &m.offset.to_ne_bytes());
-                put(&mut bytes, l::ACTION_MODIFY_FIELD_SRC_FIELD, &field_id::VALUE.to_ne_bytes());
-                put(&mut bytes, l::ACTION_MODIFY_FIELD_SRC_VALUE, &m.value);
-                put(&mut bytes, l::ACTION_MODIFY_FIELD_WIDTH, &m.width.to_ne_bytes());
+            Action::SetIpv4Dscp(dscp) | Action::SetIpv6Dscp(dscp) => {
+                conf(l::ACTION_SET_DSCP_SIZE, l::ACTION_SET_DSCP_DSCP, [*dscp])
+            }
+            Action::ModifyField(m) => Conf::Bytes(m.conf()),
+            Action::SetTag { index, data, mask } => {
+                let mut bytes = ConfBytes::new(l::ACTION_SET_TAG_SIZE);
+                bytes.put(l::ACTION_SET_TAG_DATA, &data.to_ne_bytes());
+                bytes.put(l::ACTION_SET_TAG_MASK, &mask.to_ne_bytes());
+                bytes.put(l::ACTION_SET_TAG_INDEX, &[*index]);
                 Conf::Bytes(bytes)
             }
+            Action::SetMeta { data, mask } => {
+                let mut bytes = ConfBytes::new(l::ACTION_SET_META_SIZE);
+                bytes.put(l::ACTION_SET_META_DATA, &data.to_ne_bytes());
+                bytes.put(l::ACTION_SET_META_MASK, &mask.to_ne_bytes());
+                Conf::Bytes(bytes)
+            }
+            Action::PortId(id) => conf(l::ACTION_PORT_ID_SIZE, l::ACTION_PORT_ID_ID, id.to_ne_bytes()),
+            Action::VxlanEncap(items) => Conf::Items {
+                bytes: vec![0; l::ACTION_VXLAN_ENCAP_SIZE],
+                at: l::ACTION_VXLAN_ENCAP_DEFINITION,
+                items: items.clone(),
+            },
+            Action::RawEncap(data) => {
+                let mut bytes = vec![0; l::ACTION_RAW_ENCAP_SIZE];
+                put(&mut bytes, l::ACTION_RAW_ENCAP_LEN, &data.len().to_ne_bytes());
+                Conf::Data { bytes, at: l::ACTION_RAW_ENCAP_DATA, data: data.clone() }
+            }
+            Action::RawDecap(data) => {
+                let mut bytes = vec![0; l::ACTION_RAW_DECAP_SIZE];
+                put(&mut bytes, l::ACTION_RAW_DECAP_LEN, &data.len().to_ne_bytes());
+                Conf::Data { bytes, at: l::ACTION_RAW_DECAP_DATA, data: data.clone() }
+            }
+            Action::Age { timeout, context } => {
+                let mut bytes = ConfBytes::new(l::ACTION_AGE_SIZE);
+                bytes.put(0, &(timeout & 0x00ff_ffff).to_ne_bytes());
+                bytes.put(l::ACTION_AGE_CONTEXT, &(*context as usize).to_ne_bytes());
+                Conf::Bytes(bytes)
+            }
+            Action::Sample { ratio, actions } => {
+                let mut bytes = vec![0; l::ACTION_SAMPLE_SIZE];
+                put(&mut bytes, l::ACTION_SAMPLE_RATIO, &ratio.to_ne_bytes());
+                Conf::Actions { bytes, at: l::ACTION_SAMPLE_ACTIONS, actions: actions.clone() }
+            }
+            Action::Tunnel(tunnel) => Conf::Tunnel(*tunnel),
         }
+    }
+}
+
+impl ModifyField {
+    fn conf(&self) -> ConfBytes {
+        use layout as l;
+        let mut bytes = ConfBytes::new(l::ACTION_MODIFY_FIELD_SIZE);
+        bytes.put(l::ACTION_MODIFY_FIELD_OPERATION, &(self.op as u32).to_ne_bytes());
+        bytes.put(l::ACTION_MODIFY_FIELD_DST_FIELD, &(self.field as u32).to_ne_bytes());
+        // One byte is enough on every release: the others of a wider level are zero (little endian).
+        bytes.put(l::ACTION_MODIFY_FIELD_DST_LEVEL, &[self.level]);
+        bytes.put(l::ACTION_MODIFY_FIELD_DST_OFFSET, &self.offset.to_ne_bytes());
+        match self.source {
+            ModifySource::Value(value) => {
+                bytes.put(l::ACTION_MODIFY_FIELD_SRC_FIELD, &field_id::VALUE.to_ne_bytes());
+                bytes.put(l::ACTION_MODIFY_FIELD_SRC_VALUE, &value);
+            }
+            ModifySource::Field { field, level, offset } => {
+                bytes.put(l::ACTION_MODIFY_FIELD_SRC_FIELD, &(field as u32).to_ne_bytes());
+                bytes.put(l::ACTION_MODIFY_FIELD_SRC_LEVEL, &[level]);
+                bytes.put(l::ACTION_MODIFY_FIELD_SRC_OFFSET, &offset.to_ne_bytes());
+            }
+        }
+        bytes.put(l::ACTION_MODIFY_FIELD_WIDTH, &self.width.to_ne_bytes());
+        bytes
     }
 }

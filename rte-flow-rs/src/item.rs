@@ -3,7 +3,7 @@
 use crate::layout::{self, item_type};
 
 /// The fields of one item type, with their place in the C structure.
-pub trait ItemFields: Copy + Default + std::fmt::Debug + PartialEq {
+pub trait ItemFields: Clone + Default + std::fmt::Debug + PartialEq {
     /// Bytes of the C structure.
     const SIZE: usize;
     /// Writes the fields into a zeroed C structure of [`ItemFields::SIZE`] bytes.
@@ -35,7 +35,7 @@ pub enum Match<T> {
 }
 
 /// One item of a pattern (`rte_flow_item`), outermost header first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// Nothing: a placeholder.
     Void,
@@ -61,12 +61,34 @@ pub enum Item {
     Icmp6(Match<Icmp6>),
     /// ARP for Ethernet and IPv4.
     Arp(Match<ArpEthIpv4>),
+    /// IPv6's fragment extension header.
+    Ipv6FragExt(Match<Ipv6FragExt>),
+    /// VXLAN, behind UDP. What follows it in the pattern is the inner packet.
+    Vxlan(Match<Vxlan>),
+    /// GENEVE, behind UDP.
+    Geneve(Match<Geneve>),
+    /// One option of GENEVE, behind its item.
+    GeneveOpt(Box<GeneveOpt>),
+    /// GRE.
+    Gre(Match<Gre>),
+    /// The key of GRE, behind its item.
+    GreKey(Match<GreKey>),
+    /// Bytes at a place.
+    Raw(Box<Raw>),
+    /// A register that an earlier rule set.
+    Tag(Match<Tag>),
+    /// The metadata that an earlier rule, or the sender, set.
+    Meta(Match<Meta>),
     /// The mark that an earlier rule left.
     Mark(Match<MarkId>),
     /// Traffic that enters the switch from this ethdev (sent by the application).
     PortRepresentor(Match<Ethdev>),
     /// Traffic that enters the switch from the port this ethdev represents (a VF, the wire).
     RepresentedPort(Match<Ethdev>),
+    /// Traffic of an ethdev, in the words of older drivers; DPDK has deprecated it in favour of the two above.
+    PortId(Match<PortId>),
+    /// All items that the driver wants for a tunnel that it restores ([`crate::RteFlowApi::tunnel_match`]); they come first.
+    Tunnel(TunnelItems),
 }
 
 pub(crate) fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
@@ -88,6 +110,101 @@ macro_rules! wire_numbers {
     })* };
 }
 wire_numbers!(u8 u16 u32);
+
+/// A virtual network identifier of 24 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Vni(pub u32);
+
+impl Wire for Vni {
+    type Bytes = [u8; 3];
+    fn wire(self) -> [u8; 3] {
+        let [_, a, b, c] = self.0.to_be_bytes();
+        [a, b, c]
+    }
+}
+
+/// An option of GENEVE (`rte_flow_item_geneve_opt`; RFC 8926, section 3.5), with the bits of it that count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GeneveOpt {
+    /// Option class.
+    pub class: u16,
+    /// Bits of it that count.
+    pub class_mask: u16,
+    /// Type; the top bit says that the option is critical.
+    pub opt_type: u8,
+    /// Bits of it that count.
+    pub type_mask: u8,
+    /// Data, up to 124 bytes; filled up with zeros to whole words.
+    pub data: Vec<u8>,
+    /// Bits of the data that count; what is missing counts nothing.
+    pub data_mask: Vec<u8>,
+}
+
+/// Most bytes of data in an option of GENEVE: 31 words.
+pub const GENEVE_OPT_DATA: usize = 124;
+
+/// Bytes at a place (`rte_flow_item_raw`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Raw {
+    /// From the end of the previous item, not from the start of the packet.
+    pub relative: bool,
+    /// Look for the pattern from the offset on.
+    pub search: bool,
+    /// Bytes to skip.
+    pub offset: i32,
+    /// How far a search goes; 0: to the end.
+    pub limit: u16,
+    /// The bytes.
+    pub pattern: Vec<u8>,
+    /// Bits of them that count; what is missing counts nothing.
+    pub mask: Vec<u8>,
+}
+
+/// Items that a driver gave for a tunnel; a number that its owner checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TunnelItems(pub u64);
+
+impl GeneveOpt {
+    /// Spec and mask, and what their pointers are to point to: both as long as an option can be, so that a reader that trusts
+    /// either length stays inside.
+    pub(crate) fn lower(&self) -> [(Vec<u8>, Vec<u8>); 2] {
+        let words = self.data.len().min(GENEVE_OPT_DATA).div_ceil(4);
+        let one = |class: u16, opt_type: u8, len: u8, data: &[u8]| {
+            let mut bytes = vec![0; layout::ITEM_GENEVE_OPT_SIZE];
+            put(&mut bytes, layout::ITEM_GENEVE_OPT_CLASS, &class.to_be_bytes());
+            put(&mut bytes, layout::ITEM_GENEVE_OPT_TYPE, &[opt_type]);
+            put(&mut bytes, layout::ITEM_GENEVE_OPT_LEN, &[len]);
+            (bytes, resized(data, GENEVE_OPT_DATA))
+        };
+        [
+            one(self.class, self.opt_type, words as u8, &self.data),
+            one(self.class_mask, self.type_mask, 0x1f, &self.data_mask),
+        ]
+    }
+}
+
+impl Raw {
+    /// As [`GeneveOpt::lower`]: both patterns have the length that a reader gets from spec and mask together.
+    pub(crate) fn lower(&self) -> [(Vec<u8>, Vec<u8>); 2] {
+        let len = self.pattern.len().min(usize::from(u16::MAX));
+        let one = |bits: u8, offset: i32, limit: u16, length: u16, pattern: &[u8]| {
+            let mut bytes = vec![0; layout::ITEM_RAW_SIZE];
+            put(&mut bytes, 0, &[bits]);
+            put(&mut bytes, layout::ITEM_RAW_OFFSET, &offset.to_ne_bytes());
+            put(&mut bytes, layout::ITEM_RAW_LIMIT, &limit.to_ne_bytes());
+            put(&mut bytes, layout::ITEM_RAW_LENGTH, &length.to_ne_bytes());
+            (bytes, resized(pattern, len))
+        };
+        let bits = u8::from(self.relative) | u8::from(self.search) << 1;
+        [one(bits, self.offset, self.limit, len as u16, &self.pattern), one(3, -1, u16::MAX, u16::MAX, &self.mask)]
+    }
+}
+
+fn resized(bytes: &[u8], len: usize) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    out.resize(len, 0);
+    out
+}
 
 impl<const N: usize> Wire for [u8; N] {
     type Bytes = [u8; N];
@@ -119,17 +236,17 @@ macro_rules! header {
 
 /// Items that are no headers: numbers in host order.
 macro_rules! host {
-    ($(#[$doc:meta])* $name:ident ($size:ident) { $(#[$fdoc:meta])* $field:ident: $ty:ty = $at:ident }) => {
+    ($(#[$doc:meta])* $name:ident ($size:ident) { $($(#[$fdoc:meta])* $field:ident: $ty:ty = $at:ident),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct $name {
-            $(#[$fdoc])* pub $field: $ty,
+            $($(#[$fdoc])* pub $field: $ty,)*
         }
 
         impl ItemFields for $name {
             const SIZE: usize = layout::$size;
             fn write(&self, out: &mut [u8]) {
-                put(out, layout::$at, &self.$field.to_ne_bytes());
+                $(put(out, layout::$at, &self.$field.to_ne_bytes());)*
             }
         }
     };
@@ -262,6 +379,76 @@ header! {
         tpa: [u8; 4] = ITEM_ARP_TPA,
     }
 }
+header! {
+    /// IPv6 fragment extension header (`rte_flow_item_ipv6_frag_ext`; RFC 8200, section 4.5).
+    Ipv6FragExt (ITEM_IPV6_FRAG_EXT_SIZE) {
+        /// Next header.
+        next_header: u8 = ITEM_IPV6_FRAG_EXT_NEXT_HEADER,
+        /// Offset in 8-byte units (13 bits), reserved (2), more fragments (1).
+        frag_data: u16 = ITEM_IPV6_FRAG_EXT_FRAG_DATA,
+        /// Identification.
+        id: u32 = ITEM_IPV6_FRAG_EXT_ID,
+    }
+}
+header! {
+    /// VXLAN header (`rte_flow_item_vxlan`; RFC 7348).
+    Vxlan (ITEM_VXLAN_SIZE) {
+        /// Flags: 0x08 when the VNI is valid.
+        flags: u8 = ITEM_VXLAN_FLAGS,
+        /// VXLAN network identifier.
+        vni: Vni = ITEM_VXLAN_VNI,
+    }
+}
+header! {
+    /// GENEVE header (`rte_flow_item_geneve`; RFC 8926).
+    Geneve (ITEM_GENEVE_SIZE) {
+        /// Version (2 bits), length of the options in words (6), O, C, reserved (6).
+        ver_opt_len: u16 = ITEM_GENEVE_VER_OPT_LEN,
+        /// EtherType of what follows; 0x6558 for Ethernet.
+        protocol: u16 = ITEM_GENEVE_PROTOCOL,
+        /// Virtual network identifier.
+        vni: Vni = ITEM_GENEVE_VNI,
+    }
+}
+header! {
+    /// GRE header (`rte_flow_item_gre`; RFC 2784, RFC 2890).
+    Gre (ITEM_GRE_SIZE) {
+        /// C, reserved, K (bit 13), S (bit 12), reserved, version (3 bits).
+        flags: u16 = ITEM_GRE_FLAGS,
+        /// EtherType of what follows; 0x6558 for Ethernet.
+        protocol: u16 = ITEM_GRE_PROTOCOL,
+    }
+}
+header! {
+    /// Key of GRE (RFC 2890).
+    GreKey (ITEM_GRE_KEY_SIZE) {
+        /// The key.
+        key: u32 = ITEM_GRE_KEY_KEY,
+    }
+}
+host! {
+    /// A register (`rte_flow_item_tag`).
+    Tag (ITEM_TAG_SIZE) {
+        /// Its value.
+        data: u32 = ITEM_TAG_DATA,
+        /// Which register. In a mask: all ones.
+        index: u8 = ITEM_TAG_INDEX
+    }
+}
+host! {
+    /// The metadata (`rte_flow_item_meta`).
+    Meta (ITEM_META_SIZE) {
+        /// Its value.
+        data: u32 = ITEM_META_DATA
+    }
+}
+host! {
+    /// A port (`rte_flow_item_port_id`).
+    PortId (ITEM_PORT_ID_SIZE) {
+        /// DPDK's port id.
+        id: u32 = ITEM_PORT_ID_ID
+    }
+}
 host! {
     /// Layers of any protocol (`rte_flow_item_any`).
     AnyLayers (ITEM_ANY_SIZE) {
@@ -303,6 +490,18 @@ impl Item {
             Item::Mark(_) => item_type::MARK,
             Item::PortRepresentor(_) => item_type::PORT_REPRESENTOR,
             Item::RepresentedPort(_) => item_type::REPRESENTED_PORT,
+            Item::Ipv6FragExt(_) => item_type::IPV6_FRAG_EXT,
+            Item::Vxlan(_) => item_type::VXLAN,
+            Item::Geneve(_) => item_type::GENEVE,
+            Item::GeneveOpt(_) => item_type::GENEVE_OPT,
+            Item::Gre(_) => item_type::GRE,
+            Item::GreKey(_) => item_type::GRE_KEY,
+            Item::Raw(_) => item_type::RAW,
+            Item::Tag(_) => item_type::TAG,
+            Item::Meta(_) => item_type::META,
+            Item::PortId(_) => item_type::PORT_ID,
+            // Stands for whatever the driver gave; without the driver it is nothing.
+            Item::Tunnel(_) => item_type::VOID,
         }
     }
 }

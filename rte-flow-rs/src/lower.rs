@@ -4,9 +4,9 @@ use std::ptr::{null, null_mut};
 
 use dpdk_sys::{rte_flow_action, rte_flow_attr, rte_flow_item};
 
-use crate::action::{Action, Conf};
-use crate::api::{ActionHandle, Attr};
-use crate::item::{Item, ItemFields, Match};
+use crate::action::{Action, Conf, TunnelActions};
+use crate::api::{ActionHandle, Attr, Cookie};
+use crate::item::{Item, ItemFields, Match, TunnelItems};
 use crate::layout::{self, action_type, item_type};
 
 /// A piece of an [`Arena`]: first word and bytes.
@@ -21,14 +21,28 @@ struct Piece {
 struct Arena(Vec<u64>);
 
 impl Arena {
-    fn add(&mut self, bytes: &[u8]) -> Piece {
-        let piece = Piece { word: self.0.len(), len: bytes.len() };
-        self.0.extend(bytes.chunks(8).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_ne_bytes(word)
-        }));
+    /// A zeroed piece, written by `f`.
+    fn piece(&mut self, len: usize, f: impl FnOnce(&mut [u8])) -> Piece {
+        let piece = Piece { word: self.0.len(), len };
+        self.0.resize(piece.word + len.div_ceil(8), 0);
+        let words = &mut self.0[piece.word..];
+        // SAFETY: u64s are initialised bytes, any bytes are u64s; `words` covers `len` bytes rounded up to whole words.
+        f(unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), len) });
         piece
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Piece {
+        self.piece(bytes.len(), |out| out.copy_from_slice(bytes))
+    }
+
+    /// A piece with the address of `target` at `at`, whose provenance is exposed for the driver, which reads the pointer from
+    /// these bytes.
+    fn add_with_pointer<T>(&mut self, bytes: &[u8], at: usize, target: *const T) -> Piece {
+        let address = target.expose_provenance().to_ne_bytes();
+        self.piece(bytes.len(), |out| {
+            out.copy_from_slice(bytes);
+            out[at..at + address.len()].copy_from_slice(&address);
+        })
     }
 
     fn bytes(&self, piece: Piece) -> &[u8] {
@@ -42,12 +56,15 @@ impl Arena {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct ItemPieces {
     ty: u32,
     spec: Option<Piece>,
     last: Option<Piece>,
     mask: Option<Piece>,
+    /// What pointers in spec and mask point to. The vectors' heap stays where it is when they move.
+    data: Option<Box<[Vec<u8>; 2]>>,
+    tunnel: Option<TunnelItems>,
 }
 
 /// One lowered item, as a NIC would read it. The bytes are those of the C structure ([`layout`] has the offsets).
@@ -55,33 +72,81 @@ struct ItemPieces {
 pub struct ItemRef<'a> {
     /// `RTE_FLOW_ITEM_TYPE_*`.
     pub ty: u32,
-    /// Values; `None` (null) matches any.
+    /// Values; `None` (null) matches any. Pointers inside (GENEVE_OPT, RAW) are of no use to a reader: see `spec_data`.
     pub spec: Option<&'a [u8]>,
     /// Upper bounds of ranges.
     pub last: Option<&'a [u8]>,
     /// Bits that count.
     pub mask: Option<&'a [u8]>,
+    /// GENEVE_OPT, RAW: what the pointer in `spec` points to. It can be longer than the length in `spec`.
+    pub spec_data: Option<&'a [u8]>,
+    /// The same of `mask`.
+    pub mask_data: Option<&'a [u8]>,
+    /// Items of the driver's own, for a tunnel; `ty` is VOID.
+    pub tunnel: Option<TunnelItems>,
 }
 
-#[derive(Clone, Debug)]
+/// What a configuration points to.
+#[derive(Debug)]
+enum Owned {
+    Nothing,
+    Queues(Vec<u16>),
+    Data(Vec<u8>),
+    Items(Box<LoweredPattern>),
+    Actions(Box<LoweredActions>),
+}
+
+#[derive(Debug)]
 struct ActionPieces {
     ty: u32,
     conf: Option<Piece>,
-    queues: Option<Vec<u16>>,
+    owned: Owned,
     handle: Option<ActionHandle>,
+    tunnel: Option<TunnelActions>,
 }
 
 /// One lowered action, as a NIC would read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct ActionRef<'a> {
     /// `RTE_FLOW_ACTION_TYPE_*`.
     pub ty: u32,
-    /// The configuration's bytes. Pointers inside (RSS) are of no use to a reader: see `queues`.
+    /// The configuration's bytes. Pointers inside are of no use to a reader: see the other members.
     pub conf: Option<&'a [u8]>,
     /// RSS: what `rte_flow_action_rss.queue` points to.
     pub queues: Option<&'a [u16]>,
+    /// RAW_ENCAP, RAW_DECAP: what `data` points to.
+    pub data: Option<&'a [u8]>,
+    /// VXLAN_ENCAP: what `definition` points to.
+    pub items: Option<&'a LoweredPattern>,
+    /// SAMPLE: what `actions` points to.
+    pub actions: Option<&'a LoweredActions>,
     /// INDIRECT: the shared action.
     pub handle: Option<ActionHandle>,
+    /// Actions of the driver's own, for a tunnel; `ty` is VOID.
+    pub tunnel: Option<TunnelActions>,
+}
+
+impl Default for LoweredActions {
+    fn default() -> Self {
+        LoweredActions::new(&[])
+    }
+}
+
+impl Default for LoweredPattern {
+    fn default() -> Self {
+        LoweredPattern::new(&[])
+    }
+}
+
+/// How an action of a template is bound ([`LoweredActions::masks`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActionMask {
+    /// Every rule brings its own configuration.
+    PerRule,
+    /// The template's configuration is that of all rules.
+    Fixed,
+    /// INDIRECT: every rule brings its own handle, of an action of this type (`RTE_FLOW_ACTION_TYPE_*`).
+    Indirect(u32),
 }
 
 /// A list of actions in the form of the C interface, ended by END.
@@ -92,8 +157,8 @@ pub struct LoweredActions {
     raw: Vec<rte_flow_action>,
 }
 
-// SAFETY: `raw` points into `arena` and into `pieces[..].queues`, heap memory that this value owns and never changes after
-// lowering; moving the value does not move it.
+// SAFETY: `raw` points into `arena` and into what `pieces` own, heap memory that this value owns and changes only in `set`, which
+// renews the pointers; moving the value does not move it.
 unsafe impl Send for LoweredActions {}
 // SAFETY: as above; `&self` only reads.
 unsafe impl Sync for LoweredActions {}
@@ -101,45 +166,177 @@ unsafe impl Sync for LoweredActions {}
 impl LoweredActions {
     /// Lowers a list of actions.
     pub fn new(actions: &[Action]) -> Self {
-        let mut arena = Arena::default();
-        let pieces: Vec<ActionPieces> = actions
-            .iter()
-            .map(|action| {
-                let ty = action.type_id();
-                let none = ActionPieces { ty, conf: None, queues: None, handle: None };
-                match action.conf() {
-                    Conf::None => none,
-                    Conf::Bytes(bytes) => ActionPieces { conf: Some(arena.add(&bytes)), ..none },
-                    Conf::Handle(handle) => ActionPieces { handle: Some(handle), ..none },
-                    Conf::Rss { mut bytes, queues } => {
-                        // The vector's heap stays where it is when the vector moves.
-                        let queue = queues.as_ptr().addr().to_ne_bytes();
-                        bytes[layout::ACTION_RSS_QUEUE..layout::ACTION_RSS_QUEUE + queue.len()].copy_from_slice(&queue);
-                        // Its provenance is exposed for the driver, which reads the pointer from these bytes.
-                        let _ = queues.as_ptr().expose_provenance();
-                        ActionPieces { conf: Some(arena.add(&bytes)), queues: Some(queues), ..none }
+        let mut lowered = LoweredActions { arena: Arena::default(), pieces: Vec::new(), raw: Vec::new() };
+        lowered.set(actions);
+        lowered
+    }
+
+    /// Lowers another list into the same memory: without allocations, once it is large enough.
+    pub fn set(&mut self, actions: &[Action]) {
+        self.arena.0.clear();
+        self.pieces.clear();
+        for action in actions {
+            let piece = lower_action(&mut self.arena, action);
+            self.pieces.push(piece);
+        }
+        self.point();
+    }
+
+    /// The masks of an actions template: what `how` says of each action. A mask has all ones where the template's value counts.
+    pub fn masks(actions: &[Action], how: impl Fn(usize, &Action) -> ActionMask) -> Self {
+        let mut lowered = LoweredActions::default();
+        for (i, action) in actions.iter().enumerate() {
+            let mut piece = lower_action(&mut lowered.arena, action);
+            match how(i, action) {
+                ActionMask::Fixed => {
+                    if let Some(conf) = piece.conf {
+                        // Drivers only ask whether there is a bit: a pointer of all ones would be none of ours.
+                        let ones =
+                            |bytes: &mut [u8]| bytes.fill(if matches!(piece.owned, Owned::Nothing) { 0xff } else { 0 });
+                        piece.conf = Some(match piece.owned {
+                            Owned::Nothing => lowered.arena.piece(conf.len, ones),
+                            _ => conf,
+                        });
                     }
                 }
-            })
-            .collect();
-        let end = ActionPieces { ty: action_type::END, conf: None, queues: None, handle: None };
-        let raw =
-            pieces.iter().chain([&end]).map(|p| rte_flow_action { type_: p.ty, conf: arena.pointer(p.conf) }).collect();
-        LoweredActions { arena, pieces, raw }
+                ActionMask::PerRule => (piece.conf, piece.owned) = (None, Owned::Nothing),
+                ActionMask::Indirect(ty) => (piece.ty, piece.conf, piece.handle) = (ty, None, None),
+            }
+            lowered.pieces.push(piece);
+        }
+        lowered.point();
+        lowered
+    }
+
+    fn point(&mut self) {
+        self.raw.clear();
+        let arena = &self.arena;
+        self.raw.extend(self.pieces.iter().map(|p| rte_flow_action { type_: p.ty, conf: arena.pointer(p.conf) }));
+        self.raw.push(rte_flow_action { type_: action_type::END, conf: null() });
     }
 
     /// The actions in order, without END.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ActionRef<'_>> {
-        self.pieces.iter().map(|p| ActionRef {
-            ty: p.ty,
-            conf: p.conf.map(|piece| self.arena.bytes(piece)),
-            queues: p.queues.as_deref(),
-            handle: p.handle,
+        self.pieces.iter().map(|p| {
+            let none = ActionRef {
+                ty: p.ty,
+                conf: p.conf.map(|piece| self.arena.bytes(piece)),
+                queues: None,
+                data: None,
+                items: None,
+                actions: None,
+                handle: p.handle,
+                tunnel: p.tunnel,
+            };
+            match &p.owned {
+                Owned::Nothing => none,
+                Owned::Queues(queues) => ActionRef { queues: Some(queues), ..none },
+                Owned::Data(data) => ActionRef { data: Some(data), ..none },
+                Owned::Items(items) => ActionRef { items: Some(items), ..none },
+                Owned::Actions(actions) => ActionRef { actions: Some(actions), ..none },
+            }
         })
     }
 
     /// The C array, END included. The `conf` of an INDIRECT action is null here: who executes the list puts its own handle in.
     pub(crate) fn raw(&self) -> &[rte_flow_action] {
+        &self.raw
+    }
+
+    /// Whether the list, or a list inside, has actions that only their owner can put in place.
+    pub(crate) fn has_handles(&self) -> bool {
+        self.iter()
+            .any(|a| a.handle.is_some() || a.tunnel.is_some() || a.actions.is_some_and(LoweredActions::has_handles))
+    }
+}
+
+fn lower_action(arena: &mut Arena, action: &Action) -> ActionPieces {
+    let none = ActionPieces { ty: action.type_id(), conf: None, owned: Owned::Nothing, handle: None, tunnel: None };
+    match action.conf() {
+        Conf::None => none,
+        Conf::Bytes(bytes) => ActionPieces { conf: Some(arena.add(bytes.get())), ..none },
+        Conf::Handle(handle) => ActionPieces { handle: Some(handle), ..none },
+        Conf::Tunnel(tunnel) => ActionPieces { tunnel: Some(tunnel), ..none },
+        Conf::Rss { bytes, queues } => {
+            let conf = arena.add_with_pointer(&bytes, layout::ACTION_RSS_QUEUE, queues.as_ptr());
+            ActionPieces { conf: Some(conf), owned: Owned::Queues(queues), ..none }
+        }
+        Conf::Data { bytes, at, data } => {
+            let conf = arena.add_with_pointer(&bytes, at, data.as_ptr());
+            ActionPieces { conf: Some(conf), owned: Owned::Data(data), ..none }
+        }
+        Conf::Items { bytes, at, items } => {
+            let items = Box::new(LoweredPattern::new(&items));
+            let conf = arena.add_with_pointer(&bytes, at, items.raw.as_ptr());
+            ActionPieces { conf: Some(conf), owned: Owned::Items(items), ..none }
+        }
+        Conf::Actions { bytes, at, actions } => {
+            let actions = Box::new(LoweredActions::new(&actions));
+            let conf = arena.add_with_pointer(&bytes, at, actions.raw.as_ptr());
+            ActionPieces { conf: Some(conf), owned: Owned::Actions(actions), ..none }
+        }
+    }
+}
+
+/// A pattern in the form of the C interface, ended by END.
+#[derive(Debug)]
+pub struct LoweredPattern {
+    arena: Arena,
+    pieces: Vec<ItemPieces>,
+    raw: Vec<rte_flow_item>,
+}
+
+// SAFETY: as for LoweredActions.
+unsafe impl Send for LoweredPattern {}
+// SAFETY: as above; `&self` only reads.
+unsafe impl Sync for LoweredPattern {}
+
+impl LoweredPattern {
+    /// Lowers a pattern.
+    pub fn new(pattern: &[Item]) -> Self {
+        let mut lowered = LoweredPattern { arena: Arena::default(), pieces: Vec::new(), raw: Vec::new() };
+        lowered.set(pattern);
+        lowered
+    }
+
+    /// Lowers another pattern into the same memory: without allocations, once it is large enough.
+    pub fn set(&mut self, pattern: &[Item]) {
+        self.arena.0.clear();
+        self.pieces.clear();
+        for item in pattern {
+            let piece = lower_item(&mut self.arena, item);
+            self.pieces.push(piece);
+        }
+        self.raw.clear();
+        let arena = &self.arena;
+        self.raw.extend(self.pieces.iter().map(|p| rte_flow_item {
+            type_: p.ty,
+            spec: arena.pointer(p.spec),
+            last: arena.pointer(p.last),
+            mask: arena.pointer(p.mask),
+        }));
+        self.raw.push(rte_flow_item { type_: item_type::END, spec: null(), last: null(), mask: null() });
+    }
+
+    /// The pattern's items in order, without END.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ItemRef<'_>> {
+        let bytes = |piece: Option<Piece>| piece.map(|p| self.arena.bytes(p));
+        self.pieces.iter().map(move |p| {
+            let data = |i: usize| p.data.as_ref().map(|data| data[i].as_slice());
+            ItemRef {
+                ty: p.ty,
+                spec: bytes(p.spec),
+                last: bytes(p.last),
+                mask: bytes(p.mask),
+                spec_data: data(0),
+                mask_data: data(1),
+                tunnel: p.tunnel,
+            }
+        })
+    }
+
+    /// The C array, END included.
+    pub(crate) fn raw(&self) -> &[rte_flow_item] {
         &self.raw
     }
 }
@@ -151,34 +348,28 @@ impl LoweredActions {
 pub struct LoweredFlow {
     attr: Attr,
     raw_attr: rte_flow_attr,
-    arena: Arena,
-    pieces: Vec<ItemPieces>,
-    raw_items: Vec<rte_flow_item>,
+    pattern: LoweredPattern,
     actions: LoweredActions,
+    cookie: Option<Cookie>,
 }
-
-// SAFETY: as for LoweredActions: `raw_items` points into `arena`, which is owned and never changes.
-unsafe impl Send for LoweredFlow {}
-// SAFETY: as above.
-unsafe impl Sync for LoweredFlow {}
 
 impl LoweredFlow {
     /// Lowers a rule. Any list can be lowered; whether it makes sense is the device's to say ([`crate::RteFlowApi::validate`]).
     pub fn new(attr: Attr, pattern: &[Item], actions: &[Action]) -> Self {
-        let mut arena = Arena::default();
-        let pieces: Vec<ItemPieces> = pattern.iter().map(|item| lower_item(&mut arena, item)).collect();
-        let end = ItemPieces { ty: item_type::END, spec: None, last: None, mask: None };
-        let raw_items = pieces
-            .iter()
-            .chain([&end])
-            .map(|p| rte_flow_item {
-                type_: p.ty,
-                spec: arena.pointer(p.spec),
-                last: arena.pointer(p.last),
-                mask: arena.pointer(p.mask),
-            })
-            .collect();
-        LoweredFlow { attr, raw_attr: attr.raw(), arena, pieces, raw_items, actions: LoweredActions::new(actions) }
+        LoweredFlow {
+            attr,
+            raw_attr: attr.raw(),
+            pattern: LoweredPattern::new(pattern),
+            actions: LoweredActions::new(actions),
+            cookie: None,
+        }
+    }
+
+    /// The rule with its owner's mark, for devices that keep one ([`crate::RteFlowApi::held`]).
+    #[must_use]
+    pub fn with_cookie(mut self, cookie: Cookie) -> Self {
+        self.cookie = Some(cookie);
+        self
     }
 
     /// The attributes.
@@ -186,15 +377,19 @@ impl LoweredFlow {
         self.attr
     }
 
+    /// The owner's mark.
+    pub fn cookie(&self) -> Option<Cookie> {
+        self.cookie
+    }
+
+    /// The pattern.
+    pub fn pattern(&self) -> &LoweredPattern {
+        &self.pattern
+    }
+
     /// The pattern's items in order, without END.
     pub fn items(&self) -> impl ExactSizeIterator<Item = ItemRef<'_>> {
-        let bytes = |piece: Option<Piece>| piece.map(|p| self.arena.bytes(p));
-        self.pieces.iter().map(move |p| ItemRef {
-            ty: p.ty,
-            spec: bytes(p.spec),
-            last: bytes(p.last),
-            mask: bytes(p.mask),
-        })
+        self.pattern.iter()
     }
 
     /// The actions in order, without END.
@@ -206,44 +401,56 @@ impl LoweredFlow {
         &self.raw_attr
     }
 
-    pub(crate) fn raw_items(&self) -> &[rte_flow_item] {
-        &self.raw_items
-    }
-
-    pub(crate) fn lowered_actions(&self) -> &LoweredActions {
+    /// The actions as a list.
+    pub fn lowered_actions(&self) -> &LoweredActions {
         &self.actions
     }
 }
 
 fn lower_item(arena: &mut Arena, item: &Item) -> ItemPieces {
-    fn fields<T: ItemFields>(arena: &mut Arena, ty: u32, fields: &Match<T>) -> ItemPieces {
-        let mut add = |value: &T| {
-            let mut bytes = vec![0; T::SIZE];
-            value.write(&mut bytes);
-            Some(arena.add(&bytes))
-        };
+    fn fields<T: ItemFields>(arena: &mut Arena, none: ItemPieces, fields: &Match<T>) -> ItemPieces {
+        let mut add = |value: &T| Some(arena.piece(T::SIZE, |out| value.write(out)));
         match fields {
-            Match::Any => ItemPieces { ty, spec: None, last: None, mask: None },
-            Match::Masked { spec, mask } => ItemPieces { ty, spec: add(spec), last: None, mask: add(mask) },
-            Match::Range { spec, last, mask } => ItemPieces { ty, spec: add(spec), last: add(last), mask: add(mask) },
+            Match::Any => none,
+            Match::Masked { spec, mask } => ItemPieces { spec: add(spec), mask: add(mask), ..none },
+            Match::Range { spec, last, mask } => {
+                ItemPieces { spec: add(spec), last: add(last), mask: add(mask), ..none }
+            }
         }
     }
-    let ty = item.type_id();
+    fn data(arena: &mut Arena, none: ItemPieces, at: usize, lowered: [(Vec<u8>, Vec<u8>); 2]) -> ItemPieces {
+        let [(spec, spec_data), (mask, mask_data)] = lowered;
+        let spec = Some(arena.add_with_pointer(&spec, at, spec_data.as_ptr()));
+        let mask = Some(arena.add_with_pointer(&mask, at, mask_data.as_ptr()));
+        ItemPieces { spec, mask, data: Some(Box::new([spec_data, mask_data])), ..none }
+    }
+    let none = ItemPieces { ty: item.type_id(), spec: None, last: None, mask: None, data: None, tunnel: None };
     match item {
-        Item::Void => ItemPieces { ty, spec: None, last: None, mask: None },
-        Item::Any(m) => fields(arena, ty, m),
-        Item::Eth(m) => fields(arena, ty, m),
-        Item::Vlan(m) => fields(arena, ty, m),
-        Item::Ipv4(m) => fields(arena, ty, m),
-        Item::Ipv6(m) => fields(arena, ty, m),
-        Item::Tcp(m) => fields(arena, ty, m),
-        Item::Udp(m) => fields(arena, ty, m),
-        Item::Sctp(m) => fields(arena, ty, m),
-        Item::Icmp(m) => fields(arena, ty, m),
-        Item::Icmp6(m) => fields(arena, ty, m),
-        Item::Arp(m) => fields(arena, ty, m),
-        Item::Mark(m) => fields(arena, ty, m),
-        Item::PortRepresentor(m) | Item::RepresentedPort(m) => fields(arena, ty, m),
+        Item::Void => none,
+        Item::Any(m) => fields(arena, none, m),
+        Item::Eth(m) => fields(arena, none, m),
+        Item::Vlan(m) => fields(arena, none, m),
+        Item::Ipv4(m) => fields(arena, none, m),
+        Item::Ipv6(m) => fields(arena, none, m),
+        Item::Ipv6FragExt(m) => fields(arena, none, m),
+        Item::Tcp(m) => fields(arena, none, m),
+        Item::Udp(m) => fields(arena, none, m),
+        Item::Sctp(m) => fields(arena, none, m),
+        Item::Icmp(m) => fields(arena, none, m),
+        Item::Icmp6(m) => fields(arena, none, m),
+        Item::Arp(m) => fields(arena, none, m),
+        Item::Vxlan(m) => fields(arena, none, m),
+        Item::Geneve(m) => fields(arena, none, m),
+        Item::GeneveOpt(option) => data(arena, none, layout::ITEM_GENEVE_OPT_DATA, option.lower()),
+        Item::Gre(m) => fields(arena, none, m),
+        Item::GreKey(m) => fields(arena, none, m),
+        Item::Raw(raw) => data(arena, none, layout::ITEM_RAW_PATTERN, raw.lower()),
+        Item::Tag(m) => fields(arena, none, m),
+        Item::Meta(m) => fields(arena, none, m),
+        Item::Mark(m) => fields(arena, none, m),
+        Item::PortId(m) => fields(arena, none, m),
+        Item::PortRepresentor(m) | Item::RepresentedPort(m) => fields(arena, none, m),
+        Item::Tunnel(tunnel) => ItemPieces { tunnel: Some(*tunnel), ..none },
     }
 }
 

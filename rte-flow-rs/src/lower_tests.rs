@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    AnyLayers, ArpEthIpv4, Eth, Ethdev, Field, Icmp, Icmp6, Ipv4, Ipv6, MarkId, ModifyField, ModifyOp, Rss, Sctp, Tcp,
-    Udp, Vlan,
+    AnyLayers, ArpEthIpv4, Eth, Ethdev, Field, Geneve, GeneveOpt, Gre, GreKey, Icmp, Icmp6, Ipv4, Ipv6, Ipv6FragExt,
+    MarkId, Meta, ModifyField, ModifyOp, ModifySource, PortId, Raw, Rss, Sctp, Tag, Tcp, Udp, Vlan, Vni, Vxlan,
 };
 
 /// The bytes that a header item must have: the header on the wire, as far as the item has it.
@@ -86,6 +86,60 @@ impl OnTheWire for Ethdev {
     }
 }
 
+impl OnTheWire for Ipv6FragExt {
+    fn wire(&self) -> Vec<u8> {
+        cat(&[&[self.next_header, 0], &self.frag_data.to_be_bytes(), &self.id.to_be_bytes()])
+    }
+}
+impl OnTheWire for Vxlan {
+    fn wire(&self) -> Vec<u8> {
+        cat(&[&[self.flags, 0, 0, 0], &self.vni.0.to_be_bytes()[1..], &[0]])
+    }
+}
+impl OnTheWire for Geneve {
+    fn wire(&self) -> Vec<u8> {
+        cat(&[&self.ver_opt_len.to_be_bytes(), &self.protocol.to_be_bytes(), &self.vni.0.to_be_bytes()[1..], &[0]])
+    }
+}
+impl OnTheWire for Gre {
+    fn wire(&self) -> Vec<u8> {
+        cat(&[&self.flags.to_be_bytes(), &self.protocol.to_be_bytes()])
+    }
+}
+impl OnTheWire for GreKey {
+    fn wire(&self) -> Vec<u8> {
+        self.key.to_be_bytes().to_vec()
+    }
+}
+// Not headers: the C structures in host order, with the padding that the ABI adds at the end.
+impl OnTheWire for Tag {
+    fn wire(&self) -> Vec<u8> {
+        cat(&[&self.data.to_ne_bytes(), &[self.index, 0, 0, 0]])
+    }
+}
+impl OnTheWire for Meta {
+    fn wire(&self) -> Vec<u8> {
+        self.data.to_ne_bytes().to_vec()
+    }
+}
+impl OnTheWire for PortId {
+    fn wire(&self) -> Vec<u8> {
+        self.id.to_ne_bytes().to_vec()
+    }
+}
+
+prop_compose! {
+    fn frag_ext()(next_header: u8, frag_data: u16, id: u32) -> Ipv6FragExt { Ipv6FragExt { next_header, frag_data, id } }
+}
+prop_compose! { fn vxlan()(flags: u8, vni in 0..1u32 << 24) -> Vxlan { Vxlan { flags, vni: Vni(vni) } } }
+prop_compose! {
+    fn geneve()(ver_opt_len: u16, protocol: u16, vni in 0..1u32 << 24) -> Geneve {
+        Geneve { ver_opt_len, protocol, vni: Vni(vni) }
+    }
+}
+prop_compose! { fn gre()(flags: u16, protocol: u16) -> Gre { Gre { flags, protocol } } }
+prop_compose! { fn gre_key()(key: u32) -> GreKey { GreKey { key } } }
+prop_compose! { fn tag()(data: u32, index: u8) -> Tag { Tag { data, index } } }
 prop_compose! { fn eth()(dst: [u8; 6], src: [u8; 6], ether_type: u16, has_vlan: bool) -> Eth { Eth { dst, src, ether_type, has_vlan } } }
 prop_compose! { fn vlan()(tci: u16, inner_type: u16, has_more_vlan: bool) -> Vlan { Vlan { tci, inner_type, has_more_vlan } } }
 prop_compose! {
@@ -116,10 +170,13 @@ fn matched<T: OnTheWire + 'static, S: Strategy<Value = T>>(
     fields: fn() -> S,
     item: fn(Match<T>) -> Item,
 ) -> impl Strategy<Value = Expected> {
-    (fields(), fields(), fields(), 0..3).prop_map(move |(spec, last, mask, form)| match form {
-        0 => (item(Match::Any), None, None, None),
-        1 => (item(Match::Masked { spec, mask }), Some(spec.wire()), None, Some(mask.wire())),
-        _ => (item(Match::Range { spec, last, mask }), Some(spec.wire()), Some(last.wire()), Some(mask.wire())),
+    (fields(), fields(), fields(), 0..3).prop_map(move |(spec, last, mask, form)| {
+        let (s, l, m) = (spec.wire(), last.wire(), mask.wire());
+        match form {
+            0 => (item(Match::Any), None, None, None),
+            1 => (item(Match::Masked { spec, mask }), Some(s), None, Some(m)),
+            _ => (item(Match::Range { spec, last, mask }), Some(s), Some(l), Some(m)),
+        }
     })
 }
 
@@ -139,6 +196,14 @@ fn any_item() -> impl Strategy<Value = Expected> {
         matched(|| any::<u32>().prop_map(|id| MarkId { id }), Item::Mark).boxed(),
         matched(|| any::<u16>().prop_map(|port_id| Ethdev { port_id }), Item::RepresentedPort).boxed(),
         matched(|| any::<u16>().prop_map(|port_id| Ethdev { port_id }), Item::PortRepresentor).boxed(),
+        matched(frag_ext, Item::Ipv6FragExt).boxed(),
+        matched(vxlan, Item::Vxlan).boxed(),
+        matched(geneve, Item::Geneve).boxed(),
+        matched(gre, Item::Gre).boxed(),
+        matched(gre_key, Item::GreKey).boxed(),
+        matched(tag, Item::Tag).boxed(),
+        matched(|| any::<u32>().prop_map(|data| Meta { data }), Item::Meta).boxed(),
+        matched(|| any::<u32>().prop_map(|id| PortId { id }), Item::PortId).boxed(),
         Just((Item::Void, None, None, None)).boxed(),
     ]
 }
@@ -170,10 +235,25 @@ fn any_action() -> impl Strategy<Value = Action> {
         any::<u16>().prop_map(Action::SetTpSrc),
         any::<u16>().prop_map(Action::SetTpDst),
         any::<u8>().prop_map(Action::SetTtl),
+        any::<u8>().prop_map(Action::SetIpv4Dscp),
+        any::<u8>().prop_map(Action::SetIpv6Dscp),
+        any::<u32>().prop_map(Action::PortId),
+        Just(Action::VxlanDecap),
+        (any::<u8>(), any::<u32>(), any::<u32>()).prop_map(|(index, data, mask)| Action::SetTag { index, data, mask }),
+        (any::<u32>(), any::<u32>()).prop_map(|(data, mask)| Action::SetMeta { data, mask }),
+        (0..1u32 << 24, any::<u64>()).prop_map(|(timeout, context)| Action::Age { timeout, context }),
         (any::<u64>(), any::<u32>(), proptest::collection::vec(any::<u16>(), 1..9))
             .prop_map(|(types, level, queues)| Action::Rss(Rss { types, level, queues })),
         (any::<[u8; 16]>(), 0u32..32, 1u32..32).prop_map(|(value, offset, width)| {
-            Action::ModifyField(ModifyField { op: ModifyOp::Set, field: Field::Ipv4Dscp, offset, width, value })
+            let source = ModifySource::Value(value);
+            Action::ModifyField(ModifyField {
+                op: ModifyOp::Set,
+                field: Field::Ipv4Dscp,
+                level: 0,
+                offset,
+                width,
+                source,
+            })
         }),
     ]
 }
@@ -183,6 +263,12 @@ fn any_action() -> impl Strategy<Value = Action> {
 fn expected_conf(action: &Action) -> Option<Vec<u8>> {
     Some(match action {
         Action::Mark(n) | Action::Count(n) | Action::Jump(n) | Action::Meter(n) => n.to_ne_bytes().to_vec(),
+        Action::SetIpv4Dscp(n) | Action::SetIpv6Dscp(n) => vec![*n],
+        // The id follows a word with the bit "original".
+        Action::PortId(n) => cat(&[&[0; 4], &n.to_ne_bytes()]),
+        Action::SetTag { index, data, mask } => cat(&[&data.to_ne_bytes(), &mask.to_ne_bytes(), &[*index, 0, 0, 0]]),
+        Action::SetMeta { data, mask } => cat(&[&data.to_ne_bytes(), &mask.to_ne_bytes()]),
+        Action::Age { timeout, context } => cat(&[&timeout.to_ne_bytes(), &[0; 4], &context.to_ne_bytes()]),
         Action::Queue(n) | Action::PortRepresentor(n) | Action::RepresentedPort(n) => n.to_ne_bytes().to_vec(),
         Action::OfPushVlan(n) | Action::OfSetVlanVid(n) | Action::SetTpSrc(n) | Action::SetTpDst(n) => {
             n.to_be_bytes().to_vec()
@@ -220,7 +306,7 @@ proptest! {
     #[test]
     fn items_are_the_headers_of_the_wire(pattern in proptest::collection::vec(any_item(), 0..8), group: u32, priority: u32,
                                          ingress: bool, egress: bool, transfer: bool) {
-        let items: Vec<Item> = pattern.iter().map(|p| p.0).collect();
+        let items: Vec<Item> = pattern.iter().map(|p| p.0.clone()).collect();
         let attr = Attr { group, priority, ingress, egress, transfer };
         let flow = LoweredFlow::new(attr, &items, &[]);
         // Moving the value must not move what the arrays point to.
@@ -236,7 +322,7 @@ proptest! {
         prop_assert_eq!((raw.group, raw.priority), (group, priority));
         prop_assert_eq!((raw.ingress() != 0, raw.egress() != 0, raw.transfer() != 0), (ingress, egress, transfer));
 
-        let copy = c_copy(dpdk_sys::RTE_FLOW_CONV_OP_PATTERN, flow.raw_items().as_ptr().cast());
+        let copy = c_copy(dpdk_sys::RTE_FLOW_CONV_OP_PATTERN, flow.pattern().raw().as_ptr().cast());
         let copied = copy.as_ptr().cast::<rte_flow_item>();
         for (i, (item, spec, last, mask)) in pattern.iter().enumerate() {
             // SAFETY: the copy starts with as many items as the list has, END included.
@@ -282,7 +368,8 @@ proptest! {
                     prop_assert_eq!(c.src.field, dpdk_sys::RTE_FLOW_FIELD_VALUE);
                     let conf = view.conf.unwrap();
                     prop_assert_eq!(&conf[layout::ACTION_MODIFY_FIELD_DST_OFFSET..][..4], &m.offset.to_ne_bytes());
-                    prop_assert_eq!(&conf[layout::ACTION_MODIFY_FIELD_SRC_VALUE..][..16], &m.value);
+                    let ModifySource::Value(value) = m.source else { unreachable!() };
+                    prop_assert_eq!(&conf[layout::ACTION_MODIFY_FIELD_SRC_VALUE..][..16], &value);
                 }
                 _ => {
                     let expected = expected_conf(action);
@@ -309,4 +396,145 @@ fn lowered_rules_can_be_sent_to_another_thread() {
     fn check<T: Send + Sync>() {}
     check::<LoweredFlow>();
     check::<LoweredActions>();
+}
+
+/// What a driver finds behind the pointers of GENEVE_OPT and RAW, on DPDK's deep copy.
+#[test]
+fn items_with_pointers_bring_what_they_point_to() {
+    let option = GeneveOpt {
+        class: 0x0102,
+        class_mask: 0xffff,
+        opt_type: 0x83,
+        type_mask: 0xff,
+        data: vec![1, 2, 3, 4, 5],
+        data_mask: vec![0xff; 8],
+    };
+    let raw = Raw {
+        relative: true,
+        search: false,
+        offset: -4,
+        limit: 9,
+        pattern: b"abc".to_vec(),
+        mask: vec![0xff, 0, 0xff],
+    };
+    let pattern = LoweredPattern::new(&[Item::GeneveOpt(Box::new(option)), Item::Raw(Box::new(raw))]);
+    let pattern = *Box::new(pattern);
+    let copy = c_copy(dpdk_sys::RTE_FLOW_CONV_OP_PATTERN, pattern.raw().as_ptr().cast());
+    let copied = copy.as_ptr().cast::<rte_flow_item>();
+    // SAFETY: the copy starts with the items of the list, whose structures DPDK copied with what they point to.
+    unsafe {
+        let (opt, mask) = ((*copied).spec.cast::<u8>(), (*copied).mask.cast::<u8>());
+        assert_eq!(std::slice::from_raw_parts(opt, 4), [1, 2, 0x83, 2]);
+        assert_eq!(std::slice::from_raw_parts(mask, 4), [0xff, 0xff, 0xff, 0x1f]);
+        let data = |p: *const u8| p.add(layout::ITEM_GENEVE_OPT_DATA).cast::<*const u8>().read_unaligned();
+        assert_eq!(std::slice::from_raw_parts(data(opt), 8), [1, 2, 3, 4, 5, 0, 0, 0]);
+        assert_eq!(std::slice::from_raw_parts(data(mask), 8), [255; 8]);
+        let (spec, mask) = ((*copied.add(1)).spec.cast::<u8>(), (*copied.add(1)).mask.cast::<u8>());
+        assert_eq!(std::slice::from_raw_parts(spec, 12), [1, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 9, 0, 3, 0]);
+        assert_eq!(std::slice::from_raw_parts(mask, 12), [3, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
+        let bytes = |p: *const u8| p.add(layout::ITEM_RAW_PATTERN).cast::<*const u8>().read_unaligned();
+        assert_eq!(std::slice::from_raw_parts(bytes(spec), 3), b"abc");
+        assert_eq!(std::slice::from_raw_parts(bytes(mask), 3), [0xff, 0, 0xff]);
+    }
+    let [option, raw] = <[ItemRef<'_>; 2]>::try_from(pattern.iter().collect::<Vec<_>>()).unwrap();
+    assert_eq!(&option.spec_data.unwrap()[..5], [1, 2, 3, 4, 5]);
+    assert_eq!(option.mask_data.unwrap()[8..], [0; 116]);
+    assert_eq!((raw.spec_data, raw.mask_data), (Some(&b"abc"[..]), Some(&[0xff, 0, 0xff][..])));
+}
+
+#[test]
+fn actions_with_pointers_bring_what_they_point_to() {
+    let outer = [
+        Item::Eth(Match::Masked { spec: Eth { dst: [1; 6], ..Eth::default() }, mask: Eth::default() }),
+        Item::Vxlan(Match::Masked { spec: Vxlan { flags: 8, vni: Vni(7) }, mask: Vxlan::default() }),
+    ];
+    let list = [
+        Action::VxlanEncap(outer.to_vec()),
+        Action::RawDecap(vec![9; 14]),
+        Action::RawEncap(vec![1, 2, 3]),
+        Action::Sample { ratio: 1, actions: vec![Action::Mark(5), Action::RepresentedPort(3)] },
+    ];
+    let lowered = *Box::new(LoweredActions::new(&list));
+    // SAFETY: these are the configurations of the types above; their pointers are to what `lowered` owns.
+    unsafe {
+        let pointer = |i: usize, at: usize| lowered.raw()[i].conf.cast::<u8>().add(at).cast::<*const u8>().read();
+        let definition = pointer(0, layout::ACTION_VXLAN_ENCAP_DEFINITION).cast::<rte_flow_item>();
+        assert_eq!((*definition).type_, item_type::ETH);
+        assert_eq!(std::slice::from_raw_parts((*definition).spec.cast::<u8>(), 6), [1; 6]);
+        assert_eq!(std::slice::from_raw_parts((*definition.add(1)).spec.cast::<u8>(), 8), [8, 0, 0, 0, 0, 0, 7, 0]);
+        assert_eq!((*definition.add(2)).type_, item_type::END);
+        let raw_decap = &*lowered.raw()[1].conf.cast::<[usize; 2]>();
+        assert_eq!(raw_decap[1], 14);
+        assert_eq!(std::slice::from_raw_parts(pointer(1, layout::ACTION_RAW_DECAP_DATA), 14), [9; 14]);
+        assert_eq!(lowered.raw()[2].conf.cast::<usize>().add(layout::ACTION_RAW_ENCAP_LEN / 8).read(), 3);
+        assert_eq!(std::slice::from_raw_parts(pointer(2, layout::ACTION_RAW_ENCAP_DATA), 3), [1, 2, 3]);
+        assert_eq!(lowered.raw()[3].conf.cast::<u32>().read(), 1);
+        let inner = pointer(3, layout::ACTION_SAMPLE_ACTIONS).cast::<rte_flow_action>();
+        assert_eq!(((*inner).type_, (*inner).conf.cast::<u32>().read()), (action_type::MARK, 5));
+        assert_eq!((*inner.add(2)).type_, action_type::END);
+    }
+    let view: Vec<ActionRef<'_>> = lowered.iter().collect();
+    assert_eq!(view[0].items.unwrap().iter().len(), 2);
+    assert_eq!((view[1].data, view[2].data), (Some(&[9; 14][..]), Some(&[1, 2, 3][..])));
+    assert_eq!(
+        view[3].actions.unwrap().iter().map(|a| a.ty).collect::<Vec<_>>(),
+        [action_type::MARK, action_type::REPRESENTED_PORT]
+    );
+}
+
+#[test]
+fn a_field_can_be_copied_into_another() {
+    let source = ModifySource::Field { field: Field::Meta, level: 0, offset: 4 };
+    let modify = ModifyField { op: ModifyOp::Add, field: Field::Tag, level: 2, offset: 8, width: 16, source };
+    let lowered = LoweredActions::new(&[Action::ModifyField(modify)]);
+    let conf = lowered.iter().next().unwrap().conf.unwrap();
+    let word = |at: usize| u32::from_ne_bytes(*conf[at..].first_chunk().unwrap());
+    assert_eq!(word(layout::ACTION_MODIFY_FIELD_OPERATION), dpdk_sys::RTE_FLOW_MODIFY_ADD);
+    assert_eq!(word(layout::ACTION_MODIFY_FIELD_DST_FIELD), dpdk_sys::RTE_FLOW_FIELD_TAG);
+    assert_eq!(conf[layout::ACTION_MODIFY_FIELD_DST_LEVEL], 2);
+    assert_eq!(word(layout::ACTION_MODIFY_FIELD_DST_OFFSET), 8);
+    assert_eq!(word(layout::ACTION_MODIFY_FIELD_SRC_FIELD), dpdk_sys::RTE_FLOW_FIELD_META);
+    assert_eq!(word(layout::ACTION_MODIFY_FIELD_SRC_OFFSET), 4);
+    assert_eq!(word(layout::ACTION_MODIFY_FIELD_WIDTH), 16);
+}
+
+#[test]
+fn masks_of_a_template_say_what_is_fixed() {
+    let list = [
+        Action::Indirect(ActionHandle(3)),
+        Action::SetTtl(9),
+        Action::SetMacDst([1; 6]),
+        Action::RawEncap(vec![1, 2]),
+        Action::RepresentedPort(4),
+    ];
+    let masks = LoweredActions::masks(&list, |i, _| match i {
+        0 => ActionMask::Indirect(action_type::COUNT),
+        1 | 3 => ActionMask::Fixed,
+        _ => ActionMask::PerRule,
+    });
+    let view: Vec<_> = masks.iter().map(|a| (a.ty, a.conf.map(|c| c.iter().any(|b| *b != 0)))).collect();
+    assert_eq!(
+        view,
+        [
+            (action_type::COUNT, None),
+            (action_type::SET_TTL, Some(true)),
+            (action_type::SET_MAC_DST, None),
+            (action_type::RAW_ENCAP, Some(true)),
+            (action_type::REPRESENTED_PORT, None),
+        ]
+    );
+}
+
+#[test]
+fn lists_are_lowered_again_into_the_same_memory() {
+    let first = [Item::Eth(Match::Any), Item::Ipv4(Match::Masked { spec: Ipv4::default(), mask: Ipv4::default() })];
+    let second = [Item::Udp(Match::Masked { spec: Udp { src: 1, dst: 2 }, mask: Udp { src: 3, dst: 4 } })];
+    let mut pattern = LoweredPattern::new(&first);
+    pattern.set(&second);
+    assert_eq!(pattern.iter().collect::<Vec<_>>(), LoweredPattern::new(&second).iter().collect::<Vec<_>>());
+    assert_eq!((pattern.raw().len(), pattern.raw()[1].type_), (2, item_type::END));
+    let mut actions = LoweredActions::new(&[Action::Drop, Action::Mark(1)]);
+    actions.set(&[Action::Queue(7)]);
+    assert_eq!(actions.iter().map(|a| a.conf.map(<[u8]>::to_vec)).collect::<Vec<_>>(), [Some(vec![7, 0])]);
+    assert_eq!((LoweredActions::default().raw().len(), LoweredPattern::default().raw().len()), (1, 1));
 }

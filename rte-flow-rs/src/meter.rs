@@ -55,6 +55,22 @@ pub struct MeterPolicy {
     pub red: Option<LoweredActions>,
 }
 
+/// A colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Colour {
+    /// Within the committed rate.
+    #[default]
+    Green = dpdk_sys::RTE_COLOR_GREEN,
+    /// Between committed and excess.
+    Yellow = dpdk_sys::RTE_COLOR_YELLOW,
+    /// Beyond.
+    Red = dpdk_sys::RTE_COLOR_RED,
+}
+
+/// The colour that packets come in with, for each of the 64 values of DSCP.
+pub type DscpColours = [Colour; 64];
+
 /// A meter object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeterParams {

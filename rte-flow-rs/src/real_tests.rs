@@ -100,3 +100,67 @@ fn causes_are_found_in_their_list() {
     assert_eq!(index_in(&list[..2], at(2)), None);
     assert_eq!(index_in(&list, at(1).wrapping_byte_add(1)), None);
 }
+
+#[test]
+fn a_driver_without_the_newer_functions_answers_unsupported_too() {
+    let port = ring_port("nonewer");
+    let id = port.id();
+    let mut api = RealRteFlow::new();
+    api.add_port(port).unwrap();
+    let tunnel = Tunnel { kind: crate::TunnelKind::Vxlan, id: 7, addresses: None, ports: (0, 4789), tos: 0, ttl: 64 };
+    let (none, colours) = (LoweredActions::new(&[]), [crate::Colour::Red; 64]);
+    let refusals = [
+        api.aged(id, 4).unwrap_err(),
+        api.isolate(id, true).unwrap_err(),
+        api.tunnel_decap(id, &tunnel).unwrap_err(),
+        api.tunnel_match(id, &tunnel).unwrap_err(),
+        api.engine_info(id).unwrap_err(),
+        api.pattern_template_create(id, TemplateAttr::default(), rule().pattern()).unwrap_err(),
+        api.actions_template_create(id, TemplateAttr::default(), &none, &none).unwrap_err(),
+        api.table_create(id, Attr::default(), 8, &[], &[]).unwrap_err(),
+        api.meter_policy_validate(id, &MeterPolicy::default()).unwrap_err(),
+        api.meter_enable(id, 1, true).unwrap_err(),
+        api.meter_enable(id, 1, false).unwrap_err(),
+        api.meter_profile_update(id, 1, 2).unwrap_err(),
+        api.meter_policy_update(id, 1, 2).unwrap_err(),
+        api.meter_dscp_colours(id, 1, Some(&colours)).unwrap_err(),
+    ];
+    for refusal in refusals {
+        assert!(
+            matches!(refusal.class(), Class::Unsupported | Class::Invalid),
+            "{refusal}: a driver that says nothing else has no such function"
+        );
+        assert_eq!(refusal.port, id);
+    }
+    assert!(api.held(id).unwrap().is_empty());
+}
+
+#[test]
+fn queues_tables_and_templates_that_are_not_there_never_reach_the_driver() {
+    let port = ring_port("notemplates");
+    let id = port.id();
+    let mut api = RealRteFlow::new();
+    api.add_port(port).unwrap();
+    let (pattern, actions, queue) = (LoweredPattern::new(&[]), LoweredActions::new(&[]), Queue::default());
+    let error = api.async_create(id, queue, TemplateTable(9), &pattern, 0, &actions, 0).unwrap_err();
+    assert_eq!(
+        (error.class(), error.message.as_str()),
+        (Class::Invalid, "queue 0 of 0; configure the engine with more")
+    );
+    assert_eq!(api.push(id, 0).unwrap_err().class(), Class::Invalid);
+    assert_eq!(api.pull(id, 0, &mut Vec::new(), 1).unwrap_err().class(), Class::Invalid);
+    assert_eq!(api.async_destroy(id, queue, RuleHandle(1)).unwrap_err().class(), Class::Invalid);
+    assert_eq!(api.table_destroy(id, TemplateTable(9)).unwrap_err().class(), Class::NotFound);
+    assert_eq!(api.pattern_template_destroy(id, PatternTemplate(9)).unwrap_err().class(), Class::NotFound);
+    assert_eq!(api.actions_template_destroy(id, ActionsTemplate(9)).unwrap_err().class(), Class::NotFound);
+    let missing = api.table_create(id, Attr::default(), 8, &[PatternTemplate(9)], &[]).unwrap_err();
+    assert_eq!(missing.class(), Class::NotFound);
+    let tunnel = LoweredFlow::new(Attr::default(), &[Item::Tunnel(TunnelItems(5))], &[Action::Drop]);
+    let error = api.create(id, &tunnel).unwrap_err();
+    assert_eq!((error.class(), error.cause), (Class::NotFound, Some(Cause::Item(0))));
+    let nested = [Action::Sample { ratio: 1, actions: vec![Action::Indirect(ActionHandle(1))] }];
+    let error = api.create(id, &LoweredFlow::new(Attr::default(), &[], &nested)).unwrap_err();
+    assert_eq!((error.class(), error.cause), (Class::Unsupported, Some(Cause::Action(0))));
+    assert_eq!(api.tunnel_decap_release(id, TunnelActions(3)).unwrap_err().class(), Class::NotFound);
+    assert_eq!(api.tunnel_match_release(id, TunnelItems(3)).unwrap_err().class(), Class::NotFound);
+}

@@ -3,8 +3,8 @@
 use crate::rule::{Bits, HwAction, HwRule, InnerTag, L3Match, L4Match, Table, VlanMatch};
 use flow::FieldId;
 use rte_flow_rs::{
-    Action, ArpEthIpv4, Attr, Eth, Ethdev, Field, Icmp, Icmp6, Ipv4, Ipv6, Item, Match, ModifyField, ModifyOp, Rss,
-    Sctp, Tcp, Udp, Vlan,
+    Action, ArpEthIpv4, Attr, Eth, Ethdev, Field, Icmp, Icmp6, Ipv4, Ipv6, Item, Match, ModifyField, ModifyOp,
+    ModifySource, Rss, Sctp, Tcp, Udp, Vlan,
 };
 
 /// Direction, group and priority.
@@ -193,7 +193,8 @@ fn set(rule: &HwRule, field: FieldId, value: u128) -> Option<Action> {
             // Immediate values of fields narrower than a byte are right-aligned in it.
             let mut bytes = [0; 16];
             bytes[0] = value as u8 & 0x3f;
-            Action::ModifyField(ModifyField { op: ModifyOp::Set, field, offset: 0, width: 6, value: bytes })
+            let source = ModifySource::Value(bytes);
+            Action::ModifyField(ModifyField { op: ModifyOp::Set, field, level: 0, offset: 0, width: 6, source })
         }
         _ => return None,
     })

@@ -68,7 +68,7 @@ pub const INGRESS: Attr = Attr { group: 0, priority: 0, ingress: true, egress: f
 pub fn from_outside(from: u16, items: &[Item], actions: &[Action]) -> RawFlow {
     let port =
         Item::RepresentedPort(Match::Masked { spec: Ethdev { port_id: from }, mask: Ethdev { port_id: 0xffff } });
-    let items: Vec<Item> = std::iter::once(port).chain(items.iter().copied()).collect();
+    let items: Vec<Item> = std::iter::once(port).chain(items.iter().cloned()).collect();
     raw(from, TRANSFER, &items, actions)
 }
 

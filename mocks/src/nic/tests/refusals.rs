@@ -37,7 +37,7 @@ fn each_profile_refuses_what_it_lacks() {
         ("e810", &transfer(&[ANY_ETH], &[Action::Jump(1)]), (K::Action, ENOTSUP)),
         ("e810", &transfer(&[ANY_ETH, V4], &[Action::DecTtl, OUT]), (K::Action, ENOTSUP)),
         ("e810", &transfer(&[ANY_ETH], &[Action::RepresentedPort(WIRE)]), (K::Action, ENOTSUP)),
-        ("e810", &transfer(&[ANY_ETH, arp], &[OUT]), (K::Item, ENOTSUP)),
+        ("e810", &transfer(&[ANY_ETH, arp.clone()], &[OUT]), (K::Item, ENOTSUP)),
         ("connectx", &transfer(&[ANY_ETH, arp], &[OUT]), (K::Item, ENOTSUP)),
         ("connectx", &transfer(&[ANY_ETH, V4, sctp], &[OUT]), (K::Item, ENOTSUP)),
         ("connectx", &transfer(&[ANY_ETH], &[OUT, Action::RepresentedPort(ETHDEVS[2])]), (K::Action, ENOTSUP)),
@@ -74,7 +74,7 @@ fn nonsense_is_invalid() {
     for (flow, want) in [
         (transfer(&[ANY_ETH, tcp_dst(80)], &[OUT]), (K::Item, EINVAL)),
         (transfer(&[V4, ANY_ETH], &[OUT]), (K::Item, EINVAL)),
-        (transfer(&[ANY_ETH, V4, v6], &[OUT]), (K::Item, EINVAL)),
+        (transfer(&[ANY_ETH, V4, v6.clone()], &[OUT]), (K::Item, EINVAL)),
         (transfer(&[ANY_ETH, V4, vlan_vid(1)], &[OUT]), (K::Item, EINVAL)),
         (transfer(&[ANY_ETH], &[]), (K::ActionNum, EINVAL)),
         (transfer(&[ANY_ETH], &[Action::Drop, OUT]), (K::Action, EINVAL)),
