@@ -62,6 +62,12 @@ impl FieldSet {
     }
 }
 
+/// Whether a field is no part of the packet's bytes: setting it changes nothing that leaves the switch.
+pub(crate) fn is_unseen_outside(field: FieldId) -> bool {
+    // This one is of the bytes, though its place in keys is behind them.
+    field != FieldId::NdReserved && field.def().is_metadata()
+}
+
 /// What the device does with TTL 0 or 1 at a decrement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DecTtl {
@@ -110,8 +116,17 @@ pub struct TransferCaps {
     pub pop_vlan: bool,
     pub dec_ttl: DecTtl,
     pub vlan_absent: VlanAbsent,
-    /// Ports that one rule can send to; 0: it cannot send.
+    /// Ports that one rule can send to; 0: it cannot send. All but the last are sent by SAMPLE with ratio 1.
     pub max_outputs: usize,
+    /// A packet can be changed after a copy of it was sent. Otherwise all copies are equal.
+    pub rewrite_after_output: bool,
+    /// Rules can go through a meter that they share (rte_mtr).
+    pub meter: bool,
+    /// Bytes of the longest outer header that a rule can put in front; 0: it cannot.
+    pub encap: u16,
+    /// Can mark in the embedded switch what goes on to the representor (mlx5: `dv_xmeta_en`), so that hardware may do the
+    /// first actions and software the rest.
+    pub mark: bool,
     /// Can send back to the port that the packet came from.
     pub hairpin: bool,
     /// Can hand a packet to the port's representor by a rule (action `PORT_REPRESENTOR`).
@@ -128,20 +143,20 @@ impl TransferCaps {
     #[must_use]
     pub fn supports(&self, kind: DpActionKind) -> bool {
         match kind {
-            DpActionKind::Output => self.max_outputs > 0,
-            DpActionKind::Set(field) => self.set.contains(field),
+            DpActionKind::Output | DpActionKind::Clone => self.max_outputs > 0,
+            // What is not in the packet's bytes is seen by later passes and by controllers, to which hardware sends nothing.
+            DpActionKind::Set(field) => self.set.contains(field) || is_unseen_outside(field),
+            DpActionKind::CtClear => true,
+            DpActionKind::Meter => self.meter,
+            DpActionKind::TunnelPush => self.encap > 0,
             DpActionKind::DecTtl => self.dec_ttl != DecTtl::No,
             DpActionKind::PushVlan => self.push_vlan,
             DpActionKind::PopVlan => self.pop_vlan,
             DpActionKind::Drop => self.drop,
-            DpActionKind::Meter
-            | DpActionKind::Hash
+            DpActionKind::Hash
             | DpActionKind::Ct
-            | DpActionKind::CtClear
-            | DpActionKind::TunnelPush
             | DpActionKind::TunnelPop
             | DpActionKind::Recirc
-            | DpActionKind::Clone
             | DpActionKind::Sample
             | DpActionKind::CheckLen
             | DpActionKind::Truncate
@@ -165,6 +180,21 @@ pub struct PartialCaps {
     pub rss: bool,
 }
 
+/// How much of something a device has, where that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Rules in one group.
+    pub rules_per_group: Option<u32>,
+    /// Rules that count.
+    pub counters: Option<u32>,
+    /// Different outer headers.
+    pub encap_headers: Option<u32>,
+    /// Actions of one rule that change the packet.
+    pub rewrites: Option<u32>,
+    /// Meters.
+    pub meters: Option<u32>,
+}
+
 /// All that a device can do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -176,6 +206,7 @@ pub struct Capabilities {
     pub partial: Option<PartialCaps>,
     /// Room for rules, where it is known.
     pub max_rules: Option<u32>,
+    pub limits: Limits,
 }
 
 const ETH: [FieldId; 2] = [FieldId::EthSrc, FieldId::EthDst];
@@ -208,7 +239,7 @@ impl Capabilities {
             "none" => (None, None, None),
             _ => return None,
         };
-        Some(Capabilities { name: name.into(), transfer, partial, max_rules })
+        Some(Capabilities { name: name.into(), transfer, partial, max_rules, limits: Limits::default() })
     }
 }
 
@@ -240,6 +271,10 @@ fn connectx_transfer() -> TransferCaps {
         dec_ttl: DecTtl::Unchecked,
         vlan_absent: VlanAbsent::HasVlanBit,
         max_outputs: 1,
+        rewrite_after_output: false,
+        meter: false,
+        encap: 0,
+        mark: false,
         hairpin: true,
         to_representor: true,
         priorities: 16,

@@ -42,7 +42,7 @@ mod testing;
 
 pub use backend::{Backend, Completion, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey};
 pub use caps::{
-    Capabilities, CounterKind, DecTtl, FieldCaps, FieldSet, MaskCap, PartialCaps, TransferCaps, VlanAbsent,
+    Capabilities, CounterKind, DecTtl, FieldCaps, FieldSet, Limits, MaskCap, PartialCaps, TransferCaps, VlanAbsent,
 };
 pub use engine::{
     Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowStatus, HitSink, Placement, RuleStatus, TableUse,

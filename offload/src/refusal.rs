@@ -44,6 +44,18 @@ pub enum Refusal {
     Repeated(DpActionKind),
     /// A copy is sent, then the packet is changed and sent again.
     RewriteAfterOutput(DpActionKind),
+    /// A drop at the end of other work: software counts it under a reason that a rule does not have.
+    DropAfter(DpActionKind),
+    /// The packet is looked up again; a rule of the device looks once.
+    SecondPass(DpActionKind),
+    /// The hash of `select` groups is software's own: a device would send packets of one connection elsewhere.
+    HashDiffers,
+    /// More changes of the packet than a rule of the device makes.
+    TooManyRewrites { have: usize, max: usize },
+    /// A longer outer header than the device puts in front, in bytes.
+    EncapTooLong { have: usize, max: usize },
+    /// Hardware could do the first actions and mark, but software goes on at a flow's first action only.
+    NoResume { done: usize },
     /// This port cannot be reached in hardware.
     OutputPort { port: DpPort, why: PortRefusal },
     /// More copies than the device makes.
@@ -96,6 +108,12 @@ impl Refusal {
             Refusal::ActionNeedsMatch { .. } => "ActionNeedsMatch",
             Refusal::Repeated(_) => "Repeated",
             Refusal::RewriteAfterOutput(_) => "RewriteAfterOutput",
+            Refusal::DropAfter(_) => "DropAfter",
+            Refusal::SecondPass(_) => "SecondPass",
+            Refusal::HashDiffers => "HashDiffers",
+            Refusal::TooManyRewrites { .. } => "TooManyRewrites",
+            Refusal::EncapTooLong { .. } => "EncapTooLong",
+            Refusal::NoResume { .. } => "NoResume",
             Refusal::OutputPort { .. } => "OutputPort",
             Refusal::TooManyOutputs { .. } => "TooManyOutputs",
             Refusal::NoActions => "NoActions",
@@ -143,6 +161,20 @@ impl Refusal {
             Refusal::PartialSet { field } => format!("set all bits of {field}"),
             Refusal::Repeated(kind) => format!("use {kind} once in a path"),
             Refusal::RewriteAfterOutput(_) => "send all copies before or after the changes".into(),
+            Refusal::DropAfter(_) => "let a rule drop without doing anything before".into(),
+            Refusal::SecondPass(DpActionKind::Recirc) => {
+                "write rules that need one pass: no conntrack, and groups that the switch itself hashes for".into()
+            }
+            Refusal::SecondPass(_) => "end the tunnel elsewhere: in the NIC's kernel driver, or in the VM".into(),
+            Refusal::HashDiffers => {
+                "use selection_method=hash,fields(...) in the group: the switch then chooses the bucket of each flow"
+                    .into()
+            }
+            Refusal::TooManyRewrites { max, .. } => format!("change at most {max} things of a packet on this path"),
+            Refusal::EncapTooLong { max, .. } => format!("use a tunnel whose outer headers have at most {max} bytes"),
+            Refusal::NoResume { .. } => {
+                "none needed: the whole flow is marked, and software does all its actions".into()
+            }
             Refusal::OutputPort { why, .. } => match why {
                 PortRefusal::Unknown => "add the port to the switch".into(),
                 PortRefusal::NotRepresentor => "send to a VF or uplink of the same NIC".into(),
@@ -202,6 +234,16 @@ impl std::fmt::Display for Refusal {
             Refusal::ActionNeedsMatch { action, field } => write!(f, "{action} is sure only with {field} matched"),
             Refusal::Repeated(kind) => write!(f, "{kind} more than once"),
             Refusal::RewriteAfterOutput(kind) => write!(f, "{kind} after an output"),
+            Refusal::DropAfter(kind) => write!(f, "a drop after {kind}, which software counts under its own reason"),
+            Refusal::SecondPass(kind) => write!(f, "{kind} has the packet looked up again, a rule looks once"),
+            Refusal::HashDiffers => f.write_str("the device's hash is not the one that chooses buckets"),
+            Refusal::TooManyRewrites { have, max } => write!(f, "{have} changes of the packet, the device makes {max}"),
+            Refusal::EncapTooLong { have, max } => {
+                write!(f, "an outer header of {have} bytes, the device puts {max} in front")
+            }
+            Refusal::NoResume { done } => {
+                write!(f, "hardware could do the first {done} actions, but software goes on at a flow's first only")
+            }
             Refusal::OutputPort { port, why } => write!(f, "output port {port} {why}"),
             Refusal::TooManyOutputs { have, max } => write!(f, "{have} outputs, the device does {max}"),
             Refusal::NoActions => f.write_str("no actions"),

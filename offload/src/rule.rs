@@ -8,6 +8,7 @@ use crate::world::EthdevId;
 use flow::dp::{Mark, MeterId, Resume};
 use flow::{FieldId, Value};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// What is to be done with a flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +18,10 @@ pub enum Plan {
     /// Hardware matches and marks; software goes on at `resume` without looking the flow up.
     Partial {
         program: HwProgram,
-        /// Where software goes on: at the flow's first action for a plain mark.
+        /// Under which number software looks up, if it does.
         resume: Resume,
+        /// Actions of the flow that hardware has done: software goes on at the next. 0 for a plain mark.
+        done: usize,
         /// Why not all of it.
         refused: Refusals,
     },
@@ -70,6 +73,8 @@ pub struct HwRule {
     pub port: EthdevId,
     pub matches: HwMatch,
     pub actions: SmallVec<[HwAction; 4]>,
+    /// The outer header of [`HwAction::Encap`].
+    pub encap: Option<Arc<[u8]>>,
     /// Whether its packets and bytes are counted.
     pub count: bool,
 }
@@ -172,6 +177,8 @@ pub struct HwMatch {
 pub enum HwAction {
     /// Out of the embedded switch at the place that this ethdev stands for: the wire, or the VF.
     Output(EthdevId),
+    /// A copy, as the packet is now, out at the place that this ethdev stands for; the packet goes on.
+    Mirror(EthdevId),
     /// To software, by this ethdev.
     ToRepresentor(EthdevId),
     Drop,
@@ -188,6 +195,10 @@ pub enum HwAction {
         pcp: u8,
     },
     PopVlan,
+    /// Through a meter, which may drop.
+    Meter(MeterId),
+    /// Put the rule's outer header in front.
+    Encap,
     /// Put the flow's number on the packet.
     Mark(Mark),
     /// To this queue of the input ethdev.
@@ -196,6 +207,17 @@ pub enum HwAction {
     Rss {
         queues: u16,
     },
+}
+
+impl HwAction {
+    /// Whether it changes the packet.
+    #[must_use]
+    pub fn is_rewrite(&self) -> bool {
+        matches!(
+            self,
+            HwAction::Set { .. } | HwAction::DecTtl | HwAction::PushVlan { .. } | HwAction::PopVlan | HwAction::Encap
+        )
+    }
 }
 
 /// What a device judges a rule by: everything but the values. A refusal holds for all rules of a shape.
@@ -213,7 +235,10 @@ impl HwRule {
                 HwAction::Set { value, .. } => *value = Value(0),
                 HwAction::PushVlan { vid, pcp, .. } => (*vid, *pcp) = (0, 0),
                 HwAction::Mark(mark) => *mark = Mark(0),
+                HwAction::Meter(meter) => *meter = MeterId(0),
                 HwAction::Output(_)
+                | HwAction::Mirror(_)
+                | HwAction::Encap
                 | HwAction::ToRepresentor(_)
                 | HwAction::Drop
                 | HwAction::DecTtl
@@ -221,6 +246,9 @@ impl HwRule {
                 | HwAction::Queue(_)
                 | HwAction::Rss { .. } => {}
             }
+        }
+        if let Some(header) = &mut rule.encap {
+            *header = vec![0; header.len()].into();
         }
         RuleShape(rule)
     }

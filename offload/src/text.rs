@@ -32,6 +32,9 @@ impl HwRule {
     fn action(&self, f: &mut Formatter<'_>, action: &HwAction) -> Result {
         match *action {
             HwAction::Output(port) => write!(f, " represented_port ethdev_port_id {} /", port.0),
+            HwAction::Mirror(port) => write!(f, " sample ratio 1 index {} /", port.0),
+            HwAction::Meter(meter) => write!(f, " meter mtr_id {} /", meter.0),
+            HwAction::Encap => f.write_str(" raw_encap index 0 /"),
             HwAction::ToRepresentor(port) => write!(f, " port_representor port_id {} /", port.0),
             HwAction::Drop => f.write_str(" drop /"),
             HwAction::Set { field, value } => self.set(f, field, value.0),

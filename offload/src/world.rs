@@ -1,7 +1,9 @@
 //! What the planner knows beside the flow: ports, where they are, what their devices can do, and whether offload
 //! is wanted.
 
+use crate::backend::DeviceKey;
 use crate::caps::Capabilities;
+use flow::dp::MeterId;
 use flow::port::DpPort;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -61,13 +63,18 @@ pub struct World {
     /// Whether a flow that hardware cannot take whole may be marked.
     pub partial: bool,
     pub ports: HashMap<DpPort, PortInfo>,
+    /// Meters whose place is in this device. All others are in software.
+    pub meters: HashMap<MeterId, DeviceKey>,
+    /// Whether software goes on in the middle of a flow's actions for packets that hardware has changed and marked. Without,
+    /// a mark leads to the flow's first action.
+    pub resume: bool,
 }
 
 impl World {
     /// A world that offloads all it can, without ports yet.
     #[must_use]
     pub fn new() -> World {
-        World { admission: Admission::All, partial: true, ports: HashMap::new() }
+        World { partial: true, ..World::default() }
     }
 
     /// The world with one more port.
@@ -81,10 +88,10 @@ impl World {
 impl PortInfo {
     /// Whose table the port's rules are in.
     #[must_use]
-    pub fn device(&self) -> crate::backend::DeviceKey {
+    pub fn device(&self) -> DeviceKey {
         match self.domain {
-            Some(domain) => crate::backend::DeviceKey::Eswitch(domain),
-            None => crate::backend::DeviceKey::Ethdev(self.ethdev),
+            Some(domain) => DeviceKey::Eswitch(domain),
+            None => DeviceKey::Ethdev(self.ethdev),
         }
     }
 }

@@ -248,6 +248,7 @@ impl Profile {
                 rss: caps.actions.contains(&ActionName::Rss),
             }),
             max_rules: (self.max_rules > 0).then(|| u32::try_from(self.max_rules).unwrap_or(u32::MAX)),
+            ..Capabilities::default()
         }
     }
 
@@ -279,6 +280,7 @@ impl Profile {
                 Counting::PerRule => CounterKind::PerRule,
                 Counting::Indirect => CounterKind::Indirect,
             },
+            ..TransferCaps::default()
         }
     }
 

@@ -14,7 +14,7 @@ mod tests;
 
 use crate::caps::{CounterKind, PartialCaps, TransferCaps};
 use crate::refusal::{Refusal, Refusals};
-use crate::rule::{HwAction, HwProgram, HwRule, Plan, RuleRole, Table};
+use crate::rule::{HwAction, HwMatch, HwProgram, HwRule, Plan, RuleRole, Table};
 use crate::world::{Admission, PortInfo, PortKind, World};
 use flow::dp::{DpFlow, Mark, Resume};
 use flow::port::DpPort;
@@ -36,13 +36,24 @@ pub fn plan(flow: &DpFlow, world: &World) -> Plan {
 /// What is left for a flow whose full plan was refused, by the planner or by the device.
 #[must_use]
 pub fn fall_back(flow: &DpFlow, world: &World, mut refused: Refusals) -> Plan {
-    let attempt = match admit(flow.in_port(), world) {
-        Ok(info) if world.partial => partial(flow, info),
-        Ok(_) => Err(Refusals::new()),
-        Err(refusal) => Err(smallvec![refusal]),
+    let info = match admit(flow.in_port(), world) {
+        Ok(info) => info,
+        Err(refusal) => {
+            add(&mut refused, refusal);
+            return Plan::Software(refused);
+        }
     };
-    match attempt {
-        Ok(program) => Plan::Partial { program, resume: Resume::default(), refused },
+    if !world.partial {
+        return Plan::Software(refused);
+    }
+    if let Some((done, program)) = prefix(flow, info, world) {
+        if world.resume {
+            return Plan::Partial { program, resume: Resume::default(), done, refused };
+        }
+        add(&mut refused, Refusal::NoResume { done });
+    }
+    match partial(flow, info) {
+        Ok(program) => Plan::Partial { program, resume: Resume::default(), done: 0, refused },
         Err(more) => {
             for refusal in more {
                 add(&mut refused, refusal);
@@ -76,28 +87,62 @@ fn full(flow: &DpFlow, info: &PortInfo, world: &World) -> Result<HwProgram, Refu
         return Err(smallvec![Refusal::NotOffloadCapable { port: flow.in_port() }]);
     };
     let (mut matches, mut refused) = matching::translate(&flow.key, &flow.mask, &caps.fields, caps.vlan_absent);
-    let done = actions::translate(flow, info, world, caps, &mut matches, &mut refused);
-    if caps.counter == CounterKind::None {
+    let done = actions::translate(&flow.actions, flow.in_port(), info, world, caps, &mut matches, &mut refused);
+    transfer(info, caps, matches, done, true, refused)
+}
+
+/// The first of a flow's actions in hardware, and a mark; how many they are. It pays only when bytes are changed.
+fn prefix(flow: &DpFlow, info: &PortInfo, world: &World) -> Option<(usize, HwProgram)> {
+    let caps = info.caps.transfer.as_ref().filter(|caps| caps.mark && caps.to_representor)?;
+    info.domain?;
+    if !fits(flow.mark) {
+        return None;
+    }
+    let (matches, refused) = matching::translate(&flow.key, &flow.mask, &caps.fields, caps.vlan_absent);
+    if !refused.is_empty() {
+        return None;
+    }
+    let (n, matches, mut done) = actions::prefix(&flow.actions, flow.in_port(), info, world, caps, &matches)?;
+    done.actions.extend([HwAction::Mark(flow.mark), HwAction::ToRepresentor(info.ethdev)]);
+    // The worker counts what comes to it marked.
+    Some((n, transfer(info, caps, matches, done, false, Refusals::new()).ok()?))
+}
+
+/// The rules of the embedded switch for this match and these actions, guards first.
+fn transfer(
+    info: &PortInfo,
+    caps: &TransferCaps,
+    matches: HwMatch,
+    done: actions::Translated,
+    count: bool,
+    mut refused: Refusals,
+) -> Result<HwProgram, Refusals> {
+    if count && caps.counter == CounterKind::None {
         add(&mut refused, Refusal::NoCounter);
     }
     let guards = guards::needed(&matches, done.decrements, caps, &mut refused);
     if !refused.is_empty() {
         return Err(refused);
     }
-    let rule = |role, priority, matches, actions, count| HwRule {
+    let rule = |role, priority, matches, actions, encap, count| HwRule {
         role,
         table: Table::Transfer { group: 0, priority },
         port: info.ethdev,
         matches,
         actions,
+        encap,
         count,
     };
-    let mut rules: SmallVec<[HwRule; 2]> = guards
-        .into_iter()
-        .map(|(role, matches)| rule(role, 0, matches, smallvec![HwAction::ToRepresentor(info.ethdev)], false))
-        .collect();
-    rules.push(rule(RuleRole::Main, main_priority(caps), matches, done.actions, true));
-    Ok(HwProgram { rules, shared: Vec::new() })
+    let aside = HwAction::ToRepresentor(info.ethdev);
+    let mut rules: SmallVec<[HwRule; 2]> =
+        guards.into_iter().map(|(role, matches)| rule(role, 0, matches, smallvec![aside], None, false)).collect();
+    rules.push(rule(RuleRole::Main, main_priority(caps), matches, done.actions, done.encap, count));
+    Ok(HwProgram { rules, shared: done.shared })
+}
+
+/// Whether a mark is one that every device carries.
+fn fits(mark: Mark) -> bool {
+    mark.0 != 0 && mark.0 >> Mark::BITS == 0
 }
 
 /// Guards are at priority 0, the highest.
@@ -110,7 +155,7 @@ fn partial(flow: &DpFlow, info: &PortInfo) -> Result<HwProgram, Refusals> {
         return Err(smallvec![Refusal::NotOffloadCapable { port: flow.in_port() }]);
     };
     let (matches, mut refused) = matching::translate(&flow.key, &flow.mask, &caps.fields, caps.vlan_absent);
-    if flow.mark.0 == 0 || flow.mark.0 >> Mark::BITS != 0 {
+    if !fits(flow.mark) {
         add(&mut refused, Refusal::NoMark);
     }
     let Some(spread) = spread(info, caps) else {
@@ -126,6 +171,7 @@ fn partial(flow: &DpFlow, info: &PortInfo) -> Result<HwProgram, Refusals> {
         port: info.ethdev,
         matches,
         actions: smallvec![HwAction::Mark(flow.mark), spread],
+        encap: None,
         count: false,
     };
     Ok(HwProgram { rules: smallvec![rule], shared: Vec::new() })

@@ -3,12 +3,14 @@
 use super::*;
 use crate::caps::Capabilities;
 use crate::refusal::PortRefusal;
-use crate::rule::{InnerTag, L3Match, VlanMatch};
-use crate::testing::{FlowMaker, from, world};
+use crate::rule::{InnerTag, L3Match, SharedObject, VlanMatch};
+use crate::testing::{FlowMaker, from, world, world_of};
+use crate::world::EthdevId;
 use flow::dp::*;
 use flow::field::{FIELDS, FieldDef, Prereq};
 use flow::{FieldId, VlanTag};
 use std::fmt::Write;
+use std::sync::Arc;
 
 fn with_prereq(def: &FieldDef) -> FlowMaker {
     let ip = |proto: u8| from(1).ipv4().field(FieldId::IpProto, proto).field(FieldId::IpFrag, 0u8);
@@ -199,7 +201,7 @@ fn what_rte_flow_cannot_say_exactly_is_refused() {
 #[test]
 fn outputs_and_changes_between_them() {
     let meter = from(1).ipv4().then(DpAction::Meter(MeterId(1))).output(2);
-    assert_eq!(refusals(meter)[..], [Refusal::MeterSplit { meter: MeterId(1) }]);
+    assert_eq!(refusals(meter)[..], [Refusal::Action(DpActionKind::Meter)]);
     let two = from(1).output(2).output(3);
     assert_eq!(refusals(two)[..], [Refusal::TooManyOutputs { have: 2, max: 1 }]);
     let between = refusals(from(1).output(2).set(FieldId::EthSrc, 7u64).output(3));
@@ -221,4 +223,106 @@ fn a_rewrite_takes_what_makes_it_certain_into_the_match() {
     let action = DpActionKind::Set(FieldId::TcpDst);
     assert_eq!(port[..], [Refusal::ActionNeedsMatch { action, field: FieldId::IpProto }]);
     assert_eq!(full(from(1).tcp().set(FieldId::TcpDst, 80u16).output(2)).rules.len(), 1);
+}
+
+/// A device that does all that a plan can ask for.
+pub(crate) fn able() -> Capabilities {
+    let mut caps = Capabilities::preset("connectx").unwrap();
+    let transfer = caps.transfer.as_mut().unwrap();
+    (transfer.max_outputs, transfer.rewrite_after_output) = (4, true);
+    (transfer.meter, transfer.encap, transfer.mark) = (true, 64, true);
+    caps
+}
+
+fn planned(flow: FlowMaker, world: &World) -> Plan {
+    plan(&flow.build(1), world)
+}
+
+#[test]
+fn copies_are_mirrored_and_the_last_output_takes_the_packet() {
+    let world = world_of(able());
+    let list = |n| DpAction::Clone([DpAction::Output(DpPort(n))].into());
+    let flow = from(1).then(list(2)).set(FieldId::EthSrc, 7u64).output(3).then(list(4));
+    let Plan::Full(program) = planned(flow, &world) else { panic!() };
+    let set = HwAction::Set { field: FieldId::EthSrc, value: flow::Value(7) };
+    let [a, b, c] = [11, 12, 13].map(EthdevId);
+    assert_eq!(program.rules[0].actions[..], [HwAction::Mirror(a), set, HwAction::Mirror(b), HwAction::Output(c)]);
+    // What a copy has gone through does not show in the packet, unless nobody looks at the packet any more.
+    let changed = || DpAction::Clone([DpAction::PopVlan, DpAction::Output(DpPort(2))].into());
+    let tagged = || from(1).masked(FieldId::VlanTci, 0x1000, 0x1000);
+    let Plan::Partial { refused, .. } = planned(tagged().then(changed()).output(3), &world) else { panic!() };
+    assert_eq!(refused[0], Refusal::Action(DpActionKind::Clone));
+    assert!(matches!(planned(tagged().output(3).then(changed()), &world), Plan::Full(_)));
+    let Plan::Full(program) = planned(from(1).output(2).set(FieldId::EthSrc, 7u64), &world) else { panic!() };
+    assert_eq!(program.rules[0].actions[..], [HwAction::Output(a)], "what is done after the last output is unseen");
+}
+
+#[test]
+fn a_meter_is_in_hardware_where_its_place_is_and_only_whole() {
+    let mut world = world_of(able());
+    let (meter, device) = (MeterId(7), world.ports[&DpPort(1)].device());
+    let metered = || from(1).ipv4().then(DpAction::Meter(meter));
+    let refused = |flow, world: &World| match planned(flow, world) {
+        Plan::Full(program) => panic!("{program:?}"),
+        Plan::Partial { refused, .. } | Plan::Software(refused) => refused,
+    };
+    let split = [Refusal::MeterSplit { meter }];
+    assert_eq!(refused(metered().output(2), &world)[..], split);
+    world.meters.insert(meter, device);
+    let Plan::Full(program) = planned(metered().output(2), &world) else { panic!() };
+    assert_eq!(program.rules[0].actions[..], [HwAction::Meter(meter), HwAction::Output(EthdevId(11))]);
+    assert_eq!(program.shared, [SharedObject::Meter(meter)]);
+    assert_eq!(refused(from(5).then(DpAction::Meter(meter)).output(5), &world)[..], split, "another eswitch");
+    // Expiring packets and fragments are software's: the meter would see some of the flow only.
+    assert_eq!(refused(metered().then(DpAction::DecTtl).output(2), &world)[..], split);
+    assert_eq!(refused(metered().set(FieldId::Ipv4Src, 7u32).output(2), &world)[..], split);
+    let whole = metered().field(FieldId::IpFrag, 0u8).set(FieldId::Ipv4Src, 7u32).output(2);
+    assert!(matches!(planned(whole, &world), Plan::Full(_)));
+    let first = from(1).ipv4().then(DpAction::DecTtl).then(DpAction::Meter(meter)).output(2);
+    assert!(matches!(planned(first, &world), Plan::Full(_)), "what expires never comes to the meter");
+    let twice = metered().then(DpAction::Meter(meter)).output(2);
+    assert_eq!(refused(twice, &world)[..], [Refusal::Repeated(DpActionKind::Meter)]);
+}
+
+#[test]
+fn an_outer_header_goes_with_its_rule() {
+    let mut world = world_of(able());
+    let push = |len: usize| DpAction::TunnelPush(Encap { header: vec![5; len].into(), port: DpPort(1) });
+    let Plan::Full(program) = planned(from(2).then(push(50)), &world) else { panic!() };
+    assert_eq!(program.rules[0].actions[..], [HwAction::Encap, HwAction::Output(EthdevId(10))]);
+    assert_eq!(program.rules[0].encap.as_deref(), Some(&[5; 50][..]));
+    let refused = |flow, world: &World| match planned(flow, world) {
+        Plan::Partial { refused, .. } => refused,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(from(2).then(push(65)), &world)[..], [Refusal::EncapTooLong { have: 65, max: 64 }]);
+    let after = from(2).then(push(50)).set(FieldId::EthSrc, 7u64).output(3);
+    assert_eq!(refused(after, &world)[..], [Refusal::RewriteAfterOutput(DpActionKind::Set(FieldId::EthSrc))]);
+    let caps = Arc::make_mut(&mut world.ports.get_mut(&DpPort(2)).unwrap().caps);
+    caps.limits.rewrites = Some(1);
+    let two = from(2).set(FieldId::EthSrc, 7u64).then(push(50));
+    assert_eq!(refused(two, &world)[0], Refusal::TooManyRewrites { have: 2, max: 1 });
+}
+
+#[test]
+fn hardware_does_the_first_changes_where_software_can_go_on_after_them() {
+    let mut world = world_of(able());
+    let flow =
+        || from(1).ipv4().set(FieldId::EthSrc, 7u64).then(DpAction::DecTtl).then(DpAction::Truncate(64)).output(2);
+    let Plan::Partial { program, done: 0, refused, .. } = planned(flow(), &world) else { panic!() };
+    assert_eq!(refused[..], [Refusal::Action(DpActionKind::Truncate), Refusal::NoResume { done: 2 }]);
+    assert!(matches!(program.rules[0].table, Table::Ingress { .. }));
+    world.resume = true;
+    let Plan::Partial { program, done: 2, refused, .. } = planned(flow(), &world) else { panic!() };
+    assert_eq!(refused[..], [Refusal::Action(DpActionKind::Truncate)]);
+    let [guard, main] = &program.rules[..] else { panic!() };
+    assert_eq!(guard.role, RuleRole::TtlGuard);
+    let set = HwAction::Set { field: FieldId::EthSrc, value: flow::Value(7) };
+    let (mark, up) = (HwAction::Mark(Mark(0x10_0001)), HwAction::ToRepresentor(EthdevId(10)));
+    assert_eq!(main.actions[..], [set, HwAction::DecTtl, mark, up]);
+    assert!(!main.count, "the worker counts");
+    // Nothing to change first: marked on receive.
+    let Plan::Partial { done: 0, .. } = planned(from(1).then(DpAction::Truncate(64)).output(2), &world) else {
+        panic!()
+    };
 }

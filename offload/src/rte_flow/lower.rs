@@ -154,6 +154,10 @@ pub fn actions(rule: &HwRule, count: Option<Action>) -> Vec<Action> {
     for action in &rule.actions {
         match *action {
             HwAction::Output(port) => out.push(Action::RepresentedPort(port.0)),
+            HwAction::Mirror(port) => out.push(Action::RepresentedPort(port.0)),
+            HwAction::Meter(meter) => out.push(Action::Meter(meter.0)),
+            // Said by no action yet: an empty jump, which no device takes.
+            HwAction::Encap => out.push(Action::Jump(u32::MAX)),
             HwAction::ToRepresentor(port) => out.push(Action::PortRepresentor(port.0)),
             HwAction::Drop => out.push(Action::Drop),
             HwAction::Set { field, value } => out.extend(set(rule, field, value.0)),
