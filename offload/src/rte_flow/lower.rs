@@ -156,8 +156,8 @@ pub fn actions(rule: &HwRule, count: Option<Action>) -> Vec<Action> {
             HwAction::Output(port) => out.push(Action::RepresentedPort(port.0)),
             HwAction::Mirror(port) => out.push(Action::RepresentedPort(port.0)),
             HwAction::Meter(meter) => out.push(Action::Meter(meter.0)),
-            // Said by no action yet: an empty jump, which no device takes.
-            HwAction::Encap => out.push(Action::Jump(u32::MAX)),
+            // Without a header it is one that every device refuses.
+            HwAction::Encap => out.push(Action::RawEncap(rule.encap.as_deref().unwrap_or_default().to_vec())),
             HwAction::ToRepresentor(port) => out.push(Action::PortRepresentor(port.0)),
             HwAction::Drop => out.push(Action::Drop),
             HwAction::Set { field, value } => out.extend(set(rule, field, value.0)),
