@@ -20,6 +20,8 @@ pub enum Error {
     Demo(String),
     #[error("memory plan: {0}")]
     Plan(String),
+    #[error("nic check: {0}")]
+    Check(String),
     #[error("output: {0}")]
     Output(#[from] std::io::Error),
 }

@@ -316,7 +316,13 @@ fn a_check_says_what_to_do_about_each_nic() {
         &rig,
         MockKernel::Hold { address: "0000:03:00.3".to_owned(), pid: 4711, process: "qemu".to_owned() }
     ));
-    let all: Vec<NicChecks> = rig.json(&["nic", "check"]).unwrap();
+    // One of them cannot be used: the exit status says so, beside the answer.
+    let out = rig.ctl(&["--json", "nic", "check"]).unwrap();
+    assert_eq!(
+        (out.code, out.stderr.trim()),
+        (Some(1), "shuntctl: nic check: 1 failed, of pci/0000:06:00.0; mend these first")
+    );
+    let all: Vec<NicChecks> = serde_json::from_str(&out.stdout).unwrap();
     let of = |pf: &str, name: &str| {
         let nic = all.iter().find(|n| n.pf == pf).unwrap();
         nic.checks.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("{name} of {nic:?}")).clone()
@@ -332,10 +338,12 @@ fn a_check_says_what_to_do_about_each_nic() {
             .flat_map(|n| &n.checks)
             .all(|c| c.result == CheckResult::Ok || c.fix.is_some() || c.result == CheckResult::Note)
     );
-    let text = rig.ok(&["nic", "check"]).unwrap();
+    let text = rig.ctl(&["nic", "check"]).unwrap().stdout;
     assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
-    let one = rig.ok(&["nic", "check", "ens4f0"]).unwrap();
+    let one = rig.ctl(&["nic", "check", "ens4f0"]).unwrap().stdout;
     assert!(one.starts_with("pci/0000:06:00.0\n  ok    driver       igb\n"), "{one}");
+    let one = rig.ok(&["nic", "check", "ens3f0"]).unwrap();
+    assert!(one.starts_with("pci/0000:05:00.0\n  ok    driver       ice, firmware 1.2.3\n"), "{one}");
 
     // What is not set up for it is refused with the reason, and changes nothing.
     rig.ok(&["bridge", "add", "br0"]).unwrap();

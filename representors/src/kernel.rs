@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devlink_rs::Devlink;
+use devlink_rs::{DeviceId, Devlink, VersionKind};
 use netlink::{Error, FeatureClient, KernelAccess, LinkClient, Protocol, RealKernel, Sysfs};
 
 use crate::run::Boundary;
@@ -79,6 +79,14 @@ impl Kernel {
     #[must_use]
     pub fn access(&self) -> &dyn KernelAccess {
         &*self.access
+    }
+
+    /// Version of the firmware that a device runs, as its driver tells it (devlink-info: `fw.version`, `fw`, `fw.mgmt`); `None` when it
+    /// tells none.
+    pub fn firmware(&mut self, device: &DeviceId) -> Option<String> {
+        let info = self.devlink().ok()??.info(device).ok()??;
+        let running = |name: &str| info.versions.iter().find(|v| v.kind == VersionKind::Running && v.name == name);
+        ["fw.version", "fw", "fw.mgmt"].into_iter().find_map(running).map(|v| v.value.clone())
     }
 
     /// The devlink client; opened when devlink has come since (a module).

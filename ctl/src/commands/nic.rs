@@ -1,9 +1,9 @@
 //! `shuntctl nic`, and what the commands about NICs have in common.
 
 use crate::client::{Client, path, percent};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::{self, Output, table};
-use api::{Ack, EswitchPlan, NicChecks, NicConverge, NicView, NicWish, VfWish, paths};
+use api::{Ack, CheckResult, EswitchPlan, NicChecks, NicConverge, NicView, NicWish, VfWish, paths};
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -15,7 +15,7 @@ pub enum Verb {
         /// The PF: pci/0000:08:00.0, 0000:08:00.0 or its network device [default: all]
         pf: Option<String>,
     },
-    /// Check what stands in the way of switchdev, and how to mend it
+    /// Check what stands in the way of switchdev, and how to mend it; exit status 1 when a check fails
     Check {
         /// The PF: pci/0000:08:00.0, 0000:08:00.0 or its network device [default: all]
         pf: Option<String>,
@@ -61,7 +61,8 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
         }
         Verb::Check { pf } => {
             let all: Vec<NicChecks> = client.get(&query(paths::NICS_CHECK, pf.as_deref()))?;
-            out.print(&all, |all| each(all, checks))
+            out.print(&all, |all| each(all, checks))?;
+            failed(&all)
         }
         Verb::Converge { pf, change } => {
             let ask = NicConverge { pf, dry_run: change.dry_run, disturb: change.disturb };
@@ -71,6 +72,19 @@ pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
                 [] => "nothing is desired of any NIC; say what should be: shuntctl eswitch set".to_owned(),
                 some => some.iter().map(text).collect::<Vec<_>>().join("\n"),
             })
+        }
+    }
+}
+
+/// So that a script learns it from the exit status: what has to be mended first.
+fn failed(all: &[NicChecks]) -> Result<()> {
+    let fails = |nic: &NicChecks| nic.checks.iter().filter(|c| c.result == CheckResult::Fail).count();
+    let nics: Vec<_> = all.iter().filter(|nic| fails(nic) > 0).map(|nic| nic.pf.as_str()).collect();
+    match nics.as_slice() {
+        [] => Ok(()),
+        some => {
+            let count: usize = all.iter().map(fails).sum();
+            Err(Error::Check(format!("{count} failed, of {}; mend these first", some.join(" and "))))
         }
     }
 }
@@ -235,7 +249,7 @@ fn vf_wish(of: &VfWish) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::{Check, CheckResult};
+    use api::Check;
 
     #[test]
     fn checks_are_wrapped_below_their_beginning() {

@@ -13,6 +13,8 @@ pub struct Surroundings<'a> {
     pub default_route: Option<&'a str>,
     /// The configuration lets DPDK have it.
     pub dpdk_may: bool,
+    /// What it runs.
+    pub firmware: Option<&'a str>,
     /// Number of VFs that is desired.
     pub vfs_wanted: Option<u32>,
 }
@@ -36,7 +38,7 @@ fn of_default_route(table: &str) -> Option<String> {
 #[must_use]
 pub fn checks(nic: &Nic, sysfs: &dyn Sysfs, around: &Surroundings<'_>) -> Vec<Check> {
     let pci = nic.device.bus == "pci";
-    let mut all = vec![driver(nic), sr_iov(nic, around), eswitch(nic)];
+    let mut all = vec![driver(nic, around), sr_iov(nic, around), eswitch(nic)];
     if pci {
         all.extend([iommu(nic, sysfs), vfio(nic, sysfs)]);
     }
@@ -52,8 +54,12 @@ fn check(name: &str, result: CheckResult, found: impl Into<String>, fix: impl In
     Check { name: name.to_owned(), result, found: found.into(), fix: fix.into() }
 }
 
-fn driver(nic: &Nic) -> Check {
+fn driver(nic: &Nic, around: &Surroundings<'_>) -> Check {
     let address = &nic.device.name;
+    let with_firmware = |driver: &str| match around.firmware {
+        Some(version) => format!("{driver}, firmware {version}"),
+        None => driver.to_owned(),
+    };
     match nic.driver.as_deref() {
         None => {
             let fix = format!("echo {address} > /sys/bus/{}/drivers_probe", nic.device.bus);
@@ -63,9 +69,12 @@ fn driver(nic: &Nic) -> Check {
             let fix = format!("driverctl unset-override {address}, or dpdk-devbind.py -b KERNEL-DRIVER {address}");
             check("driver", CheckResult::Fail, format!("{driver} keeps the PF from the kernel"), fix)
         }
-        Some(driver) if is_known(driver) => check("driver", CheckResult::Ok, driver, None),
+        Some(driver) if is_known(driver) => check("driver", CheckResult::Ok, with_firmware(driver), None),
         Some(driver) => {
-            let found = format!("{driver}: its order is not known; the safe one is used, in which VFs are made anew");
+            let found = format!(
+                "{}: its order is not known; the safe one is used, in which VFs are made anew",
+                with_firmware(driver)
+            );
             check("driver", CheckResult::Note, found, None)
         }
     }
@@ -270,7 +279,7 @@ mod tests {
     }
 
     const BARE: Surroundings<'_> =
-        Surroundings { huge_pages: false, default_route: None, dpdk_may: false, vfs_wanted: None };
+        Surroundings { huge_pages: false, default_route: None, dpdk_may: false, firmware: None, vfs_wanted: None };
 
     #[test]
     fn what_is_wrong_comes_with_what_mends_it() {

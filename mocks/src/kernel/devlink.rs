@@ -12,6 +12,8 @@ use super::{
 };
 
 const CTRL_ID: u16 = 0x10;
+/// What the NICs of this kernel run.
+const FIRMWARE: &str = "1.2.3";
 /// What this kernel gave devlink; differs from boot to boot in a real one.
 const DEVLINK_ID: u16 = 0x1b;
 pub(super) const GROUP_CONFIG: u32 = 6;
@@ -32,6 +34,7 @@ const RATE_NEW: u8 = 76;
 const RATE_DEL: u8 = 77;
 const ESWITCH_GET: u8 = 29;
 const ESWITCH_SET: u8 = 30;
+const INFO_GET: u8 = 51;
 const BUS_NAME: u16 = 1;
 const DEV_NAME: u16 = 2;
 const PORT_INDEX: u16 = 3;
@@ -40,6 +43,10 @@ const PORT_NETDEV_IFINDEX: u16 = 6;
 const PORT_NETDEV_NAME: u16 = 7;
 const ESWITCH_MODE: u16 = 25;
 const ESWITCH_INLINE_MODE: u16 = 26;
+const INFO_DRIVER_NAME: u16 = 98;
+const INFO_VERSION_RUNNING: u16 = 101;
+const INFO_VERSION_NAME: u16 = 103;
+const INFO_VERSION_VALUE: u16 = 104;
 const ESWITCH_ENCAP_MODE: u16 = 62;
 const PORT_FLAVOUR: u16 = 77;
 const PORT_NUMBER: u16 = 78;
@@ -100,6 +107,7 @@ pub(super) fn handle(host: &mut Host, journal: &mut Vec<String>, request: &Reque
             let found = host.nics.iter().flat_map(devices).find(|r| is_about(r, bus, name));
             found.map(|r| vec![r]).ok_or_else(|| refuse(ENODEV))
         }
+        INFO_GET => Ok(vec![info(&host.nics[nic_of(host, &attrs)?])]),
         PORT_GET => {
             let nic = &host.nics[nic_of(host, &attrs)?];
             let index = u32_of(find(&attrs, PORT_INDEX).ok_or_else(|| refuse(EINVAL))?)?;
@@ -247,6 +255,17 @@ fn reply(cmd: u8, attrs: Vec<u8>) -> Reply {
     let mut payload = vec![cmd, 1, 0, 0];
     payload.extend(attrs);
     Reply { kind: DEVLINK_ID, payload }
+}
+
+/// The driver and what it runs (Documentation/networking/devlink/devlink-info.rst).
+fn info(nic: &Nic) -> Reply {
+    let mut payload = handle_attrs(nic.bus(), &nic.name);
+    put_str(&mut payload, INFO_DRIVER_NAME, nic.profile.driver());
+    let mut version = Vec::new();
+    put_str(&mut version, INFO_VERSION_NAME, "fw.mgmt");
+    put_str(&mut version, INFO_VERSION_VALUE, FIRMWARE);
+    put_nested(&mut payload, INFO_VERSION_RUNNING, &version);
+    reply(INFO_GET, payload)
 }
 
 fn handle_attrs(bus: &str, name: &str) -> Vec<u8> {

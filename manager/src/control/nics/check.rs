@@ -21,7 +21,9 @@ impl Control {
         for nic in nics {
             let pf = nic.device.to_string();
             let wish = self.lock().desired.nics.get(&pf).cloned();
+            let firmware = kernel.firmware(&nic.device);
             let around = Surroundings {
+                firmware: firmware.as_deref(),
                 huge_pages: eal.uses_huge_pages(),
                 default_route: default_route.as_deref(),
                 dpdk_may: self.nics.pci(&nic.device).is_some(),
