@@ -6,6 +6,7 @@
 # make soak   random traffic and changes for SOAK_SECONDS (default 1800), from SOAK_SEED (default: of the clock) on
 # make lab    scenarios on a real kernel with SmartNIC-like devices, in a virtual machine (SCENARIO=name: one of them)
 # make lab-shell  a shell in that machine (DEVICES=igb: with SR-IOV network cards)
+# make hw-test  the scenarios for real NICs on the one that SHUNT_LAB_PF names (SCENARIO=name: one of them)
 # make docs   the API documentation, under target/doc
 # make fuzz   each fuzz target for FUZZ_SECONDS (default 300)
 
@@ -16,7 +17,7 @@ DEMO_OUT ?= target/demo
 SHUNT_SOAK_SECONDS ?= 180
 SOAK_SECONDS ?= 1800
 
-.PHONY: demo test bench gate gate-record soak lint docs fuzz build deps deps-test deps-bench lab lab-shell
+.PHONY: demo test bench gate gate-record soak lint docs fuzz build deps deps-test deps-bench lab lab-shell hw-test
 
 deps:
 	@scripts/deps.sh build
@@ -61,6 +62,9 @@ lab:
 
 lab-shell:
 	@hw-tests/lab/lab.py shell $(DEVICES)
+
+hw-test: build
+	@hw-tests/lab/hw.py $(SCENARIO)
 
 docs: deps
 	$(CARGO) doc --locked --workspace --no-deps

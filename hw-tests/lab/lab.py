@@ -30,7 +30,8 @@ COMPLAINED = 76  # of a scenario during which the kernel complained
 
 # A scenario says what it needs in comment lines "# lab: KEY VALUE" at its top.
 # One CPU boots with the least work for the host; what polls on several threads asks for more.
-DEFAULTS = {"devices": "", "memory": "1024", "cpus": "1", "seconds": "300", "needs": ""}
+# `real`: it can be run on a real NIC too, one with an eswitch, or one with VFs only (sriov): see hw.py.
+DEFAULTS = {"devices": "", "memory": "1024", "cpus": "1", "seconds": "300", "needs": "", "real": ""}
 
 
 def settings(scenario):

@@ -1,28 +1,25 @@
 """kill -9 of shuntd at each boundary of a change of a NIC: after a restart the NIC is as it was told to be."""
 
-from labkit import Netdevsim, equal, eventually, query
+import labkit
+from labkit import equal, eventually, query
 from shunt import Shunt
 
-nic = Netdevsim(1)
+nic = labkit.nic()
 pf = nic.handle
 UP = ("eswitch", "set", pf, "--mode", "switchdev", "--vfs", "1", "--representors", "up")
 DOWN = ("eswitch", "set", pf, "--mode", "legacy", "--vfs", "0")
 FEWEST = 8  # boundaries of either
 
 
-def vfs():
-    return nic.bus.joinpath("sriov_numvfs").read_text().strip()
-
-
 def is_up():
-    if nic.eswitch()["mode"] != "switchdev" or vfs() != "1":
+    if (nic.mode(), nic.vfs()) != ("switchdev", 1) or 0 not in nic.vf_ports():
         return False
-    netdev = nic.ports().get(128, {}).get("netdev")
+    netdev = nic.ports()[nic.vf_ports()[0]].get("netdev")
     return bool(netdev) and "UP" in query(f"ip -j link show {netdev}")[0]["flags"]
 
 
 def is_down():
-    return (nic.eswitch()["mode"], vfs(), sorted(nic.ports())) == ("legacy", "0", [0])
+    return (nic.mode(), nic.vfs(), nic.vf_ports()) == ("legacy", 0, {})
 
 
 def at_each_boundary(change, done, back):
@@ -43,7 +40,7 @@ def at_each_boundary(change, done, back):
             shunt.end_at(None)
             assert shunt.start()
         eventually(done, what=f"what was desired, after a kill at boundary {boundary}")
-        equal(shunt.get("/v1/nics")[1][0]["state"], "as desired", "state")
+        equal(shunt.nic(pf)["state"], "as desired", "state")
         if not died:
             break
     print(f"killed at {boundary - 1} boundaries")

@@ -61,19 +61,14 @@ def eventually(check, seconds=20, what="condition"):
 # --- devices ---------------------------------------------------------------------------------------------------------
 
 
-class Netdevsim:
-    """A simulated NIC with `ports` uplinks."""
+class Nic:
+    """What a NIC with devlink is asked, whatever it is: `handle` for devlink, `bus` its folder in sysfs."""
 
-    def __init__(self, number, ports=1):
-        self.number = number
-        self.handle = f"netdevsim/netdevsim{number}"
-        self.bus = Path(f"/sys/bus/netdevsim/devices/netdevsim{number}")
-        self.debug = Path(f"/sys/kernel/debug/netdevsim/netdevsim{number}")
-        Path("/sys/bus/netdevsim/new_device").write_text(f"{number} {ports}")
-        eventually(lambda: len(self.ports()) == ports, what=f"{self.handle} with {ports} ports")
+    simulated = False
 
-    def remove(self):
-        Path("/sys/bus/netdevsim/del_device").write_text(str(self.number))
+    def __init__(self, handle, bus):
+        self.handle = handle
+        self.bus = bus
 
     def ports(self):
         """What `devlink port show` says, by port index."""
@@ -84,34 +79,75 @@ class Netdevsim:
         """One port with its function's attributes, which the list leaves out."""
         return next(iter(query(f"devlink -j port show {self.handle}/{index}")["port"].values()))
 
-    def uplink(self, n=0):
-        return eventually(lambda: self.ports()[n].get("netdev"), what=f"netdev of uplink {n}")
+    def vf_ports(self):
+        """The devlink port indices of VFs of this host, by VF number."""
+        return {port["vfnum"]: index for index, port in self.ports().items()
+                if port["flavour"] == "pcivf" and port.get("controller", 0) == 0}
+
+    def vf_port(self, vf):
+        return self.port(self.vf_ports()[vf])
+
+    def vf_rate(self, vf):
+        """What `devlink port function rate show` says of a VF; bytes a second."""
+        shown = query(f"devlink -j port function rate show {self.handle}/{self.vf_ports()[vf]}")
+        return next(iter(shown["rate"].values()))
 
     def representors(self, vfs):
         """The netdevs of the representors of VFs 0 to `vfs` - 1, found by their devlink ports."""
         def find():
-            ports = [port for port in self.ports().values() if port["flavour"] == "pcivf" and port["controller"] == 0]
-            found = {port["vfnum"]: port["netdev"] for port in ports if port.get("netdev")}
-            return [found[n] for n in range(vfs)] if len(found) == vfs else None
+            ports = self.ports()
+            found = {vf: ports[index].get("netdev") for vf, index in self.vf_ports().items()}
+            return [found[n] for n in range(vfs)] if len(found) == vfs and all(found.values()) else None
         return eventually(find, what=f"{vfs} representors") if vfs else []
 
     def representor(self, vf):
         """The netdev of a VF's representor."""
         def find():
-            for port in self.ports().values():
-                if port["flavour"] == "pcivf" and port["vfnum"] == vf:
-                    return port.get("netdev")
-            return None
+            index = self.vf_ports().get(vf)
+            return None if index is None else self.ports()[index].get("netdev")
         return eventually(find, what=f"representor of VF {vf}")
 
     def eswitch(self):
         return query(f"devlink -j dev eswitch show {self.handle}")["dev"][self.handle]
 
+    def mode(self):
+        return self.eswitch()["mode"]
+
     def set_mode(self, mode):
         sh(f"devlink dev eswitch set {self.handle} mode {mode}")
 
+    def vfs(self):
+        return int((self.bus / "sriov_numvfs").read_text())
+
     def set_vfs(self, count):
         (self.bus / "sriov_numvfs").write_text(str(count))
+
+    def switchdev(self, vfs):
+        """Into switchdev with `vfs` VFs; the representors."""
+        self.set_vfs(vfs)
+        self.set_mode("switchdev")
+        return self.representors(vfs)
+
+
+class Netdevsim(Nic):
+    """A simulated NIC with `ports` uplinks and room for `max_vfs` VFs."""
+
+    simulated = True
+
+    def __init__(self, number, ports=1, max_vfs=None):
+        super().__init__(f"netdevsim/netdevsim{number}", Path(f"/sys/bus/netdevsim/devices/netdevsim{number}"))
+        self.number = number
+        self.debug = Path(f"/sys/kernel/debug/netdevsim/netdevsim{number}")
+        Path("/sys/bus/netdevsim/new_device").write_text(f"{number} {ports}")
+        eventually(lambda: len(self.ports()) == ports, what=f"{self.handle} with {ports} ports")
+        if max_vfs is not None:
+            (self.debug / "max_vfs").write_text(str(max_vfs))
+
+    def remove(self):
+        Path("/sys/bus/netdevsim/del_device").write_text(str(self.number))
+
+    def uplink(self, n=0):
+        return eventually(lambda: self.ports()[n].get("netdev"), what=f"netdev of uplink {n}")
 
     def lab(self, name, value=None):
         """Reads or writes a file of our debugfs folder."""
@@ -121,11 +157,49 @@ class Netdevsim:
         file.write_text(str(value))
         return None
 
-    def switchdev(self, vfs):
-        """Into switchdev with `vfs` VFs; the representors."""
-        self.set_vfs(vfs)
-        self.set_mode("switchdev")
-        return self.representors(vfs)
+    def vm_ends(self, count):
+        """Netdevs that stand for VFs 0 to `count` - 1 as virtual machines see them: ports of another NIC, wired to the representors."""
+        far = Netdevsim(self.number + 1, count)
+        ends = [far.uplink(n) for n in range(count)]
+        for representor, end in zip(self.representors(count), ends):
+            wire(representor, end)
+        return ends
+
+
+class RealNic(Nic):
+    """A PF of this machine, by PCI address."""
+
+    def __init__(self, address):
+        super().__init__(f"pci/{address}", Path(f"/sys/bus/pci/devices/{address}"))
+
+    def has_eswitch(self):
+        done = subprocess.run(["devlink", "-j", "dev", "eswitch", "show", self.handle], capture_output=True, text=True,
+                              check=False)
+        return done.returncode == 0
+
+    def uplink(self):
+        """The PF's netdev. A representor has the PF as its device in sysfs too: the uplink is who is not another devlink port's."""
+        def find():
+            names = sorted(os.listdir(self.bus / "net")) if (self.bus / "net").is_dir() else []
+            uplinks = [port.get("netdev") for port in self.ports().values() if port["flavour"] == "physical"]
+            return next((name for name in names if name in uplinks), names[0] if len(names) == 1 else None)
+        return eventually(find, what=f"netdev of {self.handle}")
+
+    def vm_ends(self, count):
+        """The netdevs of VFs 0 to `count` - 1, up. The VFs' own driver has to be there."""
+        ends = []
+        for vf in range(count):
+            folder = self.bus / f"virtfn{vf}" / "net"
+            ends.append(eventually(lambda: folder.is_dir() and next(iter(os.listdir(folder)), None),
+                                   what=f"a netdev of VF {vf}: load the driver of the VFs"))
+            sh(f"ip link set {ends[-1]} up")
+        return ends
+
+
+def nic(max_vfs=None):
+    """The NIC that a scenario is about: the real one of `make hw-test`, else a simulated one."""
+    address = os.environ.get("SHUNT_LAB_PF")
+    return RealNic(address) if address else Netdevsim(1, max_vfs=max_vfs)
 
 
 def wire(one, other):

@@ -24,7 +24,7 @@ class Shunt:
     """shuntd, started. `drift`: `report` or `repair`."""
 
     def __init__(self, drift="report"):
-        self.folder = Path("/tmp/shunt")
+        self.folder = Path(os.environ.get("SHUNT_LAB_FOLDER", "/tmp/shunt"))
         self.folder.mkdir()
         self.socket = self.folder / "shuntd.sock"
         self.boundary = self.folder / "boundary"
@@ -99,6 +99,10 @@ class Shunt:
 
     def json(self, *args):
         return json.loads(self("--json", *args))
+
+    def nic(self, pf):
+        """What it says of one NIC."""
+        return next(nic for nic in self.get("/v1/nics")[1] if nic["pf"] == pf)
 
     def get(self, path):
         """One request without a program's start: how long it took, in seconds, and the answer."""

@@ -1,6 +1,7 @@
 """kill -9 at each boundary of the way from legacy to switchdev. Looked at with devlink and ip."""
 # lab: memory 1536
 # lab: needs shuntd shuntctl
+# lab: real eswitch
 
 from crash import DOWN, UP, at_each_boundary, is_up
 

@@ -1,13 +1,15 @@
 """What others change of a NIC is noticed within a second and told; repaired when the configuration says so."""
 # lab: memory 1536
 # lab: needs shuntd shuntctl
+# lab: real eswitch
 
 import time
 
-from labkit import Netdevsim, equal, eventually, sh
+import labkit
+from labkit import equal, eventually, sh
 from shunt import Shunt
 
-nic = Netdevsim(1)
+nic = labkit.nic()
 pf = nic.handle
 shunt = Shunt()
 shunt("eswitch", "set", pf, "--mode", "switchdev", "--vfs", "3", "--representors", "up")
@@ -15,8 +17,7 @@ reps = nic.representors(3)
 
 
 def drifts():
-    _, all_nics = shunt.get("/v1/nics")
-    return [drift["what"] for drift in next(n for n in all_nics if n["pf"] == pf)["drift"]]
+    return [drift["what"] for drift in shunt.nic(pf)["drift"]]
 
 
 def noticed(words, command):
@@ -38,19 +39,20 @@ def listens():
 
 
 eventually(listens, what="shuntd listens again after its own change")
+bus = nic.bus.parent.parent
 took = [
     noticed("set down", f"ip link set {reps[0]} down"),
     noticed("renamed", f"ip link set {reps[1]} name other"),
     noticed("to 1400", f"ip link set {reps[2]} mtu 1400"),
     noticed("mode changed", f"devlink dev eswitch set {pf} mode legacy"),
     noticed("number of VFs", f"echo 0 > {nic.bus}/sriov_numvfs"),
-    noticed("the device", f"echo 1 > /sys/bus/netdevsim/del_device; echo '1 1' > /sys/bus/netdevsim/new_device"),
+    *([noticed("the device", f"echo {nic.number} > {bus}/del_device; echo '{nic.number} 1' > {bus}/new_device")] if nic.simulated else []),
 ]
 assert max(took) <= 1, took
-equal(shunt.json("nic", "list")[0]["state"], "not as desired", "state")
-assert "change" in shunt("nic", "converge", "--dry-run")
-shunt("nic", "converge")
-equal(nic.eswitch()["mode"], "switchdev", "mode after converging")
+equal(shunt.nic(pf)["state"], "not as desired", "state")
+assert "change" in shunt("nic", "converge", pf, "--dry-run")
+shunt("nic", "converge", pf)
+equal(nic.mode(), "switchdev", "mode after converging")
 
 # With the policy to repair, without a word from anybody.
 shunt.kill()
@@ -58,4 +60,4 @@ config = shunt.folder / "shunt.toml"
 config.write_text(config.read_text().replace('"report"', '"repair"'))
 assert shunt.start()
 sh(f"devlink dev eswitch set {pf} mode legacy")
-eventually(lambda: nic.eswitch()["mode"] == "switchdev" and len(nic.ports()) == 4, what="the mode is repaired")
+eventually(lambda: nic.mode() == "switchdev" and len(nic.vf_ports()) == 3, what="the mode is repaired")

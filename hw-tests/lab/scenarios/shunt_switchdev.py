@@ -2,14 +2,15 @@
 twice. Looked at with iproute2."""
 # lab: memory 1536
 # lab: needs shuntd shuntctl
+# lab: real eswitch
 
-from labkit import Netdevsim, Port, equal, eventually, hardware, offloads, query, sh, udp, wire
+import labkit
+from labkit import Port, equal, eventually, hardware, offloads, query, sh, udp
 from shunt import Shunt
 
 VFS = 4
-nic, far = Netdevsim(1), Netdevsim(2, 2)
+nic = labkit.nic(max_vfs=8)
 pf = nic.handle
-nic.debug.joinpath("max_vfs").write_text("8")
 shunt = Shunt()
 shunt("bridge", "add", "br0")
 
@@ -31,11 +32,15 @@ def vf_of(n):
 
 
 # Up: the mode, VFs, and what their representors have in common.
-equal(nic.eswitch()["mode"], "legacy", "mode at first")
-twice("eswitch", "set", pf, "--mode", "switchdev", "--vfs", str(VFS), "--encap-mode", "none", "--inline-mode", "transport",
+equal(nic.mode(), "legacy", "mode at first")
+# Most NICs have one inline mode only.
+inline = ("--inline-mode", "transport") if nic.simulated else ()
+twice("eswitch", "set", pf, "--mode", "switchdev", "--vfs", str(VFS), "--encap-mode", "none", *inline,
       "--representors", "up", "--representor-mtu", "1600", "--hw-tc-offload", "on")
-equal(nic.eswitch(), {"mode": "switchdev", "inline-mode": "transport", "encap-mode": "none"}, "eswitch")
-equal(nic.bus.joinpath("sriov_numvfs").read_text().strip(), str(VFS), "VFs")
+eswitch = nic.eswitch()
+equal((eswitch["mode"], eswitch["encap-mode"]), ("switchdev", "none"), "eswitch")
+assert not inline or eswitch["inline-mode"] == "transport", eswitch
+equal(nic.vfs(), VFS, "VFs")
 reps = nic.representors(VFS)
 for n, name in enumerate(reps):
     rep = link(name)
@@ -59,26 +64,25 @@ for name in reps:
     sh(f"tc qdisc del dev {name} clsact")
 
 # Settings of VFs.
-twice("vf", "set", "pf0vf0", "--mac", "02:11:22:33:44:50", "--vlan", "100", "--qos", "3")
-twice("vf", "set", "pf0vf1", "--trust", "on", "--spoof-check", "on", "--link-state", "enable")
-twice("vf", "set", "pf0vf2", "--min-rate", "10", "--max-rate", "500")
-equal(nic.port(128)["function"]["hw_addr"], "02:11:22:33:44:50", "address at the port's function")
-equal((vf_of(0)["address"], vf_of(0)["vlan_list"]), ("02:11:22:33:44:50", [{"vlan": 100, "qos": 3}]), "VF 0")
-equal((vf_of(1)["trust"], vf_of(1)["spoofchk"], vf_of(1)["link_state"]), (True, True, "enable"), "VF 1")
-rate = next(iter(query(f"devlink -j port function rate show {pf}/130")["rate"].values()))
+twice("vf", "set", f"{pf}/pf0vf0", "--mac", "02:11:22:33:44:50")
+equal(nic.vf_port(0)["function"]["hw_addr"], "02:11:22:33:44:50", "address at the port's function")
+twice("vf", "set", f"{pf}/pf0vf2", "--min-rate", "10", "--max-rate", "500")
+rate = nic.vf_rate(2)
 equal((rate["tx_share"], rate["tx_max"]), (10 * 125000, 500 * 125000), "VF 2's rate, bytes a second")
+if nic.simulated:  # NICs have these in legacy only
+    twice("vf", "set", f"{pf}/pf0vf0", "--vlan", "100", "--qos", "3")
+    twice("vf", "set", f"{pf}/pf0vf1", "--trust", "on", "--spoof-check", "on", "--link-state", "enable")
+    equal((vf_of(0)["address"], vf_of(0)["vlan_list"]), ("02:11:22:33:44:50", [{"vlan": 100, "qos": 3}]), "VF 0")
+    equal((vf_of(1)["trust"], vf_of(1)["spoofchk"], vf_of(1)["link_state"]), (True, True, "enable"), "VF 1")
 
 # Representors as ports of a bridge. Packets pass from one VM to the other.
 for n in range(VFS):
-    shunt("rep", "attach", f"pf0vf{n}", "br0")
-    shunt("rep", "attach", f"pf0vf{n}", "br0")
+    for _ in range(2):
+        shunt("rep", "attach", f"{pf}/pf0vf{n}", "br0", "--name", f"pf0vf{n}", "--path", "kernel")
 ports = {port["name"]: port for port in shunt.json("port", "list")}
 equal(sorted(ports), [f"pf0vf{n}" for n in range(VFS)], "ports")
 equal({port["state"] for port in ports.values()}, {"up"}, "states of ports")
-ends = [far.uplink(n) for n in range(2)]
-for name, end in zip(reps, ends):
-    wire(name, end)
-one, other = (Port(end) for end in ends)
+one, other = (Port(end) for end in nic.vm_ends(VFS)[:2])
 frame = udp(eth_dst="ff:ff:ff:ff:ff:ff", dport=4711)
 
 
@@ -90,12 +94,10 @@ def arrives():
 eventually(arrives, what="a frame from VM to VM through br0")
 
 # Down: ports stay and wait, the eswitch is as it was.
-shunt("rep", "detach", "pf0vf3")
-assert "pf0vf3" in shunt.refused("rep", "detach", "pf0vf3")
+shunt("rep", "detach", f"{pf}/pf0vf3")
+assert "pf0vf3" in shunt.refused("rep", "detach", f"{pf}/pf0vf3")
 twice("eswitch", "set", pf, "--mode", "legacy", "--vfs", "0")
-equal(nic.eswitch()["mode"], "legacy", "mode at last")
-equal(sorted(nic.ports()), [0], "ports at last")
-equal(nic.bus.joinpath("sriov_numvfs").read_text().strip(), "0", "VFs at last")
+equal((nic.mode(), nic.vf_ports(), nic.vfs()), ("legacy", {}, 0), "mode, ports and VFs at last")
 equal({port["state"] == "up" for port in shunt.json("port", "list")}, {False}, "ports without representors")
 
 # And up again: the ports come back by themselves.
