@@ -17,7 +17,9 @@ pub struct RuleKey(pub u64);
 pub enum Op {
     /// Put a rule in.
     Insert { id: OpId, key: RuleKey, rule: Arc<HwRule> },
-    /// Put `rule` in under `new`, then take `old` out (make before break); the answer has the old one's last count.
+    /// Put `rule` in under `new`, which is at the place of `old`, then take `old` out (make before break); the answer is
+    /// [`Done::Removed`] with the old one's last count. An error means that `old` is in as before and `new` is not.
+    /// A device that cannot have two rules at one place answers `NotSupported` or `Exists`.
     Update { id: OpId, old: RuleKey, new: RuleKey, rule: Arc<HwRule> },
     /// Take a rule out. Where its counter outlives it: destroy the rule, read the counter, destroy the counter.
     Remove { id: OpId, key: RuleKey },
@@ -132,12 +134,26 @@ impl std::fmt::Display for DeviceKey {
     }
 }
 
+/// What a rule carries, where the device keeps it (TC's `TCA_ACT_COOKIE`), so that its owner finds it again. rte_flow rules
+/// carry none: there a backend that outlives its engine remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cookie {
+    /// Ours: the same over restarts, and nobody else's.
+    pub instance: u64,
+    /// Which run of ours put the rule in.
+    pub generation: u64,
+}
+
 /// A rule of ours that was found in hardware.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adopted {
+    /// Its key from now on. The engine begins its own keys above all of these.
     pub key: RuleKey,
     pub port: EthdevId,
     pub rule: Arc<HwRule>,
+    pub cookie: Cookie,
+    /// What it has counted, if that could be read.
+    pub counters: Option<Counters>,
 }
 
 /// Carries operations out. Every operation that was accepted gets exactly one completion, in any order; the
@@ -149,6 +165,22 @@ pub trait Backend: Send {
     /// Append what has come to its end. Does not block.
     fn poll(&mut self, done: &mut Vec<Completion>);
 
-    /// Rules of an earlier run that are still in hardware. Devices that flush at start have none.
-    fn adopt(&mut self) -> Vec<Adopted>;
+    /// From now on rules are put in with `cookie`. The answer: rules of the same instance that are in hardware, of whatever
+    /// generation; they stay until they are removed by their keys. Rules of others are neither told of nor touched.
+    /// Devices that flush at start have none.
+    fn adopt(&mut self, cookie: Cookie) -> Vec<Adopted>;
+
+    /// Append the rules that the device found idle (hardware AGE). A hint to read their counters, no more.
+    fn aged(&mut self, idle: &mut Vec<RuleKey>) {
+        let _ = idle;
+    }
+
+    /// Whether a device that was said to be dead works again: it answers, and no rule of ours is left in it.
+    ///
+    /// # Errors
+    /// It does not, or not yet; asked again later.
+    fn revive(&mut self, device: DeviceKey, ports: &[EthdevId]) -> Result<(), DeviceError> {
+        let _ = (device, ports);
+        Ok(())
+    }
 }

@@ -40,12 +40,15 @@ pub mod world;
 #[cfg(test)]
 mod testing;
 
-pub use backend::{Backend, Completion, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey};
+pub use backend::{
+    Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey,
+};
 pub use caps::{
     Capabilities, CounterKind, DecTtl, FieldCaps, FieldSet, Limits, MaskCap, PartialCaps, TransferCaps, VlanAbsent,
 };
 pub use engine::{
-    Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowStatus, HitSink, Placement, RuleStatus, TableUse,
+    Demotion, DemotionId, DeviceHealth, Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowRank,
+    FlowRate, FlowStatus, HitSink, Hot, Placement, Policy, PortStatus, RuleStatus, TableUse, Which,
 };
 pub use plan::{fall_back, plan};
 pub use refusal::{PortRefusal, Refusal, Refusals};

@@ -90,6 +90,12 @@ pub enum Refusal {
     MeterSplit { meter: MeterId },
     /// No room in the device's table; retried when there is.
     TableFull { used: u32, limit: u32 },
+    /// The policy is `hot`, and the flow carries too little: less than so many packets a second.
+    Cold { needs: u64 },
+    /// The flow is kept in software so that its packets can be captured.
+    Captured,
+    /// The device switches packets of the flow and does not count them: the flow would seem idle.
+    CounterStuck,
     /// The device said no.
     Device(DeviceError),
 }
@@ -131,6 +137,9 @@ impl Refusal {
             Refusal::NotCacheable => "NotCacheable",
             Refusal::MeterSplit { .. } => "MeterSplit",
             Refusal::TableFull { .. } => "TableFull",
+            Refusal::Cold { .. } => "Cold",
+            Refusal::Captured => "Captured",
+            Refusal::CounterStuck => "CounterStuck",
             Refusal::Device(e) => match e.kind {
                 DeviceErrorKind::NotSupported => "DeviceNotSupported",
                 DeviceErrorKind::TableFull => "DeviceTableFull",
@@ -199,8 +208,13 @@ impl Refusal {
                 format!("take meter {} off this path, or keep all its flows in software", meter.0)
             }
             Refusal::TableFull { .. } => "aggregate rules, shorten idle times, or use a NIC with a larger table".into(),
+            Refusal::Cold { .. } => {
+                "none needed; to offload flows that carry less: shuntctl offload policy all, or a lower rate".into()
+            }
+            Refusal::Captured => "end the capture: the flow goes back then".into(),
+            Refusal::CounterStuck => "report it to the NIC's vendor; the flow is tried again from time to time".into(),
             Refusal::Device(e) => match e.kind {
-                DeviceErrorKind::Dead => "reset the device and add its ports again".into(),
+                DeviceErrorKind::Dead => "reset the device; its flows go back when it answers again".into(),
                 DeviceErrorKind::TableFull => {
                     "aggregate rules, shorten idle times, or use a NIC with a larger table".into()
                 }
@@ -261,6 +275,9 @@ impl std::fmt::Display for Refusal {
             Refusal::NotCacheable => f.write_str("the decision holds for one packet only"),
             Refusal::MeterSplit { meter } => write!(f, "meter {} is in software", meter.0),
             Refusal::TableFull { used, limit } => write!(f, "the device's table is full ({used} of {limit})"),
+            Refusal::Cold { needs } => write!(f, "the flow carries less than {needs} packets a second"),
+            Refusal::Captured => f.write_str("the flow is being captured"),
+            Refusal::CounterStuck => f.write_str("the device does not count the flow's packets"),
             Refusal::Device(e) => write!(f, "the device refused: {e}"),
         }
     }

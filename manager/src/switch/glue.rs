@@ -46,7 +46,7 @@ impl Backend for NoDevice {
 
     fn poll(&mut self, _: &mut Vec<Completion>) {}
 
-    fn adopt(&mut self) -> Vec<offload::backend::Adopted> {
+    fn adopt(&mut self, _: offload::Cookie) -> Vec<offload::Adopted> {
         Vec::new()
     }
 }

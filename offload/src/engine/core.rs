@@ -1,22 +1,27 @@
 //! The state machine. One operation per flow is under way at a time, so that a flow's operations keep their
 //! order with any backend.
 
+mod admission;
 mod completions;
+mod moving;
 mod questions;
+mod reading;
+mod restart;
+mod trouble;
 
 use super::device::Devices;
-use super::entry::{Entry, Installed, Next, Phase, Place, place_of};
-use super::report::HitSink;
+use super::entry::{Entry, Place};
+use super::policy::{DemotionId, Policy, Which, Wishes};
+use super::report::{FlowRate, HitSink};
 use super::{EngineConfig, FenceTicket, NOT_REACHED};
-use crate::backend::{Backend, Completion, Counters, DeviceErrorKind, DeviceKey, Op, OpId, RuleKey};
-use crate::plan::{fall_back, plan};
-use crate::refusal::{Refusal, Refusals};
-use crate::rule::Plan;
+use crate::backend::{Backend, Completion, Op, OpId};
 use crate::world::World;
 use flow::clock::Time;
 use flow::dp::{DpFlow, FlowId};
-use smallvec::smallvec;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use flow::port::DpPort;
+use hashbrown::{HashMap, HashSet};
+use restart::Orphans;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,6 +30,7 @@ pub(super) enum Event {
     Added(Arc<DpFlow>),
     Removed(Arc<DpFlow>),
     World(Box<World>),
+    Rates(Time, Vec<FlowRate>),
     Refresh,
     Fence(FenceTicket),
 }
@@ -33,80 +39,97 @@ pub(super) enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
     Insert(FlowId),
+    Update(FlowId),
     Remove(FlowId),
     Query(FlowId),
     /// Takes a rule of an earlier run out.
-    Orphan,
+    Orphan(crate::backend::RuleKey),
 }
 
-/// Waiting flows that are tried in vain before the rest is left for the next time that room is made.
-const MOST_UNFIT: usize = 16;
+/// Lists of software rates that wait to be looked at; the oldest goes when there are more.
+const MOST_RATES: usize = 64;
+/// Rates that one step looks at, for each other thing of its batch.
+const RATES_A_STEP: usize = 8;
 
 pub(super) struct Core {
     config: EngineConfig,
     world: World,
+    wishes: Wishes,
+    next_demotion: u64,
     backend: Box<dyn Backend>,
     sink: Arc<dyn HitSink>,
     flows: HashMap<FlowId, Entry>,
     /// Who has, and who waits for, each place in hardware.
     places: HashMap<Place, (FlowId, VecDeque<FlowId>)>,
+    orphans: Orphans,
     devices: Devices,
+    /// Changes, and readings of counters, that the backend has not taken yet.
     outbox: VecDeque<Op>,
+    readings: VecDeque<Op>,
     in_flight: HashMap<OpId, Doing>,
     /// Operations on devices that have died since: their completions mean nothing.
     abandoned: HashSet<OpId>,
     done: Vec<Completion>,
     /// Flows to plan again.
-    replan: VecDeque<FlowId>,
+    replan: BTreeSet<FlowId>,
     /// Flows that wait for a time: to be planned again, or to have a stuck rule taken out.
     later: BTreeSet<(Time, FlowId)>,
     queries: BTreeSet<(Time, FlowId)>,
+    rates: VecDeque<(Time, std::vec::IntoIter<FlowRate>)>,
     /// Stale rules that are not out yet, by their point in the order of changes; why, where the device resists.
     stale: BTreeMap<u64, Option<String>>,
     fences: Vec<FenceTicket>,
     next_op: u64,
     next_rule: u64,
     next_stale: u64,
+    dice: trouble::Dice,
     counter_anomalies: u64,
     inexact_counts: u64,
     unknown_completions: u64,
     lost_rules: u64,
+    stuck_counters: u64,
 }
 
 impl Core {
     pub fn new(config: EngineConfig, world: World, mut backend: Box<dyn Backend>, sink: Arc<dyn HitSink>) -> Core {
-        let orphans = backend.adopt();
+        let found = backend.adopt(config.cookie);
+        let next_rule = found.iter().map(|o| o.key.0 + 1).max().unwrap_or(1);
+        let wishes = Wishes { given: world.admission.clone(), ..Wishes::default() };
         let mut devices = Devices::default();
         devices.learn_world(&world);
         let mut core = Core {
             config,
             world,
+            wishes,
+            next_demotion: 1,
             backend,
             sink,
             flows: HashMap::new(),
             places: HashMap::new(),
+            orphans: Orphans::default(),
             devices,
             outbox: VecDeque::new(),
+            readings: VecDeque::new(),
             in_flight: HashMap::new(),
             abandoned: HashSet::new(),
             done: Vec::new(),
-            replan: VecDeque::new(),
+            replan: BTreeSet::new(),
             later: BTreeSet::new(),
             queries: BTreeSet::new(),
+            rates: VecDeque::new(),
             stale: BTreeMap::new(),
             fences: Vec::new(),
             next_op: 1,
-            next_rule: orphans.iter().map(|o| o.key.0 + 1).max().unwrap_or(1),
+            next_rule,
             next_stale: 1,
+            dice: trouble::Dice::new(config.seed),
             counter_anomalies: 0,
             inexact_counts: 0,
             unknown_completions: 0,
             lost_rules: 0,
+            stuck_counters: 0,
         };
-        for orphan in orphans {
-            let id = core.op(Doing::Orphan);
-            core.outbox.push_back(Op::Remove { id, key: orphan.key });
-        }
+        core.take_over(found);
         core
     }
 
@@ -115,13 +138,20 @@ impl Core {
     }
 
     pub fn is_quiet(&self) -> bool {
-        self.outbox.is_empty() && self.in_flight.is_empty() && self.replan.is_empty() && self.fences.is_empty()
+        self.outbox.is_empty()
+            && self.readings.is_empty()
+            && self.in_flight.is_empty()
+            && self.replan.is_empty()
+            && self.rates.is_empty()
+            && self.fences.is_empty()
     }
 
     /// When a waiting flow or counter is due.
     pub fn due(&self) -> Option<Time> {
         let firsts = [self.later.first(), self.queries.first()];
-        firsts.into_iter().flatten().map(|(due, _)| *due).min()
+        let flows = firsts.into_iter().flatten().map(|(due, _)| *due);
+        let devices = self.devices.iter().filter_map(|(_, device)| device.dead.as_ref().map(|dead| dead.next));
+        flows.chain(devices).min()
     }
 
     pub fn event(&mut self, event: Event, now: Time) {
@@ -129,12 +159,17 @@ impl Core {
             Event::Added(flow) => self.added(flow, now),
             Event::Removed(flow) => self.removed(&flow, now),
             Event::World(world) => {
+                self.wishes.given = world.admission.clone();
                 self.world = *world;
                 self.devices.learn_world(&self.world);
-                let mut all: Vec<FlowId> = self.flows.keys().copied().collect();
-                // In one order, so that runs repeat.
-                all.sort_unstable();
-                self.replan = all.into();
+                self.flows.values_mut().for_each(|entry| entry.held = None);
+                self.admit_anew();
+            }
+            Event::Rates(at, rates) => {
+                if self.rates.len() >= MOST_RATES {
+                    self.rates.pop_front();
+                }
+                self.rates.push_back((at, rates.into_iter()));
             }
             Event::Refresh => {
                 let all: Vec<FlowId> = self.queries.iter().map(|(_, id)| *id).collect();
@@ -149,7 +184,7 @@ impl Core {
     pub fn step(&mut self, now: Time) -> bool {
         let mut worked = self.complete(now);
         for _ in 0..self.config.batch {
-            let Some(id) = self.replan.pop_front() else { break };
+            let Some(id) = self.replan.pop_first() else { break };
             self.world_changed(id, now);
             worked = true;
         }
@@ -160,6 +195,11 @@ impl Core {
             }
         }
         worked |= self.wake(now);
+        worked |= self.look_at_rates();
+        worked |= self.revive(now);
+        worked |= self.make_room(now);
+        worked |= self.drop_orphans(now);
+        worked |= self.look_at_aged(now);
         worked |= self.query(now);
         worked |= self.submit();
         // What the backend did at once is done in this step.
@@ -193,35 +233,21 @@ impl Core {
         worked
     }
 
-    fn query(&mut self, now: Time) -> bool {
-        let mut worked = false;
-        for _ in 0..self.config.batch {
-            let Some((due, id)) = self.queries.first().copied() else { break };
-            if due > now {
-                break;
-            }
-            self.queries.pop_first();
-            let Some(entry) = self.flows.get_mut(&id) else { continue };
-            entry.query_due = None;
-            let Some(key) = entry.counted().map(|rule| rule.key) else { continue };
-            if entry.busy || entry.phase != Phase::In {
+    /// Changes go before readings, which come again.
+    fn submit(&mut self) -> bool {
+        let mut taken = 0;
+        for queue in [&mut self.outbox, &mut self.readings] {
+            let n = queue.len().min(self.config.batch - taken);
+            if n == 0 {
                 continue;
             }
-            entry.busy = true;
-            let op = self.op(Doing::Query(id));
-            self.outbox.push_back(Op::Query { id: op, key });
-            worked = true;
+            let some = self.backend.submit(&queue.make_contiguous()[..n]).min(n);
+            queue.drain(..some);
+            taken += some;
+            if some < n {
+                break;
+            }
         }
-        worked
-    }
-
-    fn submit(&mut self) -> bool {
-        let n = self.outbox.len().min(self.config.batch);
-        if n == 0 {
-            return false;
-        }
-        let taken = self.backend.submit(&self.outbox.make_contiguous()[..n]).min(n);
-        self.outbox.drain(..taken);
         taken > 0
     }
 
@@ -232,303 +258,56 @@ impl Core {
         id
     }
 
-    // Flows
+    // Wishes
 
-    fn added(&mut self, flow: Arc<DpFlow>, now: Time) {
-        let id = flow.id;
-        if self.flows.contains_key(&id) {
+    pub fn policy(&self) -> &Policy {
+        &self.wishes.policy
+    }
+
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.wishes.policy = policy;
+        let Core { wishes, flows, .. } = self;
+        for entry in flows.values_mut() {
+            entry.hot = wishes.is_hot(entry.pps(), entry.device.is_some());
+        }
+        self.admit_anew();
+    }
+
+    pub fn ports_off(&self) -> &BTreeSet<DpPort> {
+        &self.wishes.off
+    }
+
+    pub fn switch_port(&mut self, port: DpPort, on: bool) {
+        let changed = if on { self.wishes.off.remove(&port) } else { self.wishes.off.insert(port) };
+        if !changed {
             return;
         }
-        self.flows.insert(id, Entry::new(flow, now));
-        self.plan(id, now);
+        self.world.admission = self.wishes.admission(self.world.ports.keys().copied());
+        self.replan.extend(self.flows.values().filter(|e| e.flow.in_port() == port).map(|e| e.flow.id));
     }
 
-    fn removed(&mut self, flow: &Arc<DpFlow>, now: Time) {
-        let Some(entry) = self.flows.get_mut(&flow.id) else {
-            return self.sink.hardware_gone(flow);
-        };
-        if entry.removed {
-            return;
-        }
-        entry.removed = true;
-        match entry.phase {
-            Phase::Software => self.out(flow.id, now),
-            Phase::In => {
-                self.mark_stale(flow.id);
-                self.take_out(flow.id);
-            }
-            Phase::Inserting | Phase::Removing => self.mark_stale(flow.id),
-        }
+    pub fn flush(&mut self) {
+        self.wishes.flush = true;
+        self.admit_anew();
     }
 
-    fn mark_stale(&mut self, id: FlowId) {
-        if let Some(entry) = self.flows.get_mut(&id)
-            && entry.stale.is_none()
-        {
-            entry.stale = Some(self.next_stale);
-            self.stale.insert(self.next_stale, None);
-            self.next_stale += 1;
-        }
+    /// All flows are to be planned with what is wished and known now.
+    fn admit_anew(&mut self) {
+        self.world.admission = self.wishes.admission(self.world.ports.keys().copied());
+        self.replan.extend(self.flows.keys().copied());
     }
 
-    fn plan(&mut self, id: FlowId, now: Time) {
-        if let Some(entry) = self.flows.get(&id) {
-            let plan = plan(&entry.flow, &self.world);
-            self.carry_out(id, plan, now);
-        }
+    pub fn demote(&mut self, which: Which) -> DemotionId {
+        let id = DemotionId(self.next_demotion);
+        self.next_demotion += 1;
+        self.replan.extend(self.flows.values().filter(|e| which.covers(&e.flow)).map(|e| e.flow.id));
+        self.wishes.demotions.insert(id, which);
+        id
     }
 
-    /// Put a plan's program in, as far as nothing that is known stands in its way. The flow has no rules.
-    fn carry_out(&mut self, id: FlowId, mut plan: Plan, now: Time) {
-        self.devices.forget_waiting(&self.flows);
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        let Some(device) = self.world.ports.get(&entry.flow.in_port()).map(|info| info.device()) else {
-            return Self::stay(entry, software(plan), now);
-        };
-        loop {
-            let program = match &plan {
-                Plan::Full(program) | Plan::Partial { program, .. } => program,
-                Plan::Software(_) => return Self::stay(entry, software(plan), now),
-            };
-            let Some(obstacle) = self.devices.obstacle(device, program) else { break };
-            if matches!(obstacle, Refusal::TableFull { .. }) {
-                self.devices.get(device).waiting.push_back(id);
-            }
-            plan = without(plan, obstacle, &entry.flow, &self.world);
-        }
-        let (program, full, refusals) = match plan {
-            Plan::Full(program) => (program, true, Refusals::new()),
-            Plan::Partial { program, refused, .. } => (program, false, refused),
-            Plan::Software(refusals) => return Self::stay(entry, refusals, now),
-        };
-        let Some(main) = program.rules.last() else { return Self::stay(entry, refusals, now) };
-        let (owner, waiting) = self.places.entry(place_of(main)).or_insert_with(|| (id, VecDeque::new()));
-        if *owner != id {
-            // A flow that this one replaces is still there: the device would not know which of the two is meant.
-            if !waiting.contains(&id) {
-                waiting.push_back(id);
-            }
-            return;
-        }
-        entry.phase = Phase::Inserting;
-        entry.device = Some(device);
-        entry.reserved = program.rules.len() as u32;
-        self.devices.get(device).used += entry.reserved;
-        (entry.program, entry.full, entry.refusals) = (program, full, refusals);
-        entry.next = Next::Replan;
-        entry.last = Counters::default();
-        entry.since = now;
-        self.insert_next(id, now);
-    }
-
-    fn stay(entry: &mut Entry, refusals: Refusals, now: Time) {
-        if entry.phase != Phase::Software || entry.refusals != refusals {
-            entry.since = now;
-        }
-        entry.phase = Phase::Software;
-        entry.refusals = refusals;
-    }
-
-    /// Put the next rule of the program in, or be done.
-    fn insert_next(&mut self, id: FlowId, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        if let Some(rule) = entry.program.rules.get(entry.rules.len()).cloned() {
-            let (key, rule) = (RuleKey(self.next_rule), Arc::new(rule));
-            self.next_rule += 1;
-            entry.rules.push(Installed { key, rule: Arc::clone(&rule) });
-            entry.busy = true;
-            let op = self.op(Doing::Insert(id));
-            return self.outbox.push_back(Op::Insert { id: op, key, rule });
-        }
-        entry.phase = Phase::In;
-        entry.since = now;
-        if entry.counted().is_some() {
-            self.query_at(id, Some(now.after(self.config.query_interval)));
-        }
-    }
-
-    fn query_at(&mut self, id: FlowId, due: Option<Time>) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        if let Some(was) = std::mem::replace(&mut entry.query_due, due) {
-            self.queries.remove(&(was, id));
-        }
-        if let Some(due) = due {
-            self.queries.insert((due, id));
-        }
-    }
-
-    /// Begin or go on taking rules out, the last one first.
-    fn take_out(&mut self, id: FlowId) {
-        self.query_at(id, None);
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        entry.phase = Phase::Removing;
-        if entry.busy {
-            return;
-        }
-        if let Some(key) = entry.rules.last().map(|rule| rule.key) {
-            entry.busy = true;
-            let op = self.op(Doing::Remove(id));
-            self.outbox.push_back(Op::Remove { id: op, key });
-        }
-    }
-
-    /// The last rule of the flow is out of hardware.
-    fn pop_rule(&mut self, id: FlowId, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        entry.rules.pop();
-        if entry.rules.is_empty() {
-            self.out(id, now);
-        } else {
-            self.take_out(id);
-        }
-    }
-
-    /// The flow has no rule left in hardware.
-    fn out(&mut self, id: FlowId, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        entry.phase = Phase::Software;
-        entry.since = now;
-        entry.replan = false;
-        let next = std::mem::replace(&mut entry.next, Next::Replan);
-        let reserved = std::mem::take(&mut entry.reserved);
-        let full = std::mem::take(&mut entry.found_full);
-        let device = entry.device.take();
-        let place = if reserved > 0 { entry.place() } else { None };
-        if let Some(point) = entry.stale.take() {
-            self.stale.remove(&point);
-        }
-        if entry.removed {
-            let flow = Arc::clone(&entry.flow);
-            self.flows.remove(&id);
-            self.sink.hardware_gone(&flow);
-        }
-        self.vacate(device, place, reserved, full, id, now);
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        match next {
-            Next::Replan => self.plan(id, now),
-            Next::Stay(refusals) => Self::stay(entry, refusals, now),
-            Next::Retry(refusals) => {
-                Self::stay(entry, refusals, now);
-                self.later.insert((now.after(self.config.retry_interval), id));
-            }
-            Next::FallBack(refusals) => {
-                let plan = fall_back(&entry.flow, &self.world, refusals);
-                self.carry_out(id, plan, now);
-            }
-        }
-    }
-
-    /// Give room and place back, and let those go on who wait for them. `full`: the room was never there.
-    fn vacate(
-        &mut self,
-        device: Option<DeviceKey>,
-        place: Option<Place>,
-        reserved: u32,
-        full: bool,
-        id: FlowId,
-        now: Time,
-    ) {
-        let Some(key) = device else { return };
-        self.devices.get(key).used -= reserved.min(self.devices.get(key).used);
-        if let Some(place) = place
-            && self.places.get(&place).is_some_and(|(owner, _)| *owner == id)
-            && let Some((_, waiting)) = self.places.remove(&place)
-        {
-            for next in waiting {
-                self.try_again(next, now);
-            }
-        }
-        if full {
-            return;
-        }
-        let (mut room, mut unfit) = (reserved, 0);
-        while room > 0 && unfit < MOST_UNFIT {
-            let Some(next) = self.devices.get(key).waiting.pop_front() else { break };
-            if !self.flows.get(&next).is_some_and(|entry| entry.phase == Phase::Software && !entry.removed) {
-                continue;
-            }
-            self.plan(next, now);
-            match self.flows.get(&next) {
-                Some(entry) if entry.phase == Phase::Inserting => room -= entry.reserved.min(room),
-                _ => unfit += 1,
-            }
-        }
-    }
-
-    /// Plan a flow again that waited in software.
-    fn try_again(&mut self, id: FlowId, now: Time) {
-        if self.flows.get(&id).is_some_and(|entry| entry.phase == Phase::Software && !entry.removed) {
-            self.plan(id, now);
-        }
-    }
-
-    fn wait_is_over(&mut self, id: FlowId, now: Time) {
-        match self.flows.get(&id).map(|entry| entry.phase) {
-            Some(Phase::Removing) => self.take_out(id),
-            Some(Phase::Software) => self.try_again(id, now),
-            _ => {}
-        }
-    }
-
-    /// The world is another than the one that the flow was planned with.
-    fn world_changed(&mut self, id: FlowId, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        if entry.removed {
-            return;
-        }
-        match entry.phase {
-            Phase::Software => self.plan(id, now),
-            Phase::Inserting => {
-                entry.replan = true;
-                self.mark_stale(id);
-            }
-            Phase::Removing => entry.next = Next::Replan,
-            Phase::In => {
-                entry.replan = false;
-                let same = match plan(&entry.flow, &self.world) {
-                    Plan::Full(program) => entry.full && program == entry.program,
-                    Plan::Partial { program, refused, .. } => {
-                        let same = !entry.full && program == entry.program;
-                        if same {
-                            entry.refusals = refused;
-                        }
-                        same
-                    }
-                    Plan::Software(_) => false,
-                };
-                if !same {
-                    entry.next = Next::Replan;
-                    self.mark_stale(id);
-                    return self.take_out(id);
-                }
-                if let Some(point) = entry.stale.take() {
-                    self.stale.remove(&point);
-                }
-                if entry.query_due.is_none() && !entry.busy && entry.counted().is_some() {
-                    self.query_at(id, Some(now.after(self.config.query_interval)));
-                }
-            }
-        }
-    }
-}
-
-fn software(plan: Plan) -> Refusals {
-    match plan {
-        Plan::Software(refusals) => refusals,
-        Plan::Full(_) | Plan::Partial { .. } => Refusals::new(),
-    }
-}
-
-/// The plan without what an obstacle stands in the way of.
-fn without(plan: Plan, obstacle: Refusal, flow: &DpFlow, world: &World) -> Plan {
-    match (plan, obstacle) {
-        (Plan::Full(_), Refusal::Device(error)) if error.kind != DeviceErrorKind::Dead => {
-            fall_back(flow, world, smallvec![Refusal::Device(error)])
-        }
-        (Plan::Full(_), obstacle) => Plan::Software(smallvec![obstacle]),
-        (Plan::Partial { mut refused, .. } | Plan::Software(mut refused), obstacle) => {
-            crate::plan::add(&mut refused, obstacle);
-            Plan::Software(refused)
-        }
+    pub fn restore(&mut self, id: DemotionId) -> bool {
+        let Some(which) = self.wishes.demotions.remove(&id) else { return false };
+        self.replan.extend(self.flows.values().filter(|e| which.covers(&e.flow)).map(|e| e.flow.id));
+        true
     }
 }

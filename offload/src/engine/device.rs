@@ -1,11 +1,60 @@
-//! What the engine knows of each device: room, health, who waits, and what it refuses.
+//! What the engine knows of each device: room, health, who is in, who waits, and what it refuses.
 
+use super::rate::Rank;
+use super::report::DeviceHealth;
 use crate::backend::{DeviceError, DeviceKey};
 use crate::refusal::Refusal;
 use crate::rule::{HwProgram, RuleShape};
 use crate::world::World;
-use flow::dp::FlowId;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use flow::clock::Time;
+use flow::dp::{FlowId, Hits};
+use hashbrown::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a device is believed to have no more room than it said.
+const FULL_FOR: Duration = Duration::from_secs(10);
+
+/// A device that is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Dead {
+    pub error: DeviceError,
+    pub since: Time,
+    /// When it is asked again.
+    pub next: Time,
+}
+
+/// What passed in and out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Traffic {
+    pub hits: Hits,
+    pub inserts: u64,
+    pub removes: u64,
+    pub updates: u64,
+    pub refused: u64,
+    pub evictions: u64,
+    /// Inserts of the last whole second, and of the one that began then.
+    pub rate: u64,
+    second: Time,
+    counted: u64,
+}
+
+impl Traffic {
+    pub fn inserted(&mut self, now: Time) {
+        self.turn(now);
+        self.inserts += 1;
+        self.counted += 1;
+    }
+
+    pub fn turn(&mut self, now: Time) {
+        let passed = now.since(self.second);
+        if passed >= Duration::from_secs(1) {
+            self.rate = if passed < Duration::from_secs(2) { self.counted } else { 0 };
+            (self.second, self.counted) = (now, 0);
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Device {
@@ -13,9 +62,57 @@ pub(super) struct Device {
     /// Rules in it, or on their way in.
     pub used: u32,
     pub limit: Option<u32>,
-    pub dead: Option<DeviceError>,
-    /// Flows that found it full, oldest first.
-    pub waiting: VecDeque<FlowId>,
+    /// It said that it had no room for more than so many, then.
+    full: Option<(u32, Time)>,
+    pub dead: Option<Dead>,
+    /// How often in a row it died or was busy; how long it is left alone grows with it.
+    pub deaths: u32,
+    pub busy: u32,
+    pub busy_until: Option<(Time, DeviceError)>,
+    /// Flows whose counter is looked into, how many more may be at present, and until when more are because some were stuck.
+    pub tests: u32,
+    pub tested: Time,
+    pub suspect_until: Time,
+    /// Flows that found it full; the last goes in next.
+    pub waiting: BTreeSet<(Rank, Reverse<FlowId>)>,
+    /// Flows that have room; the first goes out next.
+    pub residents: BTreeSet<(Rank, FlowId)>,
+    /// Rules that leave for others that carry more.
+    pub leaving: u32,
+    pub reluctance: super::eviction::Reluctance,
+    pub traffic: Traffic,
+    /// It cannot replace a rule without a gap.
+    pub no_update: bool,
+}
+
+impl Device {
+    /// Most rules that it can be believed to take.
+    pub fn room(&mut self, now: Time) -> Option<u32> {
+        self.full = self.full.filter(|(_, since)| now.since(*since) < FULL_FOR);
+        match (self.limit, self.full) {
+            (Some(limit), Some((full, _))) => Some(limit.min(full)),
+            (limit, full) => limit.or(full.map(|(full, _)| full)),
+        }
+    }
+
+    /// It had no room for rules beside those `used`.
+    pub fn found_full(&mut self, used: u32, now: Time) {
+        self.full = Some((used, now));
+    }
+
+    /// A rule went in: whatever was wrong is over.
+    pub fn insert_worked(&mut self, now: Time) {
+        self.traffic.inserted(now);
+        (self.deaths, self.busy, self.busy_until) = (0, 0, None);
+    }
+
+    pub fn health(&self, now: Time) -> DeviceHealth {
+        match (&self.dead, &self.busy_until) {
+            (Some(dead), _) => DeviceHealth::Dead { why: dead.error.to_string(), since: dead.since, next: dead.next },
+            (None, Some((until, _))) if *until > now => DeviceHealth::Busy { until: *until, times: self.busy },
+            _ => DeviceHealth::Works,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -29,8 +126,9 @@ impl Devices {
     pub fn learn_world(&mut self, world: &World) {
         self.refused.clear();
         for device in self.by_key.values_mut() {
-            device.dead = None;
-            device.waiting.clear();
+            (device.dead, device.deaths) = (None, 0);
+            (device.busy_until, device.busy) = (None, 0);
+            (device.full, device.no_update) = (None, false);
         }
         for info in world.ports.values() {
             let device = self.by_key.entry(info.device()).or_default();
@@ -47,13 +145,8 @@ impl Devices {
         self.by_key.iter()
     }
 
-    /// Keep queues for full tables from growing with flows that have ended: at most about as long as there are flows.
-    pub fn forget_waiting<T>(&mut self, live: &HashMap<FlowId, T>) {
-        const SLACK: usize = 1024;
-        for device in self.by_key.values_mut().filter(|d| d.waiting.len() > 2 * live.len() + SLACK) {
-            let mut seen = HashSet::new();
-            device.waiting.retain(|id| live.contains_key(id) && seen.insert(*id));
-        }
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&DeviceKey, &mut Device)> {
+        self.by_key.iter_mut()
     }
 
     pub fn refused_shapes(&self) -> usize {
@@ -68,16 +161,12 @@ impl Devices {
         self.refused.insert(shape, error.clone());
     }
 
-    /// What is known to stand in the program's way, without asking the device.
-    pub fn obstacle(&mut self, key: DeviceKey, program: &HwProgram) -> Option<Refusal> {
-        if let Some(error) = program.rules.iter().find_map(|rule| self.refused.get(&rule.shape())) {
-            return Some(Refusal::Device(error.clone()));
+    /// What was learned that stands in the program's way.
+    pub fn refusal(&self, program: &HwProgram) -> Option<Refusal> {
+        if self.refused.is_empty() {
+            return None;
         }
-        let device = self.get(key);
-        if let Some(error) = &device.dead {
-            return Some(Refusal::Device(error.clone()));
-        }
-        let limit = device.limit?;
-        (device.used + program.rules.len() as u32 > limit).then_some(Refusal::TableFull { used: device.used, limit })
+        let error = program.rules.iter().find_map(|rule| self.refused.get(&rule.shape()))?;
+        Some(Refusal::Device(error.clone()))
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine keeps for each flow.
 
+use super::rate::{Meter, Rank};
 use super::report::Placement;
 use crate::backend::{Counters, DeviceKey, RuleKey};
 use crate::refusal::Refusals;
@@ -26,6 +27,8 @@ pub(super) enum Phase {
     Inserting,
     /// All of the program is in.
     In,
+    /// All of the program is in, and its main rule is being replaced by another.
+    Updating,
     /// The last of `rules` is going out, or waits for a query or for the time to try again.
     Removing,
 }
@@ -39,8 +42,21 @@ pub(super) enum Next {
     FallBack(Refusals),
     /// Stay in software.
     Stay(Refusals),
-    /// Stay in software until the device has had some rest.
-    Retry(Refusals),
+    /// Stay in software until then, and try again.
+    Retry(Refusals, Time),
+    /// Wait for room in the device's table.
+    Wait(Refusals),
+    /// Look whether software sees packets that the device should have counted.
+    Watch,
+}
+
+/// Where a flow is in its device's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// It has room in the device's table.
+    Resident(DeviceKey),
+    /// It waits for room.
+    Waiting(DeviceKey),
 }
 
 #[derive(Debug)]
@@ -68,13 +84,48 @@ pub(super) struct Entry {
     pub stale: Option<u64>,
     /// An operation on one of its rules is under way.
     pub busy: bool,
-    /// The device had no room for its program.
-    pub found_full: bool,
     pub query_due: Option<Time>,
     /// The main rule's counter when it was last read.
     pub last: Counters,
+    pub read: Option<Time>,
+    pub inexact: bool,
     pub hits: Hits,
     pub since: Time,
+    /// The policy `hot` lets it in.
+    pub hot: bool,
+    /// Packets that software switched, as last told.
+    pub told: u64,
+    pub soft: Meter,
+    pub hard: Meter,
+    pub rank: Rank,
+    pub seat: Option<Seat>,
+    /// Rules that it waits to have room for.
+    pub wants: u32,
+    /// Those of its rules that leave for another flow.
+    pub leaving: u32,
+    /// The rule that is to replace the main one.
+    pub coming: Option<Installed>,
+    /// When it had to make room for another.
+    pub evicted: Option<Time>,
+    /// Attempts in a row that the device refused.
+    pub tries: u32,
+    /// Rules in a row that were lost or did not count.
+    pub faults: u32,
+    /// It stays in software until then.
+    pub held: Option<(Time, Refusals)>,
+    /// Software's count was told since it went in.
+    pub told_since: bool,
+    /// When its counter last moved, and packets that came to software since.
+    pub moved: Time,
+    pub astray: u64,
+    /// Packets a second when its counter last moved.
+    pub before: u64,
+    /// Its counter stood still, so software looks for its packets.
+    pub watched: bool,
+    /// That was done, and none came.
+    pub tested: bool,
+    /// The next reading says from where to count: the rule is older than the flow.
+    pub baseline: bool,
 }
 
 impl Entry {
@@ -93,19 +144,40 @@ impl Entry {
             replan: false,
             stale: None,
             busy: false,
-            found_full: false,
             query_due: None,
             last: Counters::default(),
+            read: None,
+            inexact: false,
             hits: Hits::default(),
             since: now,
+            hot: true,
+            told: 0,
+            soft: Meter::new(now),
+            hard: Meter::new(now),
+            rank: Rank::default(),
+            seat: None,
+            wants: 0,
+            leaving: 0,
+            coming: None,
+            evicted: None,
+            tries: 0,
+            faults: 0,
+            held: None,
+            told_since: false,
+            moved: now,
+            astray: 0,
+            before: 0,
+            watched: false,
+            tested: false,
+            baseline: false,
         }
     }
 
     pub fn placement(&self) -> Placement {
         match self.phase {
             Phase::Software => Placement::Software,
-            Phase::In if self.full => Placement::Full,
-            Phase::In => Placement::Partial,
+            Phase::In | Phase::Updating if self.full => Placement::Full,
+            Phase::In | Phase::Updating => Placement::Partial,
             Phase::Inserting | Phase::Removing => Placement::Moving,
         }
     }
@@ -118,6 +190,16 @@ impl Entry {
     /// The place of its main rule.
     pub fn place(&self) -> Option<Place> {
         self.program.rules.last().map(place_of)
+    }
+
+    /// Packets a second of late, wherever they are switched.
+    pub fn pps(&self) -> u64 {
+        self.soft.quick().saturating_add(self.hard.quick())
+    }
+
+    /// Packets a second over some seconds, in 1/16.
+    pub fn steady(&self) -> u64 {
+        self.soft.steady().saturating_add(self.hard.steady())
     }
 }
 

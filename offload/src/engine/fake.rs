@@ -1,6 +1,6 @@
 //! A device in memory that does what it is told, or, by seed, does not.
 
-use crate::backend::{Adopted, Backend, Completion, Counters, DeviceError, DeviceErrorKind, Done, Op, RuleKey};
+use crate::backend::{Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, Done, Op, RuleKey};
 use crate::rule::{HwRule, RuleRole};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -170,12 +170,18 @@ impl Backend for Fake {
         });
     }
 
-    fn adopt(&mut self) -> Vec<Adopted> {
+    fn adopt(&mut self, cookie: Cookie) -> Vec<Adopted> {
         self.with(|state| {
             state
                 .rules
                 .iter()
-                .map(|(key, (rule, _))| Adopted { key: *key, port: rule.port, rule: Arc::clone(rule) })
+                .map(|(key, (rule, counters))| Adopted {
+                    key: *key,
+                    port: rule.port,
+                    rule: Arc::clone(rule),
+                    cookie,
+                    counters: Some(*counters),
+                })
                 .collect()
         })
     }

@@ -7,6 +7,9 @@ mod core;
 mod counters;
 mod device;
 mod entry;
+mod eviction;
+mod policy;
+mod rate;
 mod report;
 
 #[cfg(test)]
@@ -16,15 +19,20 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
-pub use report::{EngineStatus, FlowStatus, HitSink, Placement, RuleStatus, TableUse};
+pub use policy::{Demotion, DemotionId, Hot, Policy, Which};
+pub use report::{
+    DeviceHealth, EngineStatus, FlowRank, FlowRate, FlowStatus, HitSink, Placement, PortStatus, RuleStatus, TableUse,
+};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Cookie};
 use crate::refusal::Refusals;
 use crate::world::World;
 use core::{Core, Event};
 use crossbeam::queue::SegQueue;
 use flow::clock::{Clock, Time};
 use flow::dp::{DpFlow, FlowId, FlowListener, HardwareFence};
+use flow::port::DpPort;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
@@ -37,8 +45,22 @@ pub struct EngineConfig {
     pub batch: usize,
     /// How often a rule's counter is read.
     pub query_interval: Duration,
-    /// When a device that was busy, or that did not let go of a rule, is asked again.
+    /// Counters that may be on their way to the device at once; what changes rules goes before them.
+    pub query_budget: usize,
+    /// When a device that was busy, or that did not let go of a rule, is asked again; twice as late each time.
     pub retry_interval: Duration,
+    /// The same for a rule that was refused for a reason that may pass, was lost, or did not count.
+    pub slow_retry: Duration,
+    /// The longest of these times.
+    pub longest_retry: Duration,
+    /// A flow that came in stays for so long, however cold it is, unless it is removed.
+    pub residence: Duration,
+    /// How long rules of an earlier run wait for flows that take them over.
+    pub grace: Duration,
+    /// Who puts rules in.
+    pub cookie: Cookie,
+    /// Of the jitter of retries.
+    pub seed: u64,
     /// Rule shapes of which a refusal is remembered; all are forgotten when there are more.
     pub max_shapes: usize,
     /// How long the thread sleeps while it waits for the device, and the least that it sleeps.
@@ -50,7 +72,14 @@ impl Default for EngineConfig {
         EngineConfig {
             batch: 256,
             query_interval: Duration::from_millis(500),
+            query_budget: 1024,
             retry_interval: Duration::from_millis(100),
+            slow_retry: Duration::from_secs(1),
+            longest_retry: Duration::from_secs(30),
+            residence: Duration::from_secs(1),
+            grace: Duration::from_secs(2),
+            cookie: Cookie::default(),
+            seed: 1,
             max_shapes: 4096,
             idle: Duration::from_millis(1),
         }
@@ -75,6 +104,8 @@ pub struct Engine {
     asleep: AtomicBool,
     stop: AtomicBool,
     idle: Duration,
+    /// Of the last step.
+    now: AtomicU64,
 }
 
 impl std::fmt::Debug for Engine {
@@ -84,7 +115,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine without thread. Rules of an earlier run that `backend` finds are taken out.
+    /// An engine without thread. Rules of an earlier run that `backend` finds wait for flows that take them over; see [`EngineConfig::grace`].
     #[must_use]
     pub fn new(config: EngineConfig, world: World, backend: Box<dyn Backend>, sink: Arc<dyn HitSink>) -> Arc<Engine> {
         Arc::new(Engine {
@@ -94,6 +125,7 @@ impl Engine {
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             idle: config.idle,
+            now: AtomicU64::new(0),
         })
     }
 
@@ -123,6 +155,7 @@ impl Engine {
     /// Do what is due at `now`, up to a batch of each kind of work. Whether anything was done.
     pub fn step(&self, now: Time) -> bool {
         let mut core = self.lock();
+        self.now.store(now.0, Ordering::Relaxed);
         let mut worked = false;
         for _ in 0..core.config().batch {
             let Some(event) = self.inbox.pop() else { break };
@@ -156,6 +189,70 @@ impl Engine {
     /// From now on plan with this world. Flows whose plan changes are moved; learned refusals are forgotten.
     pub fn set_world(&self, world: World) {
         self.send(Event::World(Box::new(world)));
+    }
+
+    /// Say which flows may go in, from now on. The rules of others are taken out; nothing else is touched.
+    pub fn set_policy(&self, policy: Policy) {
+        self.lock().set_policy(policy);
+        self.wake();
+    }
+
+    /// What was said last.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.lock().policy().clone()
+    }
+
+    /// Let the flows of an input port into hardware, as far as the policy does, or not.
+    pub fn set_port(&self, port: DpPort, on: bool) {
+        self.lock().switch_port(port, on);
+        self.wake();
+    }
+
+    /// Input ports whose flows were switched off.
+    #[must_use]
+    pub fn ports_off(&self) -> BTreeSet<DpPort> {
+        self.lock().ports_off().clone()
+    }
+
+    /// How many packets software has switched of some flows until `at`. To be told of each flow that had packets, every
+    /// 50 ms or so: admission by rate and eviction live on it. Never blocks; looked at by a budget.
+    pub fn rates(&self, at: Time, rates: Vec<FlowRate>) {
+        if !rates.is_empty() {
+            self.send(Event::Rates(at, rates));
+        }
+    }
+
+    /// Keep some flows in software until [`Engine::restore`], so that all of their packets can be seen there.
+    pub fn demote(&self, which: Which) -> DemotionId {
+        let id = self.lock().demote(which);
+        self.wake();
+        id
+    }
+
+    /// How far a demotion has come: all packets of its flows come to software when `pending` is 0. `None`: there is no such one.
+    #[must_use]
+    pub fn demotion(&self, id: DemotionId) -> Option<Demotion> {
+        self.lock().demotion(id)
+    }
+
+    /// End a demotion: its flows go back to where they would be. `false`: there is no such one.
+    pub fn restore(&self, id: DemotionId) -> bool {
+        let found = self.lock().restore(id);
+        self.wake();
+        found
+    }
+
+    /// The flows that carry most, at most `n`, the largest first. Looks at every flow.
+    #[must_use]
+    pub fn top(&self, n: usize) -> Vec<FlowRank> {
+        self.lock().top(n)
+    }
+
+    /// Take all rules out of hardware, and put none in any more. The ticket is fenced when they are out.
+    pub fn flush(&self) -> FenceTicket {
+        self.lock().flush();
+        self.fence()
     }
 
     /// Read all counters soon, instead of when they are due.
@@ -202,13 +299,17 @@ impl Engine {
     /// The engine at a glance. Looks at every flow.
     #[must_use]
     pub fn status(&self) -> EngineStatus {
-        let mut status = self.lock().status();
+        let mut status = self.lock().status(Time(self.now.load(Ordering::Relaxed)));
         status.queued += self.inbox.len();
         status
     }
 
     fn send(&self, event: Event) {
         self.inbox.push(event);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {

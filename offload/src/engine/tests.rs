@@ -205,7 +205,7 @@ fn a_counter_that_goes_backwards_is_an_anomaly_and_no_hit() {
 }
 
 #[test]
-fn rules_of_an_earlier_run_are_taken_out() {
+fn rules_of_an_earlier_run_that_nobody_asks_for_are_taken_out() {
     let fake = Fake::new(1, 100, Chaos::default());
     let (engine, _) = start(&fake, world("connectx"));
     engine.flow_added(&to(1, 9));
@@ -214,7 +214,9 @@ fn rules_of_an_earlier_run_are_taken_out() {
     assert_eq!(fake.with(|state| state.rules.len()), 1);
     let (engine, _) = start(&fake, world("connectx"));
     engine.settle(Time(0), 10);
-    assert_eq!(fake.with(|state| state.rules.len()), 0);
+    assert_eq!((fake.with(|state| state.rules.len()), engine.status().orphans), (1, 1), "there is some time for it");
+    engine.settle(Time(3_000_000_000), 10);
+    assert_eq!((fake.with(|state| state.rules.len()), engine.status().orphans), (0, 0));
     assert_eq!(engine.status().unknown_completions, 0);
 }
 

@@ -1,7 +1,7 @@
 //! Operations as calls of an [`RteFlowApi`].
 
 use super::lower;
-use crate::backend::{Adopted, Backend, Completion, Counters, DeviceError, DeviceErrorKind, Done, Op, RuleKey};
+use crate::backend::{Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, Done, Op, RuleKey};
 use crate::rule::{HwRule, Table};
 use rte_flow_rs::{
     Action, ActionHandle, Class, CountQuery, LoweredActions, LoweredFlow, RteFlowApi, RteFlowError, RuleHandle,
@@ -245,7 +245,7 @@ impl Backend for RteFlowBackend {
     }
 
     /// None: DPDK starts with empty tables.
-    fn adopt(&mut self) -> Vec<Adopted> {
+    fn adopt(&mut self, _: Cookie) -> Vec<Adopted> {
         Vec::new()
     }
 }

@@ -1,14 +1,12 @@
 //! What happens when an operation comes to its end.
 
 use super::{Core, Doing};
-use crate::backend::{Completion, Counters, DeviceError, DeviceErrorKind, Done, Op, OpId};
-use crate::engine::counters;
+use crate::backend::{Completion, Counters, DeviceError, DeviceErrorKind, Done};
 use crate::engine::entry::{Next, Phase};
 use crate::refusal::Refusal;
 use flow::clock::Time;
 use flow::dp::FlowId;
 use smallvec::smallvec;
-use std::collections::HashSet;
 
 impl Core {
     pub(super) fn completed(&mut self, completion: Completion, now: Time) {
@@ -20,9 +18,10 @@ impl Core {
         };
         match doing {
             Doing::Insert(id) => self.inserted(id, completion.result, now),
+            Doing::Update(id) => self.updated(id, completion.result, now),
             Doing::Remove(id) => self.taken_out(id, completion.result, now),
             Doing::Query(id) => self.queried(id, completion.result, now),
-            Doing::Orphan => {}
+            Doing::Orphan(key) => self.orphan_gone(key, completion.result, now),
         }
     }
 
@@ -30,50 +29,104 @@ impl Core {
         let Some(entry) = self.flows.get_mut(&id) else { return };
         entry.busy = false;
         let error = match result {
-            // Half of a program that is stale already goes no further in.
-            Ok(_) if entry.removed || entry.replan => {
-                entry.next = Next::Replan;
-                return self.take_out(id);
+            Ok(_) => {
+                if let Some(device) = entry.device {
+                    self.devices.get(device).insert_worked(now);
+                }
+                // Half of a program that is stale already goes no further in.
+                if entry.removed || entry.replan {
+                    entry.next = Next::Replan;
+                    return self.take_out(id);
+                }
+                return self.insert_next(id, now);
             }
-            Ok(_) => return self.insert_next(id, now),
             Err(error) => error,
         };
         if error.kind == DeviceErrorKind::Dead {
             return self.died(id, &error, now);
         }
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        let Some(failed) = entry.rules.last().map(|rule| rule.rule.shape()) else { return };
+        let (Some(failed), Some(device)) = (entry.rules.last().map(|rule| rule.rule.shape()), entry.device) else {
+            return;
+        };
         if error.kind.is_of_shape() {
             self.devices.refuse(failed, &error, self.config.max_shapes);
         }
-        if let (DeviceErrorKind::TableFull, Some(device)) = (error.kind, entry.device) {
-            self.devices.get(device).waiting.push_back(id);
-            entry.found_full = true;
-        }
+        let (reserved, there) = (entry.reserved, entry.rules.len() as u32 - 1);
+        let here = self.devices.get(device);
+        here.traffic.refused += 1;
         let mut refusals = entry.refusals.clone();
         crate::plan::add(&mut refusals, Refusal::Device(error.clone()));
         entry.next = match error.kind {
-            DeviceErrorKind::Busy => Next::Retry(refusals),
+            DeviceErrorKind::Busy => {
+                here.busy += 1;
+                let until = self.dice.back_off(now, self.config.retry_interval, here.busy, self.config.longest_retry);
+                here.busy_until = Some((until, error));
+                Next::Retry(refusals, self.dice.later(until, self.config.retry_interval))
+            }
             _ if entry.replan => Next::Replan,
-            DeviceErrorKind::TableFull => Next::Stay(refusals),
-            _ if entry.full => Next::FallBack(refusals),
-            _ => Next::Stay(refusals),
+            DeviceErrorKind::TableFull => {
+                here.found_full(here.used.saturating_sub(reserved - there), now);
+                Next::Wait(refusals)
+            }
+            _ if error.kind.is_of_shape() && entry.full => Next::FallBack(refusals),
+            _ if error.kind.is_of_shape() => Next::Stay(refusals),
+            _ => {
+                entry.tries += 1;
+                let wait = self.config.slow_retry;
+                Next::Retry(refusals, self.dice.back_off(now, wait, entry.tries, self.config.longest_retry))
+            }
         };
         self.pop_rule(id, now);
     }
 
-    fn taken_out(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
-        if let Some(entry) = self.flows.get_mut(&id) {
-            entry.busy = false;
-        }
+    fn updated(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
+        let Some(entry) = self.flows.get_mut(&id) else { return };
+        entry.busy = false;
+        let coming = entry.coming.take();
+        let Some(device) = entry.device else { return };
         match result {
             Ok(done) => {
-                if let Done::Removed { last, exact } = done {
-                    let counted = self.flows.get(&id).is_some_and(|e| e.rules.last().is_some_and(|r| r.rule.count));
-                    self.inexact_counts += u64::from(counted && (!exact || last.is_none()));
-                    if let Some(last) = last {
-                        self.count(id, last, now);
-                    }
+                self.devices.get(device).traffic.updates += 1;
+                // The old rule's last count belongs to the old rule.
+                self.last_count(id, done, now);
+                let Some(entry) = self.flows.get_mut(&id) else { return };
+                if let (Some(coming), Some(last)) = (coming, entry.rules.last_mut()) {
+                    *last = coming;
+                }
+                (entry.last, entry.read, entry.baseline) = (Counters::default(), None, false);
+                entry.phase = Phase::In;
+                if entry.removed {
+                    return self.take_out(id);
+                }
+                let again = std::mem::take(&mut entry.replan);
+                self.no_longer_stale(id);
+                self.is_in(id, now);
+                if again {
+                    self.world_changed(id, now);
+                }
+            }
+            Err(error) if error.kind == DeviceErrorKind::Dead => self.died(id, &error, now),
+            Err(error) => {
+                // The old rule is there as before: out with it, and the new one goes in by itself.
+                let cannot = matches!(error.kind, DeviceErrorKind::NotSupported | DeviceErrorKind::Exists);
+                let here = self.devices.get(device);
+                here.no_update |= cannot;
+                here.traffic.refused += u64::from(!cannot);
+                entry.next = Next::Replan;
+                self.take_out(id);
+            }
+        }
+    }
+
+    fn taken_out(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
+        let Some(entry) = self.flows.get_mut(&id) else { return };
+        entry.busy = false;
+        let device = entry.device;
+        match result {
+            Ok(done) => {
+                self.last_count(id, done, now);
+                if let Some(device) = device {
+                    self.devices.get(device).traffic.removes += 1;
                 }
                 self.pop_rule(id, now);
             }
@@ -83,12 +136,30 @@ impl Core {
             }
             Err(error) if error.kind == DeviceErrorKind::Dead => self.died(id, &error, now),
             Err(error) => {
+                entry.tries += 1;
+                let at = self.dice.back_off(now, self.config.retry_interval, entry.tries, self.config.longest_retry);
+                if let Some(device) = device {
+                    self.devices.get(device).traffic.refused += 1;
+                }
                 self.mark_stale(id);
                 if let Some(point) = self.flows.get(&id).and_then(|entry| entry.stale) {
                     self.stale.insert(point, Some(error.to_string()));
                 }
-                self.later.insert((now.after(self.config.retry_interval), id));
+                self.later.insert((at, id));
             }
+        }
+    }
+
+    /// What a rule that is gone had counted.
+    fn last_count(&mut self, id: FlowId, done: Done, now: Time) {
+        let Done::Removed { last, exact } = done else { return };
+        let Some(entry) = self.flows.get_mut(&id) else { return };
+        if entry.rules.last().is_some_and(|rule| rule.rule.count) && (!exact || last.is_none()) {
+            self.inexact_counts += 1;
+            entry.inexact = true;
+        }
+        if let Some(last) = last {
+            self.count(id, last, now);
         }
     }
 
@@ -100,11 +171,14 @@ impl Core {
             Ok(_) => self.counter_anomalies += 1,
             Err(error) if error.kind == DeviceErrorKind::Dead => return self.died(id, &error, now),
             Err(error) if error.kind == DeviceErrorKind::NotFound => {
-                // The device took the rule and lost it. The guards go; software switches the flow.
+                // The device took the rule and lost it. The guards go; software switches the flow, and it is tried again.
                 self.lost_rules += 1;
                 if entry.phase == Phase::In {
-                    entry.next = Next::Stay(smallvec![Refusal::Device(error)]);
+                    let at = self.fault(id, now);
+                    let Some(entry) = self.flows.get_mut(&id) else { return };
+                    entry.next = Next::Retry(smallvec![Refusal::Device(error)], at);
                 }
+                let Some(entry) = self.flows.get_mut(&id) else { return };
                 entry.phase = Phase::Removing;
                 self.query_at(id, None);
                 return self.pop_rule(id, now);
@@ -116,50 +190,6 @@ impl Core {
             Some(Phase::Removing) => self.take_out(id),
             Some(Phase::In) => self.query_at(id, Some(now.after(self.config.query_interval))),
             _ => {}
-        }
-    }
-
-    fn count(&mut self, id: FlowId, counters: Counters, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        match counters::delta(entry.last, counters, now) {
-            Some(hits) if hits.packets > 0 => {
-                entry.hits.add(&hits);
-                self.sink.hardware_hits(&entry.flow, hits);
-            }
-            Some(_) => {}
-            None => self.counter_anomalies += 1,
-        }
-        entry.last = counters;
-    }
-
-    /// A device is gone, and all its rules with it.
-    fn died(&mut self, id: FlowId, error: &DeviceError, now: Time) {
-        let Some(device) = self.flows.get(&id).and_then(|entry| entry.device) else { return };
-        self.devices.get(device).dead = Some(error.clone());
-        let mut victims: Vec<FlowId> =
-            self.flows.iter().filter(|(_, entry)| entry.device == Some(device)).map(|(id, _)| *id).collect();
-        victims.sort_unstable();
-        let dead: HashSet<FlowId> = victims.iter().copied().collect();
-        let gone: HashSet<OpId> = self
-            .in_flight
-            .iter()
-            .filter(|(_, doing)| match doing {
-                Doing::Insert(id) | Doing::Remove(id) | Doing::Query(id) => dead.contains(id),
-                Doing::Orphan => false,
-            })
-            .map(|(op, _)| *op)
-            .collect();
-        let unsent: HashSet<OpId> = self.outbox.iter().map(Op::id).filter(|op| gone.contains(op)).collect();
-        self.outbox.retain(|op| !unsent.contains(&op.id()));
-        self.in_flight.retain(|op, _| !gone.contains(op));
-        self.abandoned.extend(gone.difference(&unsent));
-        for id in victims {
-            self.query_at(id, None);
-            let Some(entry) = self.flows.get_mut(&id) else { continue };
-            entry.rules.clear();
-            entry.busy = false;
-            entry.next = Next::Stay(smallvec![Refusal::Device(error.clone())]);
-            self.out(id, now);
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Answers; nothing changes.
 
 use super::Core;
-use crate::engine::entry::Installed;
-use crate::engine::report::{EngineStatus, FlowStatus, RuleStatus, TableUse};
+use crate::engine::entry::{Installed, Seat};
+use crate::engine::policy::{Demotion, DemotionId};
+use crate::engine::report::{EngineStatus, FlowRank, FlowStatus, PortStatus, RuleStatus, TableUse};
 use crate::plan::plan;
 use crate::refusal::Refusals;
 use crate::rule::Plan;
+use crate::world::{Admission, PortKind};
+use flow::clock::Time;
 use flow::dp::{DpFlow, FlowId, HardwareFence};
 use std::sync::Arc;
 
@@ -27,6 +30,9 @@ impl Core {
             placement: entry.placement(),
             refusals: entry.refusals.clone(),
             hits: entry.hits,
+            read: entry.read,
+            inexact: entry.inexact,
+            pps: entry.pps(),
             since: entry.since,
             rules: entry.rules.len(),
         })
@@ -45,31 +51,101 @@ impl Core {
         let status = |installed: &Installed| RuleStatus {
             rule: Arc::clone(&installed.rule),
             counters: installed.rule.count.then_some(entry.last),
+            read: entry.read.filter(|_| installed.rule.count),
         };
         entry.rules.iter().map(status).collect()
     }
 
-    pub fn status(&self) -> EngineStatus {
+    pub fn demotion(&self, id: DemotionId) -> Option<Demotion> {
+        let which = self.wishes.demotions.get(&id)?;
+        let covered = self.flows.values().filter(|entry| which.covers(&entry.flow));
+        Some(covered.fold(Demotion::default(), |sum, entry| Demotion {
+            flows: sum.flows + 1,
+            pending: sum.pending + usize::from(entry.device.is_some()),
+        }))
+    }
+
+    /// The flows that carry most, the largest first.
+    pub fn top(&self, n: usize) -> Vec<FlowRank> {
+        let mut all: Vec<_> = self.flows.iter().map(|(id, entry)| (std::cmp::Reverse(entry.pps()), *id)).collect();
+        if n < all.len() {
+            all.select_nth_unstable(n);
+            all.truncate(n);
+        }
+        all.sort_unstable();
+        let rank = |(_, id): &(_, FlowId)| {
+            let entry = self.flows.get(id)?;
+            Some(FlowRank {
+                flow: Arc::clone(&entry.flow),
+                pps: entry.pps(),
+                placement: entry.placement(),
+                refusals: entry.refusals.clone(),
+                hits: entry.hits,
+            })
+        };
+        all.iter().filter_map(rank).collect()
+    }
+
+    pub fn status(&mut self, now: Time) -> EngineStatus {
         let mut status = EngineStatus {
             refused_shapes: self.devices.refused_shapes(),
             counter_anomalies: self.counter_anomalies,
             inexact_counts: self.inexact_counts,
             unknown_completions: self.unknown_completions,
             lost_rules: self.lost_rules,
+            stuck_counters: self.stuck_counters,
             stuck_rules: self.stale.values().filter(|why| why.is_some()).count(),
-            queued: self.outbox.len() + self.replan.len(),
+            orphans: self.orphans.len(),
+            adopted: self.orphans.adopted,
+            queued: self.outbox.len() + self.readings.len() + self.replan.len(),
             in_flight: self.in_flight.len(),
             ..EngineStatus::default()
         };
-        for entry in self.flows.values() {
-            status.count(entry.placement(), &entry.refusals);
+        for (port, info) in &self.world.ports {
+            let admitted = match &self.world.admission {
+                Admission::All => true,
+                Admission::Off => false,
+                Admission::Ports(ports) => ports.contains(port),
+            };
+            let device = (info.kind != PortKind::Virtual).then(|| info.device());
+            let port_status = PortStatus { name: info.name.clone(), device, admitted, ..PortStatus::default() };
+            status.ports.insert(*port, port_status);
         }
-        for (key, device) in self.devices.iter() {
-            let (name, used, limit) = (device.name.clone(), device.used, device.limit);
-            status.tables.push(TableUse { device: *key, name, used, limit });
-            if let Some(error) = &device.dead {
-                status.dead.push(format!("{key}: {error}"));
+        for entry in self.flows.values() {
+            let placement = entry.placement();
+            status.count(placement, &entry.refusals);
+            let port = status.ports.entry(entry.flow.in_port()).or_default();
+            port.count(placement, &entry.refusals);
+            port.rules += entry.rules.len();
+            port.hits.add(&entry.hits);
+        }
+        for (key, device) in self.devices.iter_mut() {
+            device.traffic.turn(now);
+            if let Some(dead) = &device.dead {
+                status.dead.push(format!("{key}: {}", dead.error));
             }
+            let waiting = device.waiting.len();
+            debug_assert!(
+                device
+                    .residents
+                    .iter()
+                    .all(|(_, id)| { self.flows.get(id).is_some_and(|e| e.seat == Some(Seat::Resident(*key))) })
+            );
+            status.tables.push(TableUse {
+                device: *key,
+                name: device.name.clone(),
+                used: device.used,
+                limit: device.limit,
+                health: device.health(now),
+                hits: device.traffic.hits,
+                inserts: device.traffic.inserts,
+                insert_rate: device.traffic.rate,
+                removes: device.traffic.removes,
+                updates: device.traffic.updates,
+                refused: device.traffic.refused,
+                evictions: device.traffic.evictions,
+                waiting,
+            });
         }
         status
     }

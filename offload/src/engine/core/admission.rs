@@ -1,0 +1,271 @@
+//! Who goes in: plans, wishes, room, and who makes room for whom.
+
+use super::Core;
+use crate::backend::{DeviceErrorKind, DeviceKey};
+use crate::engine::entry::{Next, Phase, Seat, place_of};
+use crate::engine::rate::Rank;
+use crate::plan::{fall_back, plan};
+use crate::refusal::{Refusal, Refusals};
+use crate::rule::Plan;
+use crate::world::World;
+use flow::clock::Time;
+use flow::dp::{DpFlow, FlowId};
+use smallvec::smallvec;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+
+/// Waiting flows that are tried in vain before the rest is left for the next time that room is made.
+const MOST_UNFIT: usize = 16;
+/// Flows that one step takes out for others, in one device.
+const MOST_EVICTIONS: usize = 64;
+/// The coldest flows that are looked at for one that may go.
+const MOST_LOOKED_AT: usize = 32;
+
+impl Core {
+    pub(super) fn plan(&mut self, id: FlowId, now: Time) {
+        let plan = self.decide(id, now);
+        self.carry_out(id, plan, now);
+    }
+
+    /// What is to become of the flow, by what is wished and by what its device is known to refuse; room and health aside.
+    pub(super) fn decide(&self, id: FlowId, now: Time) -> Plan {
+        let Some(entry) = self.flows.get(&id) else { return Plan::Software(Refusals::new()) };
+        let mut plan = plan(&entry.flow, &self.world);
+        if !matches!(plan, Plan::Software(_))
+            && let Some(objection) = self.wishes.objection(entry)
+        {
+            return Plan::Software(smallvec![objection]);
+        }
+        if let Some((_, why)) = entry.held.as_ref().filter(|(until, _)| *until > now) {
+            return Plan::Software(why.clone());
+        }
+        while let Plan::Full(program) | Plan::Partial { program, .. } = &plan {
+            let Some(obstacle) = self.devices.refusal(program) else { break };
+            plan = without(plan, obstacle, &entry.flow, &self.world);
+        }
+        plan
+    }
+
+    /// Put a plan's program in, as far as nothing that is known stands in its way. The flow has no rules.
+    pub(super) fn carry_out(&mut self, id: FlowId, mut plan: Plan, now: Time) {
+        self.sit(id, None);
+        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(device) = self.world.ports.get(&entry.flow.in_port()).map(|info| info.device()) else {
+            return Self::stay(entry, software(plan), now);
+        };
+        let mut retry = None;
+        loop {
+            let program = match &plan {
+                Plan::Full(program) | Plan::Partial { program, .. } => program,
+                Plan::Software(_) => {
+                    Self::stay(entry, software(plan), now);
+                    if let Some(at) = retry {
+                        self.later.insert((at, id));
+                    }
+                    return;
+                }
+            };
+            let size = program.rules.len() as u32;
+            if let Some(refusal) = self.devices.refusal(program) {
+                plan = without(plan, refusal, &entry.flow, &self.world);
+                continue;
+            }
+            let here = self.devices.get(device);
+            if let Some(dead) = &here.dead {
+                plan = Plan::Software(smallvec![Refusal::Device(dead.error.clone())]);
+                continue;
+            }
+            if let Some((until, error)) = here.busy_until.as_ref().filter(|(until, _)| *until > now) {
+                plan = Plan::Software(smallvec![Refusal::Device(error.clone())]);
+                retry = Some(self.dice.later(*until, self.config.retry_interval));
+                continue;
+            }
+            let Some(limit) = here.room(now) else { break };
+            if here.used + size <= limit {
+                break;
+            }
+            let refusal = Refusal::TableFull { used: here.used, limit };
+            let refusals = match plan {
+                Plan::Full(_) => smallvec![refusal],
+                Plan::Partial { refused: mut refusals, .. } | Plan::Software(mut refusals) => {
+                    crate::plan::add(&mut refusals, refusal);
+                    refusals
+                }
+            };
+            Self::stay(entry, refusals, now);
+            entry.wants = size;
+            return self.sit(id, Some(Seat::Waiting(device)));
+        }
+        let (program, full, refusals) = match plan {
+            Plan::Full(program) => (program, true, Refusals::new()),
+            Plan::Partial { program, refused, .. } => (program, false, refused),
+            Plan::Software(refusals) => return Self::stay(entry, refusals, now),
+        };
+        if self.is_in_the_way(id, &program) {
+            return;
+        }
+        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(main) = program.rules.last() else { return Self::stay(entry, refusals, now) };
+        let (owner, waiting) = self.places.entry(place_of(main)).or_insert_with(|| (id, VecDeque::new()));
+        if *owner != id {
+            // A flow that this one replaces is still there: the device would not know which of the two is meant.
+            if !waiting.contains(&id) {
+                waiting.push_back(id);
+            }
+            return;
+        }
+        self.put_in(id, device, program, full, refusals, now);
+    }
+
+    /// The flow waits for room where it was.
+    pub(super) fn wait_for_room(&mut self, id: FlowId) {
+        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(device) = self.world.ports.get(&entry.flow.in_port()).map(|info| info.device()) else { return };
+        entry.wants = entry.program.rules.len() as u32;
+        self.sit(id, Some(Seat::Waiting(device)));
+    }
+
+    /// Give a flow another seat.
+    pub(super) fn sit(&mut self, id: FlowId, seat: Option<Seat>) {
+        let Some(entry) = self.flows.get_mut(&id) else { return };
+        match entry.seat {
+            Some(Seat::Resident(device)) => drop(self.devices.get(device).residents.remove(&(entry.rank, id))),
+            Some(Seat::Waiting(device)) => drop(self.devices.get(device).waiting.remove(&(entry.rank, Reverse(id)))),
+            None => {}
+        }
+        entry.seat = seat;
+        match seat {
+            Some(seat) => {
+                entry.rank = Rank::new(self.wishes.priority(entry.flow.in_port()), entry.steady());
+                match seat {
+                    Seat::Resident(device) => drop(self.devices.get(device).residents.insert((entry.rank, id))),
+                    Seat::Waiting(device) => drop(self.devices.get(device).waiting.insert((entry.rank, Reverse(id)))),
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The flow's rate is another.
+    pub(super) fn rank(&mut self, id: FlowId) {
+        let Some(entry) = self.flows.get(&id) else { return };
+        let rank = Rank::new(self.wishes.priority(entry.flow.in_port()), entry.steady());
+        if entry.seat.is_some() && rank != entry.rank {
+            self.sit(id, entry.seat);
+        }
+    }
+
+    /// Let those in who wait, as far as there is room. One that needs more than there is does not keep smaller ones out.
+    pub(super) fn fill(&mut self, key: DeviceKey, now: Time) {
+        loop {
+            let device = self.devices.get(key);
+            if device.waiting.is_empty() || device.room(now).is_some_and(|limit| device.used >= limit) {
+                return;
+            }
+            let next: smallvec::SmallVec<[FlowId; MOST_UNFIT]> =
+                device.waiting.iter().rev().take(MOST_UNFIT).map(|(_, Reverse(id))| *id).collect();
+            let before = device.waiting.len();
+            for id in next {
+                let device = self.devices.get(key);
+                if device.room(now).is_some_and(|limit| device.used >= limit) {
+                    return;
+                }
+                self.plan(id, now);
+            }
+            if self.devices.get(key).waiting.len() >= before {
+                return;
+            }
+        }
+    }
+
+    /// Have cold flows go for hot ones where room is short.
+    pub(super) fn make_room(&mut self, now: Time) -> bool {
+        let keys: smallvec::SmallVec<[DeviceKey; 4]> = self
+            .devices
+            .iter()
+            .filter(|(_, d)| !d.waiting.is_empty() && d.dead.is_none())
+            .map(|(key, _)| *key)
+            .collect();
+        let mut worked = false;
+        for key in keys {
+            for _ in 0..MOST_EVICTIONS {
+                let Some(victim) = self.victim(key, now) else { break };
+                self.evict(key, victim, now);
+                worked = true;
+            }
+            let device = self.devices.get(key);
+            if device.room(now).is_none_or(|limit| device.used < limit) {
+                let before = device.waiting.len();
+                self.fill(key, now);
+                worked |= self.devices.get(key).waiting.len() != before;
+            }
+        }
+        worked
+    }
+
+    /// A flow that should go for the hottest that waits.
+    fn victim(&mut self, key: DeviceKey, now: Time) -> Option<FlowId> {
+        let residence = self.config.residence;
+        let device = self.devices.get(key);
+        let limit = device.room(now)?;
+        device.reluctance.pass(limit, now);
+        if !device.reluctance.has_token() {
+            return None;
+        }
+        let (rank, Reverse(coming)) = device.waiting.last().copied()?;
+        let coming = self.flows.get(&coming)?;
+        if device.used.saturating_sub(device.leaving) + coming.wants <= limit {
+            return None;
+        }
+        for (cold, id) in device.residents.iter().take(MOST_LOOKED_AT) {
+            let Some(going) = self.flows.get(id) else { continue };
+            if going.phase != Phase::In || now.since(going.since) < residence || going.removed {
+                continue;
+            }
+            let more = rank.priority > cold.priority
+                || rank.priority == cold.priority && device.reluctance.allows(coming.steady(), going.steady());
+            if !more {
+                return None;
+            }
+            let evicted = coming.evicted;
+            device.reluctance.spend(evicted, now);
+            return Some(*id);
+        }
+        None
+    }
+
+    fn evict(&mut self, key: DeviceKey, id: FlowId, now: Time) {
+        let device = self.devices.get(key);
+        device.traffic.evictions += 1;
+        let limit = device.limit.unwrap_or(device.used);
+        let refusal = Refusal::TableFull { used: device.used, limit };
+        let Some(entry) = self.flows.get_mut(&id) else { return };
+        entry.leaving = entry.reserved;
+        device.leaving += entry.reserved;
+        entry.evicted = Some(now);
+        entry.next = Next::Wait(smallvec![refusal]);
+        // It stays in its seat, where nobody looks at it again, until it is out.
+        self.take_out(id);
+    }
+}
+
+fn software(plan: Plan) -> Refusals {
+    match plan {
+        Plan::Software(refusals) => refusals,
+        Plan::Full(_) | Plan::Partial { .. } => Refusals::new(),
+    }
+}
+
+/// The plan without what a refusal that was learned stands in the way of.
+fn without(plan: Plan, obstacle: Refusal, flow: &DpFlow, world: &World) -> Plan {
+    match (plan, obstacle) {
+        (Plan::Full(_), Refusal::Device(error)) if error.kind != DeviceErrorKind::Dead => {
+            fall_back(flow, world, smallvec![Refusal::Device(error)])
+        }
+        (Plan::Full(_), obstacle) => Plan::Software(smallvec![obstacle]),
+        (Plan::Partial { mut refused, .. } | Plan::Software(mut refused), obstacle) => {
+            crate::plan::add(&mut refused, obstacle);
+            Plan::Software(refused)
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Which flows are to go into hardware: settings that an operator changes while packets flow.
+
+use super::entry::Entry;
+use crate::refusal::Refusal;
+use crate::world::Admission;
+use flow::dp::{DpFlow, FlowId};
+use flow::port::DpPort;
+use flow::{FlowKey, Mask};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which flows may go into hardware, of those that devices can take. Set by [`super::Engine::set_policy`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// All.
+    #[default]
+    All,
+    /// Those that carry much.
+    Hot(Hot),
+    /// Those that come in on these ports.
+    Ports(BTreeSet<DpPort>),
+    /// None: rules that are there are taken out.
+    Off,
+}
+
+/// When a flow carries much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hot {
+    /// A flow goes in from so many packets a second on.
+    pub rate_pps: u64,
+    /// A flow stays in while it carries at least so many percent of `rate_pps`; more than 100 counts as 100.
+    pub hysteresis: u8,
+    /// Where room is short, flows of a port with a higher number go before all others. A port that is not named has 0.
+    pub priorities: BTreeMap<DpPort, u8>,
+}
+
+impl Default for Hot {
+    fn default() -> Self {
+        Hot { rate_pps: 1000, hysteresis: 50, priorities: BTreeMap::new() }
+    }
+}
+
+impl Hot {
+    /// Packets a second below which a flow that is in hardware comes out.
+    #[must_use]
+    pub fn keep_pps(&self) -> u64 {
+        self.rate_pps.saturating_mul(u64::from(self.hysteresis.min(100))) / 100
+    }
+}
+
+impl std::fmt::Display for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Policy::All => f.write_str("all"),
+            Policy::Hot(hot) => write!(f, "hot from {} packets a second, until {}", hot.rate_pps, hot.keep_pps()),
+            Policy::Ports(_) => f.write_str("port"),
+            Policy::Off => f.write_str("off"),
+        }
+    }
+}
+
+/// Flows that are to be in software, whatever the policy says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// These.
+    Flows(BTreeSet<FlowId>),
+    /// All that share a packet with this match, those that are still to come too.
+    Match { key: Box<FlowKey>, mask: Box<Mask> },
+}
+
+impl Which {
+    /// Whether the flow is one of them.
+    #[must_use]
+    pub fn covers(&self, flow: &DpFlow) -> bool {
+        match self {
+            Which::Flows(ids) => ids.contains(&flow.id),
+            Which::Match { key, mask } => {
+                let keys = flow.key.words().iter().zip(key.words());
+                let masks = flow.mask.0.words().iter().zip(mask.0.words());
+                keys.zip(masks).all(|((a, b), (m, n))| {
+                    let (a, b) = (u64::from_ne_bytes(*a), u64::from_ne_bytes(*b));
+                    (a ^ b) & u64::from_ne_bytes(*m) & u64::from_ne_bytes(*n) == 0
+                })
+            }
+        }
+    }
+}
+
+/// Number of a demotion; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DemotionId(pub u64);
+
+/// How far a demotion has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demotion {
+    /// Flows that it covers now.
+    pub flows: usize,
+    /// Those of them of which hardware still has rules.
+    pub pending: usize,
+}
+
+/// All that decides, beside devices, whether a flow goes into hardware.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    pub policy: Policy,
+    /// Ports that are switched off one by one.
+    pub off: BTreeSet<DpPort>,
+    /// Of the world: what its maker admits.
+    pub given: Admission,
+    pub demotions: BTreeMap<DemotionId, Which>,
+    /// Nothing is to stay in hardware, as the switch ends.
+    pub flush: bool,
+}
+
+impl Wishes {
+    /// What the planner is to admit.
+    pub fn admission(&self, ports: impl Iterator<Item = DpPort>) -> Admission {
+        if self.flush {
+            return Admission::Off;
+        }
+        let allowed = match (&self.given, &self.policy) {
+            (Admission::Off, _) | (_, Policy::Off) => return Admission::Off,
+            (Admission::All, Policy::All | Policy::Hot(_)) if self.off.is_empty() => return Admission::All,
+            (Admission::All, Policy::All | Policy::Hot(_)) => ports.collect(),
+            (Admission::All, Policy::Ports(allowed)) => allowed.clone(),
+            (Admission::Ports(allowed), Policy::All | Policy::Hot(_)) => allowed.clone(),
+            (Admission::Ports(some), Policy::Ports(others)) => some & others,
+        };
+        Admission::Ports(&allowed - &self.off)
+    }
+
+    /// Why a flow that a device could take is not to go in, or not to stay.
+    pub fn objection(&self, entry: &Entry) -> Option<Refusal> {
+        if self.demotions.values().any(|which| which.covers(&entry.flow)) {
+            return Some(Refusal::Captured);
+        }
+        match &self.policy {
+            Policy::Hot(hot) if !entry.hot => Some(Refusal::Cold { needs: hot.rate_pps }),
+            _ => None,
+        }
+    }
+
+    /// Who goes first where room is short.
+    pub fn priority(&self, port: DpPort) -> u8 {
+        match &self.policy {
+            Policy::Hot(hot) => hot.priorities.get(&port).copied().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Whether a flow of this rate is hot. What is in hardware stays so for longer.
+    pub fn is_hot(&self, pps: u64, in_hardware: bool) -> bool {
+        match &self.policy {
+            Policy::Hot(hot) if in_hardware => pps >= hot.keep_pps(),
+            Policy::Hot(hot) => pps >= hot.rate_pps,
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::from;
+    use flow::FieldId;
+
+    fn ports(numbers: &[u32]) -> BTreeSet<DpPort> {
+        numbers.iter().map(|n| DpPort(*n)).collect()
+    }
+
+    #[test]
+    fn the_strictest_wish_wins() {
+        let all = || ports(&[1, 2, 3]).into_iter();
+        let mut wishes = Wishes::default();
+        assert_eq!(wishes.admission(all()), Admission::All);
+        wishes.off = ports(&[2]);
+        assert_eq!(wishes.admission(all()), Admission::Ports(ports(&[1, 3])));
+        wishes.policy = Policy::Ports(ports(&[2, 3]));
+        assert_eq!(wishes.admission(all()), Admission::Ports(ports(&[3])));
+        wishes.given = Admission::Ports(ports(&[1]));
+        assert_eq!(wishes.admission(all()), Admission::Ports(ports(&[])));
+        wishes.policy = Policy::Hot(Hot::default());
+        assert_eq!(wishes.admission(all()), Admission::Ports(ports(&[1])));
+        wishes.policy = Policy::Off;
+        assert_eq!(wishes.admission(all()), Admission::Off);
+        wishes.policy = Policy::All;
+        wishes.given = Admission::Off;
+        assert_eq!(wishes.admission(all()), Admission::Off);
+    }
+
+    #[test]
+    fn a_match_covers_the_flows_that_share_a_packet_with_it() {
+        let flow = from(1).ipv4().field(FieldId::Ipv4Dst, 7u32).output(2).build(4);
+        let wide = from(1).ipv4().build(9);
+        let other = from(1).ipv4().field(FieldId::Ipv4Dst, 8u32).build(9);
+        let side = from(1).ipv4().field(FieldId::Ipv4Src, 5u32).build(9);
+        let covers =
+            |by: &DpFlow| Which::Match { key: Box::new(by.key.clone()), mask: Box::new(by.mask.clone()) }.covers(&flow);
+        assert!(covers(&flow) && covers(&wide) && covers(&side));
+        assert!(!covers(&other));
+        assert!(!covers(&from(2).ipv4().build(9)), "another port");
+        assert!(Which::Flows([FlowId(4)].into()).covers(&flow));
+        assert!(!Which::Flows([FlowId(5)].into()).covers(&flow));
+    }
+
+    #[test]
+    fn what_is_in_stays_longer() {
+        let hot = Hot { rate_pps: 1000, hysteresis: 40, ..Hot::default() };
+        let wishes = Wishes { policy: Policy::Hot(hot), ..Wishes::default() };
+        assert!(wishes.is_hot(1000, false) && !wishes.is_hot(999, false));
+        assert!(wishes.is_hot(400, true) && !wishes.is_hot(399, true));
+    }
+}
