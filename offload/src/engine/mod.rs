@@ -17,6 +17,8 @@ mod chaos_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
 mod tests;
 
 pub use policy::{Demotion, DemotionId, Hot, Policy, Which};

@@ -193,8 +193,7 @@ mod tests {
         let wide = from(1).ipv4().build(9);
         let other = from(1).ipv4().field(FieldId::Ipv4Dst, 8u32).build(9);
         let side = from(1).ipv4().field(FieldId::Ipv4Src, 5u32).build(9);
-        let covers =
-            |by: &DpFlow| Which::Match { key: Box::new(by.key.clone()), mask: Box::new(by.mask.clone()) }.covers(&flow);
+        let covers = |by: &DpFlow| Which::Match { key: Box::new(by.key), mask: Box::new(by.mask) }.covers(&flow);
         assert!(covers(&flow) && covers(&wide) && covers(&side));
         assert!(!covers(&other));
         assert!(!covers(&from(2).ipv4().build(9)), "another port");

@@ -134,15 +134,11 @@ impl Core {
             None => {}
         }
         entry.seat = seat;
+        let Some(seat) = seat else { return };
+        entry.rank = Rank::new(self.wishes.priority(entry.flow.in_port()), entry.steady());
         match seat {
-            Some(seat) => {
-                entry.rank = Rank::new(self.wishes.priority(entry.flow.in_port()), entry.steady());
-                match seat {
-                    Seat::Resident(device) => drop(self.devices.get(device).residents.insert((entry.rank, id))),
-                    Seat::Waiting(device) => drop(self.devices.get(device).waiting.insert((entry.rank, Reverse(id)))),
-                }
-            }
-            None => {}
+            Seat::Resident(device) => drop(self.devices.get(device).residents.insert((entry.rank, id))),
+            Seat::Waiting(device) => drop(self.devices.get(device).waiting.insert((entry.rank, Reverse(id)))),
         }
     }
 
