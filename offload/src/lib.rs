@@ -50,8 +50,8 @@ pub use engine::{
     Demotion, DemotionId, DeviceHealth, Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowRank,
     FlowRate, FlowStatus, HitSink, Hot, Placement, Policy, PortStatus, RuleStatus, TableUse, Which,
 };
-pub use plan::{fall_back, plan};
-pub use refusal::{PortRefusal, Refusal, Refusals};
+pub use plan::{Change, Explained, Step, StepOf, Where, explain, fall_back, plan, what_would_help};
+pub use refusal::{PortRefusal, REASONS, Reason, Refusal, Refusals, Subject};
 pub use rte_flow::RteFlowBackend;
 pub use rule::{
     Bits, HwAction, HwMatch, HwProgram, HwRule, InnerTag, L3Match, L4Match, Plan, RuleRole, RuleShape, Table, VlanMatch,

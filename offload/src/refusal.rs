@@ -100,56 +100,60 @@ pub enum Refusal {
     Device(DeviceError),
 }
 
+/// What a reason is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A field that the flow matches.
+    Field(FieldId),
+    /// An action of the flow.
+    Action(DpActionKind),
+    /// An output port.
+    Port(DpPort),
+    /// A meter.
+    Meter(MeterId),
+    /// The flow as a whole, or what is around it.
+    Flow,
+}
+
 impl Refusal {
-    /// The reason's name as users see it, for counters and metrics: the variant's; of a device's answer `Device...`.
+    /// What of the flow it is about.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Refusal::MatchField { .. } => "MatchField",
-            Refusal::PartialMask { .. } => "PartialMask",
-            Refusal::Prerequisite { .. } => "Prerequisite",
-            Refusal::Inexact { .. } => "Inexact",
-            Refusal::Action(_) => "Action",
-            Refusal::PartialSet { .. } => "PartialSet",
-            Refusal::ActionNeedsMatch { .. } => "ActionNeedsMatch",
-            Refusal::Repeated(_) => "Repeated",
-            Refusal::RewriteAfterOutput(_) => "RewriteAfterOutput",
-            Refusal::DropAfter(_) => "DropAfter",
-            Refusal::SecondPass(_) => "SecondPass",
-            Refusal::HashDiffers => "HashDiffers",
-            Refusal::TooManyRewrites { .. } => "TooManyRewrites",
-            Refusal::EncapTooLong { .. } => "EncapTooLong",
-            Refusal::NoResume { .. } => "NoResume",
-            Refusal::OutputPort { .. } => "OutputPort",
-            Refusal::TooManyOutputs { .. } => "TooManyOutputs",
-            Refusal::NoActions => "NoActions",
-            Refusal::TtlExpires => "TtlExpires",
-            Refusal::Reserved => "Reserved",
-            Refusal::NoGuard => "NoGuard",
-            Refusal::NeverMatches => "NeverMatches",
-            Refusal::NoCounter => "NoCounter",
-            Refusal::NoMark => "NoMark",
-            Refusal::NoSpread { .. } => "NoSpread",
-            Refusal::NotOffloadCapable { .. } => "NotOffloadCapable",
-            Refusal::Disabled => "Disabled",
-            Refusal::PortDisabled { .. } => "PortDisabled",
-            Refusal::RecircNotZero => "RecircNotZero",
-            Refusal::NotCacheable => "NotCacheable",
-            Refusal::MeterSplit { .. } => "MeterSplit",
-            Refusal::TableFull { .. } => "TableFull",
-            Refusal::Cold { .. } => "Cold",
-            Refusal::Captured => "Captured",
-            Refusal::CounterStuck => "CounterStuck",
-            Refusal::Device(e) => match e.kind {
-                DeviceErrorKind::NotSupported => "DeviceNotSupported",
-                DeviceErrorKind::TableFull => "DeviceTableFull",
-                DeviceErrorKind::Invalid => "DeviceInvalid",
-                DeviceErrorKind::Busy => "DeviceBusy",
-                DeviceErrorKind::Exists => "DeviceExists",
-                DeviceErrorKind::NotFound => "DeviceRuleLost",
-                DeviceErrorKind::Dead => "DeviceDead",
-                DeviceErrorKind::Other(_) => "DeviceError",
-            },
+    pub fn subject(&self) -> Subject {
+        match *self {
+            Refusal::MatchField { field }
+            | Refusal::PartialMask { field }
+            | Refusal::Prerequisite { field, .. }
+            | Refusal::Inexact { field } => Subject::Field(field),
+            Refusal::Action(kind)
+            | Refusal::ActionNeedsMatch { action: kind, .. }
+            | Refusal::Repeated(kind)
+            | Refusal::RewriteAfterOutput(kind)
+            | Refusal::SecondPass(kind) => Subject::Action(kind),
+            Refusal::PartialSet { field } => Subject::Action(DpActionKind::Set(field)),
+            Refusal::DropAfter(_) => Subject::Action(DpActionKind::Drop),
+            Refusal::HashDiffers => Subject::Action(DpActionKind::Hash),
+            Refusal::EncapTooLong { .. } => Subject::Action(DpActionKind::TunnelPush),
+            Refusal::TooManyOutputs { .. } => Subject::Action(DpActionKind::Output),
+            Refusal::TtlExpires | Refusal::NoGuard => Subject::Action(DpActionKind::DecTtl),
+            Refusal::Reserved => Subject::Field(FieldId::EthDst),
+            Refusal::RecircNotZero => Subject::Field(FieldId::RecircId),
+            Refusal::OutputPort { port, .. } => Subject::Port(port),
+            Refusal::MeterSplit { meter } => Subject::Meter(meter),
+            Refusal::NotOffloadCapable { .. } | Refusal::PortDisabled { .. } => Subject::Field(FieldId::InPort),
+            Refusal::TooManyRewrites { .. }
+            | Refusal::NoResume { .. }
+            | Refusal::NoActions
+            | Refusal::NeverMatches
+            | Refusal::NoCounter
+            | Refusal::NoMark
+            | Refusal::NoSpread { .. }
+            | Refusal::Disabled
+            | Refusal::NotCacheable
+            | Refusal::TableFull { .. }
+            | Refusal::Cold { .. }
+            | Refusal::Captured
+            | Refusal::CounterStuck
+            | Refusal::Device(_) => Subject::Flow,
         }
     }
 
@@ -161,12 +165,12 @@ impl Refusal {
                 format!("write rules that do not look at {field}, or use a NIC profile that matches it")
             }
             Refusal::PartialMask { field } => format!("match all bits of {field}, or none"),
-            Refusal::Prerequisite { on, .. } | Refusal::ActionNeedsMatch { field: on, .. } => {
-                format!("match {on} in the rule too")
+            Refusal::Prerequisite { field, on } => format!("match {on} in the rule too, or {field} not at all"),
+            Refusal::ActionNeedsMatch { action, field } => {
+                format!("match {field} in the rule too, so that all of its packets can {action}")
             }
             Refusal::Inexact { field } => format!("match another value of {field}; this one needs software to decide"),
-            Refusal::Action(DpActionKind::Punt) => "let fewer packets go to the controller".into(),
-            Refusal::Action(kind) => format!("do without {kind} on this path, or use a NIC that does it"),
+            Refusal::Action(kind) => action_remedy(*kind),
             Refusal::PartialSet { field } => format!("set all bits of {field}"),
             Refusal::Repeated(kind) => format!("use {kind} once in a path"),
             Refusal::RewriteAfterOutput(_) => "send all copies before or after the changes".into(),
@@ -214,13 +218,163 @@ impl Refusal {
             Refusal::Captured => "end the capture: the flow goes back then".into(),
             Refusal::CounterStuck => "report it to the NIC's vendor; the flow is tried again from time to time".into(),
             Refusal::Device(e) => match e.kind {
-                DeviceErrorKind::Dead => "reset the device; its flows go back when it answers again".into(),
+                DeviceErrorKind::NotSupported => "none by itself: the device's message says what it lacks".into(),
                 DeviceErrorKind::TableFull => {
-                    "aggregate rules, shorten idle times, or use a NIC with a larger table".into()
+                    "leave the NIC to this switch alone: others use its tables or memory".into()
                 }
+                DeviceErrorKind::Invalid => {
+                    "check the firmware's and the driver's version against the NIC guide".into()
+                }
+                DeviceErrorKind::Busy => "none needed: it is tried again".into(),
+                DeviceErrorKind::Exists => "remove the rules that another program put into the NIC".into(),
                 DeviceErrorKind::NotFound => "report it to the NIC's vendor: it took the rule and lost it".into(),
-                _ => "see the device's message; check firmware and driver versions".into(),
+                DeviceErrorKind::Dead => "reset the device; its flows go back when it answers again".into(),
+                DeviceErrorKind::Other(_) => "look the device's message up in its driver's guide".into(),
             },
+        }
+    }
+}
+
+/// A reason as the guide lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// As in [`Refusal::name`].
+    pub name: &'static str,
+    /// What it means, in a sentence or two.
+    pub meaning: &'static str,
+}
+
+/// One list for names and meanings, which the compiler checks for gaps.
+macro_rules! reasons {
+    ($($pattern:pat => $name:literal, $meaning:literal;)*) => {
+        /// All reasons that there are.
+        pub const REASONS: &[Reason] = &[$(Reason { name: $name, meaning: $meaning }),*];
+
+        impl Refusal {
+            /// The reason's name as users see it, for counters and metrics: the variant's; of a device's answer `Device...`.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $($pattern => $name,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    Refusal::MatchField { .. } => "MatchField",
+        "The device cannot match the field at all, or not with this value.";
+    Refusal::PartialMask { .. } => "PartialMask",
+        "The device matches the field as a whole, or leading bits of it, and the flow looks at other bits.";
+    Refusal::Prerequisite { .. } => "Prerequisite",
+        "The flow looks at a field without looking at what says that packets have it.";
+    Refusal::Inexact { .. } => "Inexact",
+        "No pattern of rte_flow says exactly this value: a rule would take packets that are not of the flow.";
+    Refusal::Action(_) => "Action",
+        "The device cannot do the action, or no device can.";
+    Refusal::PartialSet { .. } => "PartialSet",
+        "The action changes some bits of a field, and the device sets whole fields only.";
+    Refusal::ActionNeedsMatch { .. } => "ActionNeedsMatch",
+        "The action does nothing to packets that lack a header, and the flow does not say that they have it.";
+    Refusal::Repeated(_) => "Repeated",
+        "The action comes twice, and a rule does it once.";
+    Refusal::RewriteAfterOutput(_) => "RewriteAfterOutput",
+        "A copy is sent, then the packet is changed and sent again: the device makes equal copies only.";
+    Refusal::DropAfter(_) => "DropAfter",
+        "A drop comes after other work. Software counts it under a reason of its own, which a rule cannot.";
+    Refusal::SecondPass(_) => "SecondPass",
+        "The packet is looked up again after the action, under what the action found out. A rule looks once.";
+    Refusal::HashDiffers => "HashDiffers",
+        "The group chooses by a hash that the datapath computes. The device has another: packets of one connection \
+         would go one way in hardware and another in software.";
+    Refusal::TooManyRewrites { .. } => "TooManyRewrites",
+        "The flow changes more of the packet than one rule of the device does.";
+    Refusal::EncapTooLong { .. } => "EncapTooLong",
+        "The outer header is longer than what the device puts in front of a packet.";
+    Refusal::NoResume { .. } => "NoResume",
+        "The device could do the first actions and mark the packet, but software begins with the first action of a \
+         marked packet's flow. So the device only marks.";
+    Refusal::OutputPort { .. } => "OutputPort",
+        "Hardware does not reach an output port.";
+    Refusal::TooManyOutputs { .. } => "TooManyOutputs",
+        "The flow sends more copies than one rule of the device makes.";
+    Refusal::NoActions => "NoActions",
+        "The flow sends nothing anywhere and does not say that it drops.";
+    Refusal::TtlExpires => "TtlExpires",
+        "Every packet of the flow has a TTL that runs out here. Such packets are dropped and counted by software.";
+    Refusal::Reserved => "Reserved",
+        "The flow covers reserved link-local addresses (01:80:c2:00:00:0x: LACP, LLDP, STP), which must reach \
+         software, and the device cannot leave them out.";
+    Refusal::NoGuard => "NoGuard",
+        "Packets whose TTL runs out must be left to software by a rule of higher priority, and the device has no \
+         priorities.";
+    Refusal::NeverMatches => "NeverMatches",
+        "The flow asks for a packet that cannot be.";
+    Refusal::NoCounter => "NoCounter",
+        "The device does not count what a rule hits: the flow would seem idle and expire under traffic.";
+    Refusal::NoMark => "NoMark",
+        "The flow has no number that fits a mark (24 bits, not 0).";
+    Refusal::NoSpread { .. } => "NoSpread",
+        "The device cannot spread marked packets over the receive queues of the port.";
+    Refusal::NotOffloadCapable { .. } => "NotOffloadCapable",
+        "The device of the input port takes no rules: it is no NIC, or one without such rules.";
+    Refusal::Disabled => "Disabled",
+        "Offload is off.";
+    Refusal::PortDisabled { .. } => "PortDisabled",
+        "Offload is off for the input port.";
+    Refusal::RecircNotZero => "RecircNotZero",
+        "The flow is of a later pass: its packets come from software, not from a wire.";
+    Refusal::NotCacheable => "NotCacheable",
+        "What becomes of the packet holds for this one only, so there is no flow.";
+    Refusal::MeterSplit { .. } => "MeterSplit",
+        "The meter is in software, or would see only some of the flow's packets in hardware. Two meters would let \
+         twice the rate pass.";
+    Refusal::TableFull { .. } => "TableFull",
+        "There is no room for another rule. The flow gets in when rules leave.";
+    Refusal::Cold { .. } => "Cold",
+        "The policy is `hot`, and the flow carries too little to be worth a rule.";
+    Refusal::Captured => "Captured",
+        "The flow is kept in software while its packets are captured (`shuntctl offload capture`).";
+    Refusal::CounterStuck => "CounterStuck",
+        "The device switches the flow's packets without counting them: the flow would seem idle.";
+    Refusal::Device(DeviceError { kind: DeviceErrorKind::NotSupported, .. }) => "DeviceNotSupported",
+        "The device said that it cannot do the rule (ENOTSUP). Rules of the same shape are not tried again.";
+    Refusal::Device(DeviceError { kind: DeviceErrorKind::TableFull, .. }) => "DeviceTableFull",
+        "The device said that it has no room (ENOSPC, ENOMEM).";
+    Refusal::Device(DeviceError { kind: DeviceErrorKind::Invalid, .. }) => "DeviceInvalid",
+        "The device found the rule wrong (EINVAL). Rules of the same shape are not tried again.";
+    Refusal::Device(DeviceError { kind: DeviceErrorKind::Busy, .. }) => "DeviceBusy",
+        "The device was busy (EAGAIN, EBUSY). The rule is tried again.";
+    Refusal::Device(DeviceError { kind: DeviceErrorKind::Exists, .. }) => "DeviceExists",
+        "The device has an equal rule that is not ours (EEXIST).";
+    Refusal::Device(DeviceError { kind: DeviceErrorKind::NotFound, .. }) => "DeviceRuleLost",
+        "The device took the rule and does not have it any more (ENOENT).";
+    Refusal::Device(DeviceError { kind: DeviceErrorKind::Dead, .. }) => "DeviceDead",
+        "The device is gone or does not answer (EIO, ENODEV). All of its flows are in software.";
+    Refusal::Device(DeviceError { kind: DeviceErrorKind::Other(_), .. }) => "DeviceError",
+        "The device failed in another way; its own words follow.";
+}
+
+/// What to do about an action that the device cannot do.
+fn action_remedy(kind: DpActionKind) -> String {
+    match kind {
+        DpActionKind::Output => "use a NIC whose rules can send to ports: a SmartNIC in switchdev mode".into(),
+        DpActionKind::Set(field) => format!("leave {field} as it is on this path, or use a NIC that sets it"),
+        DpActionKind::DecTtl => "route elsewhere, or use a NIC that decrements TTLs".into(),
+        DpActionKind::PushVlan => "let the VM tag its packets, or use a NIC that adds tags".into(),
+        DpActionKind::PopVlan => "let the VM take tagged packets, or use a NIC that removes tags".into(),
+        DpActionKind::Meter => "police elsewhere on this path, or use a NIC with meters".into(),
+        DpActionKind::Ct => "write stateless rules where that will do: connections are tracked by software".into(),
+        DpActionKind::TunnelPush => "leave the tunnel to the VM, or use a NIC that puts outer headers on".into(),
+        DpActionKind::Clone => "let the changed copy be the last of the list: the packet itself goes out before".into(),
+        DpActionKind::Sample => "sample fewer flows: those that are sampled stay in software".into(),
+        DpActionKind::CheckLen => "set one MTU on both sides, so that rules need not ask for the length".into(),
+        DpActionKind::Truncate => "send whole packets: mirror without a length".into(),
+        DpActionKind::Punt => "let fewer packets go to the controller".into(),
+        DpActionKind::Drop => "use a NIC whose rules can drop".into(),
+        DpActionKind::Hash | DpActionKind::CtClear | DpActionKind::TunnelPop | DpActionKind::Recirc => {
+            format!("do without {kind} on this path")
         }
     }
 }

@@ -3,7 +3,7 @@
 //! An [`HwMatch`] is in layers, as NICs parse: each layer that is there says what packets must have. Bits of the
 //! flow's mask that a layer implies (no VLAN tag behind an untagged header, no TCP flags in UDP) are gone.
 
-use crate::refusal::Refusals;
+use crate::refusal::{Refusal, Refusals};
 use crate::world::EthdevId;
 use flow::dp::{Mark, MeterId, Resume};
 use flow::{FieldId, Value};
@@ -27,6 +27,17 @@ pub enum Plan {
     },
     /// Nothing in hardware.
     Software(Refusals),
+}
+
+impl Plan {
+    /// Why not all of the flow is in hardware; empty when all of it is.
+    #[must_use]
+    pub fn refused(&self) -> &[Refusal] {
+        match self {
+            Plan::Full(_) => &[],
+            Plan::Partial { refused, .. } | Plan::Software(refused) => refused,
+        }
+    }
 }
 
 /// Rules that belong together. They are put in in this order, guards first, and taken out in the opposite one.

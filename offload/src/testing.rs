@@ -83,6 +83,18 @@ impl FlowMaker {
         self
     }
 
+    /// An action before all others.
+    pub fn first(mut self, action: DpAction) -> FlowMaker {
+        self.actions.insert(0, action);
+        self
+    }
+
+    /// Ask for bits that no key has.
+    pub fn contradict(&mut self) {
+        self.mask.0.pad4 = u16::MAX.into();
+        self.key.pad4 = 1.into();
+    }
+
     pub fn set(self, field: FieldId, value: impl Into<Value>) -> FlowMaker {
         let (value, mask) = (value.into(), field.def().ones());
         self.then(DpAction::Set { field, value, mask })

@@ -4,13 +4,20 @@
 //! flow says, the planner either narrows the rule (software gets the rest, with the same result) or refuses.
 
 mod actions;
+mod explain;
 mod guards;
+mod help;
 mod matching;
 
+#[cfg(test)]
+mod reasons_tests;
 #[cfg(test)]
 mod soundness_tests;
 #[cfg(test)]
 mod tests;
+
+pub use explain::{Explained, Step, StepOf, Where, explain};
+pub use help::{Change, what_would_help};
 
 use crate::caps::{CounterKind, PartialCaps, TransferCaps};
 use crate::refusal::{Refusal, Refusals};

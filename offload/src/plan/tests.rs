@@ -74,7 +74,7 @@ fn every_field_is_supported_or_refused_by_a_reason() {
     insta::assert_snapshot!("fields", out);
 }
 
-fn every_action() -> Vec<DpAction> {
+pub(crate) fn every_action() -> Vec<DpAction> {
     let mut all: Vec<DpAction> = FIELDS
         .iter()
         .map(|def| DpAction::Set { field: def.id, value: flow::Value(sample(def.id)), mask: def.ones() })
