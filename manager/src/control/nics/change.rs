@@ -103,11 +103,13 @@ impl Control {
         }
         failpoint::nic_boundary("what is desired is on disk");
         if plan.is_empty() {
+            self.nics.is_as_desired(&answer.pf);
             self.representors_came(&answer.pf);
             return Ok(answer);
         }
         match self.nic_apply(&mut kernel, &desired, &plan, &touched) {
             Ok(steps) => {
+                self.nics.is_as_desired(&answer.pf);
                 answer.steps = steps;
                 answer.applied = true;
                 Ok(answer)

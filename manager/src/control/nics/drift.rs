@@ -78,6 +78,14 @@ impl Nics {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A change of ours has brought a NIC to what is desired: whatever is found afterwards came after it.
+    pub(super) fn is_as_desired(&self, pf: &str) {
+        if let Some(watched) = self.watched().get_mut(pf) {
+            watched.as_desired = Some(true);
+            watched.error = None;
+        }
+    }
+
     /// Put what is known of changes into a view.
     pub(super) fn show_drift(&self, view: &mut NicView) {
         let all = self.watched();
@@ -173,7 +181,7 @@ impl Watcher<'_> {
                 let mut kernel = nics.host.open()?;
                 let watch = DriftWatch::open(&mut kernel, &devices).map_err(failed)?;
                 let mut open = Open { kernel, watch, devices, turns };
-                self.look(&mut open);
+                self.look(&mut open, true);
                 open
             }
         };
@@ -184,7 +192,7 @@ impl Watcher<'_> {
                 self.control.drifted(&device.to_string(), drift);
             }
             if !drifts.is_empty() {
-                self.look(&mut open);
+                self.look(&mut open, false);
             }
             self.open = Some(open);
             self.control.repair_due();
@@ -195,8 +203,8 @@ impl Watcher<'_> {
         Ok(())
     }
 
-    /// Whether NICs are as desired.
-    fn look(&self, open: &mut Open) {
+    /// Whether NICs are as desired. `afresh`: what happened since the last look was not heard.
+    fn look(&self, open: &mut Open, afresh: bool) {
         for device in &open.devices {
             let pf = device.to_string();
             let to_do = match self.control.to_do(&pf, &mut open.kernel) {
@@ -208,6 +216,9 @@ impl Watcher<'_> {
             let as_desired = to_do.is_empty();
             if !as_desired && watched.as_desired != Some(false) {
                 tracing::warn!("NIC {pf}: not as desired; to do: {}", to_do.join(", "));
+                if afresh {
+                    watched.see(format!("found not as desired; to do: {}", to_do.join(", ")));
+                }
             } else if as_desired && watched.as_desired == Some(false) {
                 tracing::warn!("NIC {pf}: as desired again");
             }
