@@ -10,7 +10,7 @@ use crate::pmds::{AtStart, PmdSettingsError};
 use crate::state::{Desired, Store, StoreError};
 use crate::switch::{Driver, Lockstep, Parts, Switch, SwitchError};
 use datapath::memory::Pools;
-use dpdk::{Eal, EalConfig};
+use dpdk::{Eal, EalConfig, HugePages};
 use flow::clock::{Clock, MonotonicClock, VirtualClock};
 use offload::Backend;
 use std::path::{Path, PathBuf};
@@ -211,9 +211,12 @@ pub fn build(
     if let Err(e) = dpdk::log::redirect() {
         tracing::warn!("DPDK's log goes to standard error: {e}");
     }
-    let eal = Eal::init(EalConfig { memory_mib, pci_allow: config.datapath.pci.clone(), ..EalConfig::default() })
+    // Several daemons with mock NICs would take huge pages from each other between counting and taking them.
+    let huge_pages = if mock.is_some() { HugePages::Never } else { HugePages::Auto };
+    let pci_allow = config.datapath.pci.clone();
+    let eal = Eal::init(EalConfig { memory_mib, huge_pages, pci_allow, ..EalConfig::default() })
         .map_err(|source| DaemonError::Eal { source, said: dpdk::log::take().pop() })?;
-    let large = eal.uses_huge_pages() && mock.is_none();
+    let large = eal.uses_huge_pages();
     let pools = Pools::start(eal, memory::settings(&config.datapath, large)?)?;
     let pool = pools.base();
     let virtual_clock = mock.is_some_and(|m| m.lockstep).then(|| Arc::new(VirtualClock::default()));
