@@ -56,6 +56,20 @@ pub struct DpFlowView {
     pub idle_ms: u64,
     /// Milliseconds since the flow was installed.
     pub age_ms: u64,
+    /// Milliseconds since hardware's counters of it were read; none: it has none there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_age_ms: Option<u64>,
+}
+
+/// Which datapath flows to list; all that is not said lets all through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpFlowsFilter {
+    #[serde(default)]
+    pub handled: Option<Handled>,
+    /// A reason's name.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// Counters of all workers together.

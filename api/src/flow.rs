@@ -69,6 +69,10 @@ pub struct FlowView {
     pub actions: String,
     pub packets: u64,
     pub bytes: u64,
+    /// Milliseconds since hardware's part of `packets` and `bytes` was read, of the flow that was read least lately; none:
+    /// hardware switches no packets of the rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_age_ms: Option<u64>,
     /// Seconds since it was added.
     pub duration: f64,
     /// The whole rule as `ovs-ofctl dump-flows` prints it.

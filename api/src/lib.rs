@@ -120,7 +120,7 @@ pub mod paths {
     pub const FDB: &str = "/v1/bridges/{bridge}/fdb";
     /// GET (query `after`, `wait` in seconds): rules that went by themselves.
     pub const EVENTS: &str = "/v1/events";
-    /// GET.
+    /// GET (query `handled`, `reason`).
     pub const DP_FLOWS: &str = "/v1/dp/flows";
     /// GET.
     pub const DP_COUNTERS: &str = "/v1/dp/counters";
@@ -142,8 +142,16 @@ pub mod paths {
     pub const AUTO_LB: &str = "/v1/pmds/auto-lb";
     /// GET, PUT.
     pub const OFFLOAD: &str = "/v1/offload";
-    /// GET (query `flow`).
+    /// GET, PUT.
+    pub const OFFLOAD_POLICY: &str = "/v1/offload/policy";
+    /// GET (query `flow`): flows that there are. POST: a packet that is not there.
     pub const OFFLOAD_EXPLAIN: &str = "/v1/offload/explain";
+    /// GET.
+    pub const OFFLOAD_CAPABILITIES: &str = "/v1/offload/capabilities/{port}";
+    /// POST: begin a capture.
+    pub const CAPTURES: &str = "/v1/offload/captures";
+    /// GET (query `wait_ms`): take packets. DELETE: end it.
+    pub const CAPTURE: &str = "/v1/offload/captures/{capture}";
     /// GET, PUT.
     pub const ESWITCH: &str = "/v1/eswitch";
     /// GET (query `pf`), PATCH.

@@ -68,6 +68,8 @@ pub struct Rig {
     netns: Option<String>,
     /// Environment of the next start.
     env: Vec<(String, String)>,
+    /// Further arguments of the next start.
+    args: Vec<String>,
 }
 
 impl Rig {
@@ -102,6 +104,19 @@ impl Rig {
         }
     }
 
+    /// Further arguments of the next starts.
+    pub fn set_args(&mut self, args: &[&str]) {
+        self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    }
+
+    /// Ask the daemon to end (SIGTERM); [`Rig::ended`] waits for that.
+    pub fn terminate(&self) {
+        if let Some(pid) = self.pid() {
+            // It may have ended by itself.
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+        }
+    }
+
     /// Wait until the daemon has ended by itself; whether it has.
     pub fn ended(&mut self, within: Duration) -> bool {
         let start = Instant::now();
@@ -126,7 +141,7 @@ impl Rig {
 
     fn unstarted(mock: Option<String>, netns: Option<String>) -> Result<Rig, RigError> {
         let dir = tempfile::tempdir().or_else(|e| fail("temporary folder", e))?;
-        Ok(Rig { dir, daemon: None, mock, netns, env: Vec::new() })
+        Ok(Rig { dir, daemon: None, mock, netns, env: Vec::new(), args: Vec::new() })
     }
 
     /// The folder of the daemon.
@@ -178,6 +193,7 @@ impl Rig {
             command.arg("--config").arg(self.config());
         }
         let child = command
+            .args(&self.args)
             .arg("--socket")
             .arg(self.socket())
             .arg("--state")

@@ -279,7 +279,8 @@ fn what_others_change_right_after_a_change_of_ours_is_told_too() {
             let told = nic(&rig).drift.split_off(before);
             told.iter().any(|d| {
                 d.what.contains("eswitch mode changed from switchdev to legacy")
-                    || d.what.starts_with("found not as desired; to do: ") && d.what.contains("from legacy to switchdev")
+                    || d.what.starts_with("found not as desired; to do: ")
+                        && d.what.contains("from legacy to switchdev")
             })
         });
     }

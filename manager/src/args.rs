@@ -22,6 +22,9 @@ pub struct Args {
     /// Run with a mock NIC: PROFILE[,vfs=N][,lockstep]; profiles connectx, e810, mark-only, tiny, none
     #[arg(long, value_name = "MOCK")]
     pub mock: Option<MockArgs>,
+    /// At the end, take all rules out of hardware, and wait until they are
+    #[arg(long)]
+    pub flush: bool,
     /// Memory for packets, in MiB
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u32>,

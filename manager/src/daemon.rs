@@ -100,12 +100,16 @@ pub fn run(args: &Args) -> Result<(), DaemonError> {
                 _ = terminate.recv() => {}
             }
         };
-        http::serve(listener, control, stop).await;
+        http::serve(listener, control.clone(), stop).await;
         ageing.abort();
         watching.abort();
         counting.abort();
         balancing.abort();
         drop(nics);
+        if args.flush {
+            // It ends with the daemon only.
+            let _ = tokio::task::spawn_blocking(move || control.flush_hardware()).await;
+        }
         Ok::<_, DaemonError>(())
     })?;
     // The state file is let go before the socket is: whoever sees the socket gone can start another daemon.
@@ -184,6 +188,7 @@ async fn age(control: Arc<Control>) {
         let control = control.clone();
         let look = move || {
             control.watch_pmds();
+            control.end_stale_captures();
             control.expire()
         };
         if let Ok(Err(e)) = tokio::task::spawn_blocking(look).await {

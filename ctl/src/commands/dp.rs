@@ -1,7 +1,7 @@
 //! `shuntctl dp`.
 
 use super::pmd::no_pmd;
-use crate::client::Client;
+use crate::client::{Client, percent};
 use crate::error::Result;
 use crate::output::{self, Output, table};
 use api::{DpCaches, DpCounters, DpFlowView, DpMisses, DpShow, Handled, paths};
@@ -16,6 +16,8 @@ pub enum Verb {
         /// A line each with bytes and idle time, as ovs-appctl dpctl/dump-flows -m prints them
         #[arg(long, short)]
         more: bool,
+        #[command(flatten)]
+        filter: Filter,
     },
     /// Print counters: packets, lookups, drops by reason
     Counters,
@@ -28,14 +30,42 @@ pub enum Verb {
     },
 }
 
+/// Which flows to list.
+#[derive(Debug, clap::Args)]
+pub struct Filter {
+    /// Only those wholly in hardware
+    #[arg(long, conflicts_with_all = ["partial", "software"])]
+    offloaded: bool,
+    /// Only those matched in hardware and acted on in software
+    #[arg(long, conflicts_with = "software")]
+    partial: bool,
+    /// Only those in software
+    #[arg(long)]
+    software: bool,
+    /// Only those with this reason for not being (wholly) in hardware, such as TableFull
+    #[arg(long, value_name = "REASON")]
+    reason: Option<String>,
+}
+
+impl Filter {
+    /// The request.
+    fn path(&self) -> String {
+        let places = [(self.offloaded, "hardware"), (self.partial, "partial"), (self.software, "software")];
+        let handled = places.iter().find(|(asked, _)| *asked).map(|(_, place)| format!("handled={place}"));
+        let reason = self.reason.as_ref().map(|reason| format!("reason={}", percent(reason)));
+        let query: Vec<String> = handled.into_iter().chain(reason).collect();
+        if query.is_empty() { paths::DP_FLOWS.to_owned() } else { format!("{}?{}", paths::DP_FLOWS, query.join("&")) }
+    }
+}
+
 pub fn run(verb: Verb, client: &Client, out: Output) -> Result<()> {
     match verb {
         Verb::Show => {
             let answer: DpShow = client.get(paths::DP_SHOW)?;
             out.print(&answer, show)
         }
-        Verb::Flows { more } => {
-            let flows: Vec<DpFlowView> = client.get(paths::DP_FLOWS)?;
+        Verb::Flows { more, filter } => {
+            let flows: Vec<DpFlowView> = client.get(&filter.path())?;
             out.print(&flows, |f| if more { lines(f) } else { list(f) })
         }
         Verb::Counters => {
@@ -182,12 +212,13 @@ fn misses(all: &[DpMisses]) -> String {
 
 pub fn list(flows: &[DpFlowView]) -> String {
     table(
-        ["id", "handled", "hw-pkts", "sw-pkts", "why", "flow", "actions"],
+        ["id", "handled", "hw-pkts", "read-age", "sw-pkts", "why", "flow", "actions"],
         flows.iter().map(|f| {
             [
                 f.id.to_string(),
                 f.handled.to_string(),
                 f.hardware_packets.to_string(),
+                f.read_age_ms.map_or_else(|| "-".to_owned(), |ms| format!("{}.{:03}s", ms / 1000, ms % 1000)),
                 f.software_packets.to_string(),
                 f.reasons.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(" "),
                 output::flow(&f.flow).to_owned(),

@@ -22,7 +22,7 @@ pub fn run(client: &Client, out: Output) -> Result<()> {
                 }
                 some => port::list(some),
             },
-            offload::text(&s.offload),
+            offload::summary(&s.offload),
         ]
         .join("\n\n")
     })

@@ -80,7 +80,7 @@ pub fn run(args: &Args, out: Output) -> Result<()> {
 }
 
 fn set_up(client: &Client, flows: Vec<String>, offload: bool) -> Result<()> {
-    let _: Ack = client.put(paths::OFFLOAD, &OffloadSet { enabled: offload })?;
+    let _: Ack = client.put(paths::OFFLOAD, &OffloadSet { enabled: offload, port: None })?;
     let bridge = Bridge::new("br0", FailMode::Secure);
     let _: Ack = client.post(paths::BRIDGES, &bridge)?;
     for end in 0..ENDS {

@@ -154,7 +154,7 @@ impl Control {
         }
         let attached = Attached { state: Ok(dp), ..Attached::absent(bridge, &port, String::new()) };
         inner.ports.insert(attached.port.name.clone(), attached);
-        self.switch.set_world(inner.world());
+        self.renew_world(inner);
         Ok(number)
     }
 
@@ -170,7 +170,7 @@ impl Control {
             // It was found a moment ago, under the lock.
             let _ = self.switch.pipeline().remove_port(bridge, OfPort(number));
         }
-        self.switch.set_world(inner.world());
+        self.renew_world(inner);
         if attached.port.kind == PortType::Patch {
             return None;
         }

@@ -36,6 +36,7 @@ impl Control {
             reasons.get_or_create(&vec![("reason", reason.clone())]).set(i64::try_from(*n).unwrap_or(i64::MAX));
         }
         registry.register("flows_refused", "Flows not fully in hardware, by reason", reasons);
+        offload_metrics(&offload, &mut registry);
         let port_packets = Family::<Labels, Counter>::default();
         for port in ports {
             for (direction, n) in [("rx", port.rx_packets), ("tx", port.tx_packets)] {
@@ -113,4 +114,49 @@ fn family(label: &'static str, values: &std::collections::BTreeMap<String, u64>)
         family.get_or_create(&vec![(label, name.clone())]).inc_by(*n);
     }
     family
+}
+
+/// Offload, by input port and by device.
+fn offload_metrics(offload: &api::OffloadStatus, registry: &mut Registry) {
+    let [flows, refused, rules, used, room, enabled] = std::array::from_fn(|_| Family::<Labels, Gauge>::default());
+    let [hits, evictions, anomalies] = std::array::from_fn(|_| Family::<Labels, Counter>::default());
+    let gauge = |family: &Family<Labels, Gauge>, labels: Labels, n: usize| {
+        family.get_or_create(&labels).set(i64::try_from(n).unwrap_or(i64::MAX));
+    };
+    for p in &offload.ports {
+        let port = ("port", p.port.clone());
+        for (place, n) in
+            [("hardware", p.full), ("partial", p.partial), ("software", p.software), ("pending", p.pending)]
+        {
+            gauge(&flows, vec![port.clone(), ("handled", place.to_owned())], n);
+        }
+        for (reason, n) in &p.reasons {
+            gauge(&refused, vec![port.clone(), ("reason", reason.clone())], *n);
+        }
+        gauge(&rules, vec![port.clone()], p.rules);
+        gauge(&enabled, vec![port], usize::from(p.enabled));
+    }
+    // Ports of one device say the same of it.
+    let devices: std::collections::BTreeMap<_, _> = offload.ports.iter().map(|p| (&p.device, p)).collect();
+    for (device, p) in devices {
+        let labels = vec![("device", device.clone())];
+        gauge(&used, labels.clone(), p.used as usize);
+        if let Some(capacity) = p.capacity {
+            gauge(&room, labels.clone(), capacity as usize);
+        }
+        hits.get_or_create(&labels).inc_by(p.device_hits);
+        evictions.get_or_create(&labels).inc_by(p.evictions);
+    }
+    for (name, n) in &offload.anomalies {
+        anomalies.get_or_create(&vec![("what", name.clone())]).inc_by(*n);
+    }
+    registry.register("offload_flows", "Datapath flows by input port and where they are handled", flows);
+    registry.register("offload_refused", "Flows not fully in hardware, by input port and reason", refused);
+    registry.register("offload_rules", "Hardware rules of flows, by input port", rules);
+    registry.register("offload_enabled", "Whether flows of the port may go into hardware", enabled);
+    registry.register("offload_device_rules", "Hardware rules, by device", used);
+    registry.register("offload_device_room", "Most hardware rules, by device", room);
+    registry.register("offload_device_packets", "Packets that hardware switched alone, by device", hits);
+    registry.register("offload_device_evictions", "Flows that made room for others, by device", evictions);
+    registry.register("offload_anomalies", "Things that devices should not have done", anomalies);
 }

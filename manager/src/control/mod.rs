@@ -55,6 +55,7 @@ pub struct Control {
     nics: nics::Nics,
     pools: Pools,
     inner: Mutex<Inner>,
+    captures: Mutex<offload::Captures>,
     /// Work on a port has ended.
     worked: Condvar,
     started: Instant,
@@ -122,6 +123,7 @@ impl Control {
             nics,
             pools,
             inner: Mutex::new(inner),
+            captures: Mutex::default(),
             worked: Condvar::new(),
             started: Instant::now(),
         }

@@ -140,7 +140,7 @@ impl Control {
             attached.port = port.clone();
         }
         inner.desired.ports.insert(name.to_owned(), (bridge.to_owned(), port.clone()));
-        self.switch.set_world(inner.world());
+        self.renew_world(&inner);
         self.commit(inner, vec![Change::PutPort { bridge: bridge.to_owned(), port }], 1)
     }
 }
@@ -264,7 +264,7 @@ impl Inner {
     /// What the planner may know of the ports.
     pub(super) fn world(&self) -> offload::World {
         let mut world = offload::World::new();
-        world.admission = if self.offload { offload::Admission::All } else { offload::Admission::Off };
+        world.admission = self.admission();
         for attached in self.ports.values().filter(|p| p.port.kind == PortType::Representor) {
             let (Ok(dp), Some(name)) = (&attached.state, &attached.port.devargs) else { continue };
             if let Some(info) = self.nic.port_info(&attached.port.name, name) {

@@ -18,6 +18,7 @@ impl Control {
         let mut inner = self.lock();
         inner.offload = desired.offload.unwrap_or(true);
         inner.desired.nics.clone_from(&desired.nics);
+        inner.desired.offload_wish.clone_from(&desired.offload_wish);
         drop(inner);
         self.nics_at_start();
         let unnamed = |p: &&mut (String, Port)| p.1.kind == PortType::Representor && p.1.nic.is_none();
@@ -38,7 +39,7 @@ impl Control {
         self.restore_objects(&inner, &desired);
         // Rules and objects are the pipeline's from here on.
         inner.desired = Desired { rules: BTreeMap::new(), objects: BTreeMap::new(), ..desired };
-        self.switch.set_world(inner.world());
+        self.renew_world(&inner);
         drop(inner);
         self.switch.fence();
         Ok(())

@@ -3,7 +3,7 @@
 use super::Control;
 use super::errors::{invalid, pipeline};
 use super::offload::reason;
-use ::offload::{Plan, Refusals, World};
+use ::offload::{Plan, Refusals};
 use ::pipeline::trace::{TraceNode, TracePass, TraceStep};
 use api::{Error, Handled, TraceRequest, TraceView};
 use flow::dp::{Cacheable, DpFlow, Effect, FlowId, Hits, Mark, OvsActions, Slowpath};
@@ -18,6 +18,11 @@ const TAG_PRESENT: u16 = 0x1000;
 impl Control {
     /// What would be done with a packet. Nothing is done, unless learning is asked for.
     pub fn trace(&self, bridge: &str, request: &TraceRequest) -> Result<TraceView, Error> {
+        self.trace_passes(bridge, request).map(|(view, _)| view)
+    }
+
+    /// The same, with the plan for the flow of each pass.
+    pub(super) fn trace_passes(&self, bridge: &str, request: &TraceRequest) -> Result<(TraceView, Vec<Pass>), Error> {
         let inner = self.lock();
         let id = inner.bridge(bridge)?;
         let key = packet(request, &inner.names(self, bridge))?;
@@ -30,13 +35,17 @@ impl Control {
         let ports = self.switch.pipeline().ports(id);
         let datapath_port = |number: OfPort| ports.iter().find(|p| p.number == number).map_or(DpPort::NONE, |p| p.dp);
         let mut out = String::new();
-        let mut passes = Vec::new();
+        let (mut passes, mut planned) = (Vec::new(), Vec::new());
         for pass in &trace.passes {
-            let shown = view(pass, &world, datapath_port);
+            let flow = flow_of(pass, datapath_port);
+            let cacheable = pass.translation.cacheable == Cacheable::Yes;
+            let plan = cacheable.then(|| ::offload::plan(&flow, &world));
+            let shown = view(pass, plan.as_ref());
             out.push_str(&format!("{pass}\n{}\n", offload(&shown)));
             passes.push(shown);
+            planned.push(Pass { flow, plan });
         }
-        Ok(TraceView { text: out.trim_end().to_owned(), passes })
+        Ok((TraceView { text: out.trim_end().to_owned(), passes }, planned))
     }
 }
 
@@ -114,13 +123,20 @@ fn exact(matching: &Match) -> Result<(), String> {
     masked.map_or(Ok(()), |def| Err(format!("`{}` has a mask", def.name)))
 }
 
-fn view(pass: &TracePass, world: &World, datapath_port: impl Fn(OfPort) -> DpPort) -> api::TracePass {
-    let text = |m: &Match| text::format_match(m, DEFAULT_PRIORITY);
+/// The datapath flow that a pass of a trace would make.
+#[derive(Debug)]
+pub(super) struct Pass {
+    pub flow: DpFlow,
+    /// `None`: no flow is kept.
+    pub plan: Option<Plan>,
+}
+
+fn flow_of(pass: &TracePass, datapath_port: impl Fn(OfPort) -> DpPort) -> DpFlow {
     let translation = &pass.translation;
     let mut key = pass.flow.key;
     let number = OfPort(u16::try_from(key.in_port.get()).unwrap_or(u16::MAX));
     key.in_port.set(datapath_port(number).0);
-    let flow = DpFlow {
+    DpFlow {
         id: FlowId(0),
         key: key.masked(&translation.mask),
         mask: translation.mask,
@@ -128,16 +144,16 @@ fn view(pass: &TracePass, world: &World, datapath_port: impl Fn(OfPort) -> DpPor
         deps: translation.deps.clone(),
         effects: translation.effects.clone(),
         mark: Mark(1),
-    };
-    let cacheable = translation.cacheable == Cacheable::Yes;
-    let (handled, refusals) = if cacheable {
-        match ::offload::plan(&flow, world) {
-            Plan::Full(_) => (Handled::Hardware, Refusals::new()),
-            Plan::Partial { refused, .. } => (Handled::Partial, refused),
-            Plan::Software(refused) => (Handled::Software, refused),
-        }
-    } else {
-        (Handled::Software, Refusals::new())
+    }
+}
+
+fn view(pass: &TracePass, plan: Option<&Plan>) -> api::TracePass {
+    let text = |m: &Match| text::format_match(m, DEFAULT_PRIORITY);
+    let (handled, refusals) = match plan {
+        Some(Plan::Full(_)) => (Handled::Hardware, Refusals::new()),
+        Some(Plan::Partial { refused, .. }) => (Handled::Partial, refused.clone()),
+        Some(Plan::Software(refused)) => (Handled::Software, refused.clone()),
+        None => (Handled::Software, Refusals::new()),
     };
     api::TracePass {
         flow: text(&pass.flow),
@@ -146,7 +162,7 @@ fn view(pass: &TracePass, world: &World, datapath_port: impl Fn(OfPort) -> DpPor
         megaflow: text(&pass.megaflow),
         actions: OvsActions(&pass.actions).to_string(),
         dropped: pass.dropped.map(|d| d.to_string()),
-        cacheable,
+        cacheable: plan.is_some(),
         handled,
         reasons: refusals.iter().map(reason).collect(),
     }

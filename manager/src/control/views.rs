@@ -35,6 +35,7 @@ impl Control {
             .into_iter()
             .map(|f| {
                 let placed = self.switch.placement(&f.flow);
+                let read = self.switch.engine().explain(f.flow.id).and_then(|status| status.read);
                 DpFlowView {
                     id: f.flow.id.0,
                     flow: named_flow(&f.flow, &names),
@@ -47,6 +48,7 @@ impl Control {
                     hardware_bytes: f.hardware.bytes,
                     idle_ms: millis(now.since(f.used)),
                     age_ms: millis(f.age),
+                    read_age_ms: read.map(|at| millis(now.since(at))),
                 }
             })
             .collect();
@@ -54,7 +56,7 @@ impl Control {
         views
     }
 
-    fn port_names(&self) -> HashMap<DpPort, String> {
+    pub(super) fn port_names(&self) -> HashMap<DpPort, String> {
         let inner = self.lock();
         inner.ports.values().filter_map(|p| Some((p.state.clone().ok()?, p.port.name.clone()))).collect()
     }

@@ -7,6 +7,7 @@
 mod body;
 mod nics;
 mod objects;
+mod offload;
 mod pmds;
 mod routes;
 

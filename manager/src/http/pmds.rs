@@ -15,7 +15,6 @@ use std::sync::Arc;
 /// The paths of these.
 pub fn routes() -> Router<Arc<Control>> {
     Router::new()
-        .route(paths::DP_FLOWS, get(async |State(c): Daemon| answer(move || Ok(c.dp_flows())).await))
         .route(paths::DP_COUNTERS, get(async |State(c): Daemon| answer(move || Ok(c.dp_counters())).await))
         .route(paths::DP_SHOW, get(async |State(c): Daemon| answer(move || Ok(c.dp_show())).await))
         .route(paths::DP_CACHES, get(async |State(c): Daemon| answer(move || Ok(c.dp_caches())).await))

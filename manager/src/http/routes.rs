@@ -36,11 +36,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .merge(super::objects::routes())
         .merge(super::pmds::routes())
         .merge(super::nics::routes())
-        .route(
-            paths::OFFLOAD,
-            get(async |State(c): Daemon| answer(move || Ok(c.offload_status())).await).put(offload_set),
-        )
-        .route(paths::OFFLOAD_EXPLAIN, get(offload_explain))
+        .merge(super::offload::routes())
         .route(paths::MOCK_INJECT, post(mock_inject))
         .route(paths::MOCK_COLLECT, post(async |State(c): Daemon| answer(move || c.mock_collect()).await))
         .route(paths::MOCK_KERNEL, post(mock_kernel))
@@ -192,24 +188,6 @@ async fn flows_delete(
 ) -> Result<Response, Refused> {
     let bridge = names(path)?;
     Ok(answer(move || c.flows_delete(&bridge, &del)).await)
-}
-
-async fn offload_set(State(c): Daemon, Input(set): Input<api::OffloadSet>) -> Response {
-    answer(move || c.offload_set(set)).await
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExplainQuery {
-    flow: Option<u64>,
-}
-
-async fn offload_explain(
-    State(c): Daemon,
-    q: Result<Query<ExplainQuery>, QueryRejection>,
-) -> Result<Response, Refused> {
-    let q = query(q)?;
-    Ok(answer(move || c.offload_explain(q.flow)).await)
 }
 
 async fn mock_inject(State(c): Daemon, Input(inject): Input<api::Inject>) -> Response {

@@ -8,7 +8,7 @@ pub use objects::ObjectKey;
 pub use rules::{rule_key, rule_text, rule_value};
 pub use store::{Change, Store, StoreError, Ticket};
 
-use api::{Bridge, NicWish, PmdSet, Port};
+use api::{Bridge, NicWish, OffloadWish, PmdSet, Port};
 use std::collections::BTreeMap;
 
 /// All that is persisted. The names are the keys.
@@ -23,6 +23,8 @@ pub struct Desired {
     pub objects: BTreeMap<(String, ObjectKey), String>,
     /// Whether flows go into hardware; on when never set.
     pub offload: Option<bool>,
+    /// Which flows go into hardware.
+    pub offload_wish: OffloadWish,
     /// Settings of PMDs.
     pub pmds: PmdSet,
     /// By PF.

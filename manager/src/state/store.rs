@@ -8,7 +8,7 @@
 //! order; [`Store::ready`] keeps further changes out until then.
 
 use super::{Desired, ObjectKey, rule_text};
-use api::{Bridge, NicWish, PmdSet, Port};
+use api::{Bridge, NicWish, OffloadWish, PmdSet, Port};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,6 +74,8 @@ pub enum Change {
         bridge: String,
     },
     Offload(bool),
+    /// All that is wanted of offload beside that.
+    OffloadWish(OffloadWish),
     /// All that is set of PMDs.
     Pmds(PmdSet),
     /// All that is desired of a NIC.
@@ -267,6 +269,9 @@ fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
                 Change::Offload(on) => {
                     settings.insert("offload", if *on { "true" } else { "false" })?;
                 }
+                Change::OffloadWish(wish) => {
+                    settings.insert("offload-wish", json(wish)?.as_str())?;
+                }
                 Change::Pmds(set) => {
                     settings.insert("pmds", json(set)?.as_str())?;
                 }
@@ -319,6 +324,9 @@ fn read(path: &Path, database: &Database) -> Result<Desired, StoreError> {
     }
     let settings = transaction.open_table(SETTINGS).map_err(|e| db(e.into()))?;
     desired.offload = settings.get("offload").map_err(|e| db(e.into()))?.map(|v| v.value() == "true");
+    if let Some(value) = settings.get("offload-wish").map_err(|e| db(e.into()))? {
+        desired.offload_wish = parse(value.value()).map_err(|e| corrupt("the setting offload-wish", e))?;
+    }
     if let Some(value) = settings.get("pmds").map_err(|e| db(e.into()))? {
         desired.pmds = parse(value.value()).map_err(|e| corrupt("the setting pmds", e))?;
     }

@@ -7,10 +7,12 @@ mod driver;
 mod glue;
 mod pmds;
 mod punted;
+mod tap;
 
 pub use driver::{Driver, Lockstep, LockstepError};
 pub use pmds::PmdsMade;
 use punted::Punted;
+pub use tap::{Tapped, Taps, Wanted};
 
 use api::DpCounters;
 use datapath::{Datapath, PmdSpot, PortCounters, PortOptions, PortState};
@@ -80,6 +82,7 @@ pub struct Switch {
     datapath: Arc<Datapath>,
     engine: Arc<Engine>,
     punted: Punted,
+    taps: Arc<Taps>,
     mtu: Option<u16>,
     driver: std::sync::OnceLock<Driver>,
     /// There is a device for hardware rules.
@@ -103,7 +106,8 @@ impl Switch {
         let engine_config = EngineConfig { query_interval: Duration::from_millis(100), ..EngineConfig::default() };
         let engine = Engine::new(engine_config, World::new(), backend, hits.clone());
         let config = datapath::Config { offload, ..config };
-        let slowpath: Arc<dyn Slowpath> = pipeline.clone();
+        let taps = Arc::new(Taps::new(pipeline.clone()));
+        let slowpath: Arc<dyn Slowpath> = taps.clone();
         let meters = pipeline.meter_table().clone();
         let buffers = Arc::new(pool.clone());
         let datapath =
@@ -114,7 +118,7 @@ impl Switch {
         }
         let punted = Punted::new(&datapath);
         let driver = std::sync::OnceLock::new();
-        Ok(Arc::new(Switch { eal, pool, clock, pipeline, datapath, engine, punted, mtu, driver, offload }))
+        Ok(Arc::new(Switch { eal, pool, clock, pipeline, datapath, engine, punted, taps, mtu, driver, offload }))
     }
 
     /// Let the switch be driven; once.
@@ -183,7 +187,12 @@ impl Switch {
 
     /// Take the packets for controllers that wait, and count them. Called every second or so.
     pub fn drain_punted(&self) {
-        self.punted.drain(&self.pipeline);
+        self.punted.drain(&self.pipeline, &self.taps);
+    }
+
+    /// Copies of chosen packets.
+    pub fn taps(&self) -> &Taps {
+        &self.taps
     }
 
     /// The lockstep driver, when there is one.

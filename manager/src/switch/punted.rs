@@ -1,5 +1,6 @@
 //! Packets that rules send to controllers: there is none yet, so they are counted.
 
+use super::tap::Taps;
 use datapath::{Datapath, Punts};
 use flow::DpPort;
 use flow::dp::{BridgeId, PuntReason};
@@ -25,7 +26,7 @@ impl Punted {
     }
 
     /// Count what waits.
-    pub fn drain(&self, pipeline: &Pipeline) {
+    pub fn drain(&self, pipeline: &Pipeline, taps: &Taps) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut packets = Vec::new();
         loop {
@@ -34,6 +35,9 @@ impl Punted {
                 return;
             }
             for packet in packets.drain(..) {
+                if taps.keep(&packet) {
+                    continue;
+                }
                 let PuntReason::Controller { id, .. } = packet.reason else { continue };
                 let owner = pipeline.owner(DpPort(packet.metadata.in_port.get()));
                 let bridge = owner.map_or(BridgeId(0), |(bridge, _)| bridge);

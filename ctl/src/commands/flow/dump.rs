@@ -16,6 +16,9 @@ pub struct Form {
     /// Without durations and counters
     #[arg(long)]
     no_stats: bool,
+    /// How old hardware's part of the counters is, as read_age=; rules whose packets software switches have none
+    #[arg(long, conflicts_with = "no_stats")]
+    read_age: bool,
     /// Ports by name [default: on a terminal]
     #[arg(long, overrides_with = "no_names")]
     names: bool,
@@ -45,11 +48,22 @@ pub fn run(mut flows: Vec<FlowView>, bridge: &str, form: Form, client: &Client, 
     let names = if named { PortNames::of(client, bridge)? } else { PortNames::default() };
     out.print(&flows, |f| {
         let line = |f: &FlowView| {
-            let text = if form.no_stats { without_stats(f) } else { f.text.clone() };
+            let text = match form {
+                Form { no_stats: true, .. } => without_stats(f),
+                Form { read_age: true, .. } => with_read_age(f),
+                _ => f.text.clone(),
+            };
             format!(" {}\n", names.put(&text))
         };
         f.iter().map(line).collect()
     })
+}
+
+/// The age of hardware's counters behind what was counted.
+fn with_read_age(flow: &FlowView) -> String {
+    let Some(ms) = flow.read_age_ms else { return flow.text.clone() };
+    let counted = format!(" n_bytes={},", flow.bytes);
+    flow.text.replacen(&counted, &format!("{counted} read_age={}.{:03}s,", ms / 1000, ms % 1000), 1)
 }
 
 /// As `ovs-ofctl --no-stats dump-flows`: a cookie and a table only where they are not 0.
@@ -104,6 +118,7 @@ mod tests {
             actions: "drop".to_owned(),
             packets: 0,
             bytes: 0,
+            read_age_ms: None,
             duration: 0.5,
             text: format!(
                 "cookie=0x7, duration=0.5s, table=0, n_packets=0, n_bytes=0, idle_timeout=5, priority={priority},{matching} actions=drop"
@@ -123,6 +138,14 @@ mod tests {
         assert_eq!(order("in_port", false), [7, 5, 6, 9]);
         assert_eq!(order("in_port", true), [6, 5, 7, 9]);
         assert!(sort(&mut vec![], "nosuch", false).is_err());
+    }
+
+    #[test]
+    fn the_age_of_counters_is_behind_them() {
+        let mut rule = flow(5, "tcp");
+        assert_eq!(with_read_age(&rule), rule.text);
+        rule.read_age_ms = Some(1002);
+        assert!(with_read_age(&rule).contains(", n_bytes=0, read_age=1.002s, idle_timeout=5, "));
     }
 
     #[test]

@@ -14,8 +14,9 @@ use ::pipeline::{FlowError, RemovedRule, RuleChange, RuleEntry, Select};
 use api::{Ack, Error, FlowView, FlowsAdd, FlowsDelete, FlowsModify, FlowsReplace, FlowsReplaced};
 use flow::OfPort;
 use flow::clock::Time;
-use flow::dp::BridgeId;
+use flow::dp::{BridgeId, Effect, RuleId};
 use flow::text;
+use std::collections::HashMap;
 use std::time::Duration;
 
 impl Inner {
@@ -52,7 +53,26 @@ impl Control {
         let object = format!("bridge {bridge}");
         let mut rules = self.switch.pipeline().dump(id, &select).map_err(|e| invalid(object, e))?;
         rules.sort_by_key(|r| (r.spec.table, std::cmp::Reverse(r.spec.priority), r.id));
-        Ok(rules.iter().map(|r| view(r, now)).collect())
+        let read = self.read_ages();
+        Ok(rules.iter().map(|r| view(r, now, read.get(&r.id).copied())).collect())
+    }
+
+    /// For rules of which hardware switches packets: how old what it counted is.
+    fn read_ages(&self) -> HashMap<RuleId, Duration> {
+        let (engine, now) = (self.switch.engine(), self.switch.clock().now());
+        let mut ages: HashMap<RuleId, Duration> = HashMap::new();
+        for info in self.switch.flows() {
+            let Some(read) = engine.explain(info.flow.id).and_then(|status| status.read) else { continue };
+            let rules = info.flow.effects.iter().filter_map(|effect| match effect {
+                Effect::Rule(id) => Some(*id),
+                _ => None,
+            });
+            for rule in rules {
+                let age = ages.entry(rule).or_default();
+                *age = (*age).max(now.since(read));
+            }
+        }
+        ages
     }
 
     /// Add rules, or change and remove some, as each text says: all or none.
@@ -187,7 +207,8 @@ pub(super) fn duration(from: Time, now: Time) -> Duration {
     duration - Duration::from_nanos(u64::from(duration.subsec_nanos()) % 1_000_000)
 }
 
-fn view(rule: &RuleEntry, now: Time) -> FlowView {
+/// With `read`: how old hardware's counters of it are.
+fn view(rule: &RuleEntry, now: Time, read: Option<Duration>) -> FlowView {
     let duration = duration(rule.created, now);
     let (packets, bytes) = (rule.stats.packets, rule.stats.bytes);
     let stats = text::RuleStats { packets, bytes, duration, idle_age: None };
@@ -199,6 +220,7 @@ fn view(rule: &RuleEntry, now: Time) -> FlowView {
         actions: text::format_actions(&rule.spec.actions),
         packets,
         bytes,
+        read_age_ms: read.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         duration: duration.as_secs_f64(),
         text: text::format_dump(&rule.spec, &stats),
     }

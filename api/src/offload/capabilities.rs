@@ -1,0 +1,35 @@
+//! What a port's device can match and do.
+
+use serde::{Deserialize, Serialize};
+
+/// What the device of a port can match and do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffloadCapabilities {
+    pub port: String,
+    pub device: String,
+    /// The profile or driver that this is known of.
+    pub profile: String,
+    /// The tables that rules can be put into; the columns of the rows below.
+    pub groups: Vec<CapabilityGroup>,
+    pub fields: Vec<CapabilityRow>,
+    pub actions: Vec<CapabilityRow>,
+    /// Limits, in words.
+    pub limits: Vec<CapabilityRow>,
+}
+
+/// A table, or several that are alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityGroup {
+    /// `transfer` (the embedded switch) or `ingress` (packets on their way to software), with group numbers.
+    pub name: String,
+    /// What flows are that it holds: `hardware` or `partial`.
+    pub handles: String,
+}
+
+/// One field or action, and what each group makes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityRow {
+    pub name: String,
+    /// By group: how freely the field is matched (`any`, `prefix`, `exact`, `-`), whether the action can be done.
+    pub groups: Vec<String>,
+}

@@ -1,0 +1,77 @@
+//! `shuntctl offload capabilities`.
+
+use crate::output::table;
+use api::{CapabilityRow, OffloadCapabilities};
+
+/// Width of a line.
+const WIDTH: usize = 100;
+/// Width of the names in one row.
+const NAMES: usize = 40;
+
+pub fn text(c: &OffloadCapabilities) -> String {
+    let head = format!("port {}: {} ({})", c.port, c.device, c.profile);
+    if c.groups.is_empty() {
+        return format!("{head}\nno hardware rules");
+    }
+    let parts = [
+        ("match", &c.fields, "not matched"),
+        ("action", &c.actions, "not done"),
+        ("limit", &c.limits, "no limit known"),
+    ];
+    let parts = parts.map(|(what, rows, nowhere)| part(c, what, rows, nowhere));
+    format!("{head}\n\n{}", parts.join("\n\n"))
+}
+
+/// Rows that say the same are one line; those that no group can do are a list.
+fn part(c: &OffloadCapabilities, what: &str, rows: &[CapabilityRow], nowhere: &str) -> String {
+    let can = |row: &&CapabilityRow| row.groups.iter().any(|g| g != "-");
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    for row in rows.iter().filter(can) {
+        match lines.last_mut() {
+            Some(last) if last[1..] == row.groups[..] && last[0].len() + row.name.len() + 2 <= NAMES => {
+                last[0].push_str(&format!(", {}", row.name));
+            }
+            _ => lines.push([std::slice::from_ref(&row.name), &row.groups[..]].concat()),
+        }
+    }
+    let cannot: Vec<&str> = rows.iter().filter(|r| !can(r)).map(|r| r.name.as_str()).collect();
+    let head: Vec<String> = c.groups.iter().map(|g| format!("{} ({})", g.name, g.handles)).collect();
+    let at = |cells: &[String], i: usize| cells.get(i).cloned().unwrap_or_default();
+    let shown = match head.len() {
+        1 => table([what, &head[0]], lines.iter().map(|l| [at(l, 0), at(l, 1)])),
+        2 => table([what, &head[0], &head[1]], lines.iter().map(|l| [at(l, 0), at(l, 1), at(l, 2)])),
+        _ => {
+            let more = |l: &Vec<String>| [at(l, 0), at(l, 1), at(l, 2), l.get(3..).unwrap_or_default().join(", ")];
+            table([what, &head[0], &head[1], &head[2..].join(", ")], lines.iter().map(more))
+        }
+    };
+    if cannot.is_empty() { shown } else { format!("{shown}\n{}", wrap(&format!("{nowhere}: "), &cannot)) }
+}
+
+/// A list in lines of at most [`WIDTH`].
+fn wrap(head: &str, words: &[&str]) -> String {
+    let (mut lines, mut line) = (Vec::new(), head.to_owned());
+    for (i, word) in words.iter().enumerate() {
+        let word = if i + 1 == words.len() { (*word).to_owned() } else { format!("{word}, ") };
+        if line.len() + word.trim_end().len() > WIDTH {
+            lines.push(std::mem::replace(&mut line, "  ".to_owned()).trim_end().to_owned());
+        }
+        line.push_str(&word);
+    }
+    lines.push(line);
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_stay_within_the_width() {
+        let words: Vec<String> = (0..60).map(|n| format!("word{n}")).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let text = wrap("not matched: ", &words);
+        assert!(text.lines().all(|l| l.len() <= WIDTH) && text.lines().count() > 3, "{text}");
+        assert!(text.ends_with("word58, word59"));
+    }
+}

@@ -1,0 +1,191 @@
+//! `shuntctl offload` and `dp flows` as an operator uses them: what is where, why, and what would change it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use api::{DpFlowView, Handled, OffloadPolicyView, OffloadStatus, PacketExplanation};
+use hw_tests::Rig;
+use hw_tests::frames::udp;
+
+/// Widest table, in columns.
+const WIDTH: usize = 100;
+
+/// A switch on a mock NIC of this profile, in lockstep: `uplink` is port 1, the VFs are 2 and 3.
+fn switch(mock: &str) -> Rig {
+    let rig = Rig::start(mock).unwrap();
+    rig.ok(&["bridge", "add", "br0", "--fail-mode", "secure"]).unwrap();
+    for (number, name) in ["uplink", "pf0vf0", "pf0vf1"].into_iter().enumerate() {
+        let number = (number + 1).to_string();
+        rig.ok(&["port", "add", "br0", name, "--devargs", name, "--ofport", &number]).unwrap();
+    }
+    rig
+}
+
+/// The switch with traffic: a flow that hardware takes, one that floods, one for a controller.
+fn busy(profile: &str) -> Rig {
+    let rig = switch(&format!("{profile},vfs=2,lockstep"));
+    for rule in [
+        "priority=9,in_port=1,udp,tp_src=1,actions=output:2",
+        "priority=9,in_port=1,udp,tp_src=2,actions=mod_dl_src:02:00:00:00:00:99,output:2,mod_dl_src:02:00:00:00:00:98,output:3",
+        "priority=9,in_port=2,udp,actions=controller",
+    ] {
+        rig.ok(&["flow", "add", "br0", rule]).unwrap();
+    }
+    for n in 0..10 {
+        rig.pass(0, 10 + n, &[udp(1, 2, 1), udp(1, 2, 2)]).unwrap();
+        rig.pass(1, 10 + n, &[udp(2, 1, 3)]).unwrap();
+    }
+    rig
+}
+
+fn flows(rig: &Rig, filter: &[&str]) -> Vec<DpFlowView> {
+    rig.json(&[&["dp", "flows"], filter].concat()).unwrap()
+}
+
+#[test]
+fn what_is_where_and_why_is_shown() {
+    let rig = busy("connectx");
+    let commands: [&[&str]; 9] = [
+        &["offload", "status"],
+        &["offload", "policy", "show"],
+        &["offload", "explain"],
+        &["offload", "explain", "in_port=1,udp,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,tp_src=1"],
+        &["offload", "explain", "in_port=2,udp,tp_src=1,nw_ttl=64"],
+        &["dp", "flows"],
+        &["dp", "flows", "--offloaded"],
+        &["dp", "flows", "--software", "--reason", "Action"],
+        &["dp", "flows", "--partial"],
+    ];
+    let all = commands.map(|c| format!("$ shuntctl {}\n{}", c.join(" "), rig.ok(c).unwrap()));
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn capabilities_fit_100_columns_on_every_profile() {
+    let mut all = Vec::new();
+    for profile in ["connectx", "e810", "mark-only", "tiny", "none"] {
+        let rig = switch(&format!("{profile},vfs=2,lockstep"));
+        let text = rig.ok(&["offload", "capabilities", "pf0vf0"]).unwrap();
+        let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > WIDTH).collect();
+        assert!(wide.is_empty(), "{wide:?}");
+        all.push(format!("$ shuntctl offload capabilities pf0vf0   # {profile}\n{text}"));
+    }
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn flows_are_filtered_by_place_and_reason() {
+    let rig = busy("connectx");
+    let all = flows(&rig, &[]);
+    assert_eq!(all.len(), 3);
+    let mut seen = 0;
+    for (option, handled) in
+        [("--offloaded", Handled::Hardware), ("--partial", Handled::Partial), ("--software", Handled::Software)]
+    {
+        let some = flows(&rig, &[option]);
+        assert!(some.iter().all(|f| f.handled == handled), "{some:?}");
+        seen += some.len();
+    }
+    assert_eq!(seen, 3);
+    assert_eq!(flows(&rig, &["--offloaded"]).len(), 1);
+    for flow in &all {
+        for reason in &flow.reasons {
+            let with = flows(&rig, &["--reason", &reason.name]);
+            assert!(with.contains(flow) && with.iter().all(|f| f.reasons.iter().any(|r| r.name == reason.name)));
+        }
+    }
+    assert_eq!(flows(&rig, &["--reason", "MeterSplit"]), []);
+}
+
+#[test]
+fn a_port_is_turned_off_and_on_and_the_policy_is_kept_over_a_restart() {
+    let mut rig = busy("connectx");
+    let handled = |rig: &Rig| -> Vec<Handled> { flows(rig, &[]).iter().map(|f| f.handled).collect() };
+    let before = handled(&rig);
+    assert!(before.contains(&Handled::Hardware));
+    rig.ok(&["offload", "off", "uplink"]).unwrap();
+    assert!(!handled(&rig).contains(&Handled::Hardware));
+    assert!(flows(&rig, &["--reason", "PortDisabled"]).len() >= 2);
+    let view: OffloadPolicyView = rig.json(&["offload", "policy", "show"]).unwrap();
+    assert_eq!((view.enabled, view.ports_off.len()), (true, 1));
+    rig.ok(&["offload", "on", "uplink"]).unwrap();
+    assert_eq!(handled(&rig), before);
+
+    rig.ok(&["offload", "policy", "set", "ports", "pf0vf0"]).unwrap();
+    assert!(!handled(&rig).contains(&Handled::Hardware));
+    rig.ok(&["offload", "off", "pf0vf1"]).unwrap();
+    let view: OffloadPolicyView = rig.json(&["offload", "policy", "show"]).unwrap();
+    rig.restart().unwrap();
+    assert_eq!(rig.json::<OffloadPolicyView>(&["offload", "policy", "show"]).unwrap(), view);
+    let status: OffloadStatus = rig.json(&["offload", "status"]).unwrap();
+    let on: Vec<_> = status.ports.iter().filter(|p| p.enabled).map(|p| p.port.as_str()).collect();
+    assert_eq!(on, ["pf0vf0"]);
+
+    rig.ok(&["offload", "policy", "set", "off"]).unwrap();
+    rig.ok(&["offload", "policy", "set", "all"]).unwrap();
+    rig.pass(0, 1, &[udp(1, 2, 1), udp(1, 2, 1)]).unwrap();
+    assert_eq!(handled(&rig), [Handled::Hardware]);
+}
+
+#[test]
+fn a_packet_is_explained_as_its_flow_is_handled_then() {
+    let rig = busy("connectx");
+    for (end, port, tp_src) in [(0, 1, 1), (0, 1, 2), (1, 2, 3)] {
+        let (from, to) = if end == 0 { (1, 2) } else { (2, 1) };
+        let text = format!(
+            "in_port={port},udp,dl_src=02:00:00:00:00:0{from},dl_dst=02:00:00:00:00:0{to},nw_src=10.0.0.{from},\
+             nw_dst=10.0.0.{to},nw_ttl=64,tp_src={tp_src},tp_dst=99"
+        );
+        let explained: PacketExplanation = rig.json(&["offload", "explain", &text]).unwrap();
+        let [pass] = explained.passes.as_slice() else { panic!("{explained:?}") };
+        let flow = flows(&rig, &[]);
+        let flow = flow
+            .iter()
+            .find(|f| match tp_src {
+                3 => f.flow.contains("pf0vf0"),
+                n => f.flow.contains(&format!("src={n}")) || f.flow.contains(&format!("tp_src={n}")),
+            })
+            .unwrap_or_else(|| panic!("{flow:?}"));
+        assert_eq!(pass.handled, flow.handled, "{text}");
+        assert_eq!(pass.reasons, flow.reasons, "{text}");
+    }
+}
+
+#[test]
+fn flows_are_listed_by_rate() {
+    let rig = busy("connectx");
+    let text = rig.ok(&["offload", "top", "--once", "--interval", "0.1"]).unwrap();
+    assert!(text.starts_with("3 flows, 0 packets/s, 0 % of them by hardware\npkts/s"), "{text}");
+    assert_eq!(text.lines().count(), 5, "{text}");
+    let rows: Vec<serde_json::Value> = rig.json(&["offload", "top", "--once", "--interval", "0.1", "-n", "2"]).unwrap();
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|r| r["packets_per_second"] == 0 && r["id"].is_u64()), "{rows:?}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_one_line() {
+    let rig = busy("connectx");
+    rig.ok(&["port", "add", "br0", "t0", "--type", "dpdk", "--devargs", "net_null0"]).unwrap();
+    let commands: [&[&str]; 14] = [
+        &["offload", "off", "nosuch"],
+        &["offload", "off", "t0"],
+        &["offload", "policy", "set", "ports", "nosuch"],
+        &["offload", "policy", "set", "ports", ","],
+        &["offload", "policy", "set", "hot", "--rate", "0"],
+        &["offload", "policy", "set", "hot", "--rate", "10", "--cool", "10"],
+        &["offload", "policy", "set", "hot", "--priority", "uplink"],
+        &["offload", "capabilities", "nosuch"],
+        &["offload", "capabilities", "t0"],
+        &["offload", "explain", "999999"],
+        &["offload", "explain", "in_port=1,nw_dst=10.0.0.1"],
+        &["offload", "explain", "in_port=1", "--bridge", "br9"],
+        &["dp", "flows", "--reason", "tablefull"],
+        &["dp", "flows", "--reason", "Nosuch"],
+    ];
+    let before = rig.ok(&["offload", "policy", "show"]).unwrap();
+    let all = commands.map(|c| format!("$ shuntctl {}\n{}", c.join(" "), rig.refused(c).unwrap()));
+    assert_eq!(rig.ok(&["offload", "policy", "show"]).unwrap(), before);
+    let (status, body) = rig.request("PUT", "/v1/offload/policy", r#"{"mode":"warm"}"#).unwrap();
+    assert!(status == 400 && body.contains("warm"), "{status} {body}");
+    assert_eq!(rig.ctl(&["dp", "flows", "--partial", "--software"]).unwrap().code, Some(2));
+    insta::assert_snapshot!(all.join("\n"));
+}

@@ -1,0 +1,113 @@
+//! Why a flow is handled where it is, or would be.
+
+use super::super::Control;
+use super::super::trace::Pass;
+use super::reason;
+use ::offload::{Explained, HwProgram, Plan, Refusals, Step, World};
+use api::{
+    DpFlowView, Error, ErrorKind, ExplainRequest, Explanation, Handled, PacketExplanation, PassExplanation, PlanStep,
+    TraceRequest,
+};
+use flow::dp::{DpFlow, FlowId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+impl Control {
+    /// Why a flow is handled where it is; without a flow, all that are not fully in hardware.
+    pub fn offload_explain(&self, flow: Option<u64>) -> Result<Vec<Explanation>, Error> {
+        let (flows, world) = (self.dp_flows(), self.lock().world());
+        let known: HashMap<u64, Arc<DpFlow>> =
+            self.switch.flows().into_iter().map(|info| (info.flow.id.0, info.flow)).collect();
+        let explain = |view: DpFlowView| {
+            // What device and engine said, which the planner does not know.
+            let more = self.switch.engine().explain(FlowId(view.id)).map(|s| s.refusals).unwrap_or_default();
+            let (steps, would_help) = match known.get(&view.id) {
+                Some(flow) => told(&::offload::explain(flow, &world, &more)),
+                None => (Vec::new(), Vec::new()),
+            };
+            Explanation {
+                reasons: view.reasons.clone(),
+                rules: self.switch.hardware_rules(FlowId(view.id)),
+                steps,
+                would_help,
+                flow: view,
+            }
+        };
+        match flow {
+            None => Ok(flows.into_iter().filter(|f| f.handled != Handled::Hardware).map(explain).collect()),
+            Some(id) => {
+                let found = flows.into_iter().find(|f| f.id == id).ok_or_else(|| no_flow(id))?;
+                Ok(vec![explain(found)])
+            }
+        }
+    }
+
+    /// How a packet that is not there would be handled, pass by pass.
+    pub fn offload_explain_packet(&self, request: &ExplainRequest) -> Result<PacketExplanation, Error> {
+        let bridge = self.only_bridge(request.bridge.as_deref())?;
+        let trace = TraceRequest { flow: request.flow.clone(), ..TraceRequest::default() };
+        let (view, passes) = self.trace_passes(&bridge, &trace)?;
+        let world = self.lock().world();
+        let passes = view.passes.iter().zip(&passes).map(|(shown, pass)| explain(shown, pass, &world)).collect();
+        Ok(PacketExplanation { bridge, trace: view.text, passes })
+    }
+
+    /// The bridge that is named, or the one that there is.
+    pub(super) fn only_bridge(&self, named: Option<&str>) -> Result<String, Error> {
+        let inner = self.lock();
+        if let Some(name) = named {
+            return inner.bridge(name).map(|_| name.to_owned());
+        }
+        let mut names = inner.bridges.keys();
+        match (names.next(), names.next()) {
+            (Some(name), None) => Ok(name.clone()),
+            (None, _) => {
+                Err(Error::new(ErrorKind::NotFound, "bridge", "there is none")
+                    .remedy("add one with: shuntctl bridge add"))
+            }
+            _ => Err(Error::new(ErrorKind::Invalid, "bridge", "there are several").remedy("name one with --bridge")),
+        }
+    }
+}
+
+pub(super) fn no_flow(id: u64) -> Error {
+    Error::new(ErrorKind::NotFound, format!("datapath flow {id}"), "there is no such flow")
+        .remedy("list them with: shuntctl dp flows")
+}
+
+/// Steps, and what would help.
+fn told(explained: &Explained) -> (Vec<PlanStep>, Vec<String>) {
+    let step = |step: &Step| PlanStep {
+        what: step.of.to_string(),
+        done_by: step.at.to_string(),
+        reasons: step.refused.iter().map(reason).collect(),
+    };
+    (explained.steps.iter().map(step).collect(), explained.help.iter().map(ToString::to_string).collect())
+}
+
+fn explain(shown: &api::TracePass, pass: &Pass, world: &World) -> PassExplanation {
+    let (steps, would_help) = match &pass.plan {
+        Some(_) => told(&::offload::explain(&pass.flow, world, &[])),
+        // No flow is kept: each packet is looked at.
+        None => (Vec::new(), Vec::new()),
+    };
+    let (rules, refusals) = match &pass.plan {
+        Some(Plan::Full(program)) => (texts(program), Refusals::new()),
+        Some(Plan::Partial { program, refused, .. }) => (texts(program), refused.clone()),
+        Some(Plan::Software(refused)) => (Vec::new(), refused.clone()),
+        None => (Vec::new(), Refusals::new()),
+    };
+    PassExplanation {
+        megaflow: shown.megaflow.clone(),
+        actions: shown.actions.clone(),
+        handled: shown.handled,
+        reasons: refusals.iter().map(reason).collect(),
+        rules,
+        steps,
+        would_help,
+    }
+}
+
+fn texts(program: &HwProgram) -> Vec<String> {
+    program.rules.iter().map(ToString::to_string).collect()
+}
