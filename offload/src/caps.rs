@@ -1,5 +1,18 @@
 //! What a device can match and do. Taken from a profile (mock NIC) or from what is known of a driver.
 
+mod file;
+mod probe;
+mod sample;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use file::{CapabilityError, CapabilityFile};
+pub use probe::{Asked, Denied, ProbeCache, Probed, probe};
+pub use table::{
+    ActionEntry, ActionRow, CapabilityTable, FieldEntry, FieldRow, Stage, action_entry, action_kinds, field_entry,
+};
+
 use flow::FieldId;
 use flow::dp::DpActionKind;
 
@@ -53,6 +66,12 @@ impl FieldSet {
     #[must_use]
     pub fn of(fields: &[FieldId]) -> FieldSet {
         FieldSet(fields.iter().fold(0, |bits, field| bits | 1u128 << *field as u32))
+    }
+
+    /// The set and this field.
+    #[must_use]
+    pub fn with(self, field: FieldId) -> FieldSet {
+        FieldSet(self.0 | 1u128 << field as u32)
     }
 
     /// Whether `field` is in the set.

@@ -44,7 +44,8 @@ pub use backend::{
     Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey,
 };
 pub use caps::{
-    Capabilities, CounterKind, DecTtl, FieldCaps, FieldSet, Limits, MaskCap, PartialCaps, TransferCaps, VlanAbsent,
+    Capabilities, CapabilityFile, CapabilityTable, CounterKind, DecTtl, FieldCaps, FieldSet, Limits, MaskCap,
+    PartialCaps, TransferCaps, VlanAbsent,
 };
 pub use engine::{
     Demotion, DemotionId, DeviceHealth, Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowRank,

@@ -14,7 +14,7 @@ mod reasons_tests;
 #[cfg(test)]
 mod soundness_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use explain::{Explained, Step, StepOf, Where, explain};
 pub use help::{Change, what_would_help};

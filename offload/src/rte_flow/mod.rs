@@ -5,9 +5,11 @@
 
 mod backend;
 mod lower;
+mod validate;
 
 #[cfg(test)]
 mod tests;
 
 pub use backend::RteFlowBackend;
 pub use lower::{actions, attributes, pattern};
+pub use validate::validate;
