@@ -168,6 +168,7 @@ impl Prober<'_> {
         self.fields(true)?;
         for kind in action_kinds() {
             if claimed.supports(kind)
+                && kind != DpActionKind::Clone
                 && matches!(action_entry(kind), ActionEntry::Action(..))
                 && self.denies(Asked::Action(kind), &doing(kind), false)?
             {
@@ -230,35 +231,28 @@ impl Prober<'_> {
         let asked = |id| !matches!(id, FieldId::InPort | FieldId::IpDscp | FieldId::IpEcn);
         for def in datapath_fields().filter(|def| asked(def.id)) {
             let field = def.id;
-            loop {
-                let Some(cap) = self.field_caps(transfer).map(|caps| caps.get(field)) else { return Ok(()) };
+            let Some(claimed) = self.field_caps(transfer).map(|caps| caps.get(field)) else { return Ok(()) };
+            for cap in
+                [MaskCap::Any, MaskCap::Prefix, MaskCap::Exact, MaskCap::No].into_iter().filter(|c| *c <= claimed)
+            {
+                if let Some(caps) = self.field_caps(transfer) {
+                    *caps = std::mem::take(caps).with(cap, &[field]);
+                }
                 if cap == MaskCap::No {
                     break;
                 }
-                let mask = match cap {
-                    MaskCap::Any => def.ones().0 & !(def.ones().0 >> 1) | 1,
-                    MaskCap::Prefix => def.ones().0 & !1,
-                    MaskCap::Exact | MaskCap::No => def.ones().0,
-                };
-                let mut sample = Sample::with_prerequisite(field);
-                // These are matched by bits of their own meaning.
-                let mask = if matches!(field, FieldId::IpFrag | FieldId::Vlan1Tci) { def.ones().0 } else { mask };
-                let mask = if field == FieldId::VlanTci { mask | 0x1000 } else { mask };
-                if field == FieldId::Vlan1Tci || field == FieldId::VlanTpid {
-                    sample.bits(FieldId::VlanTci, 0x1000, 0x1000);
-                }
-                sample.bits(field, value(field), mask);
-                let flow = sample.flow(actions);
-                if !self.denies(Asked::Field { field, cap, transfer }, &flow, !transfer)? {
-                    break;
-                }
-                let less = match cap {
-                    MaskCap::Any => MaskCap::Prefix,
-                    MaskCap::Prefix => MaskCap::Exact,
-                    MaskCap::Exact | MaskCap::No => MaskCap::No,
-                };
-                if let Some(caps) = self.field_caps(transfer) {
-                    *caps = std::mem::take(caps).with(less, &[field]);
+                let flow = matching(field, cap).flow(actions);
+                match self.ask(Asked::Field { field, cap, transfer }, &flow, !transfer)? {
+                    Some(true) => break,
+                    Some(false) => {}
+                    // No plan asks for so much, or it depends on what is denied.
+                    None if cap == MaskCap::Exact => {
+                        if let Some(caps) = self.field_caps(transfer) {
+                            *caps = std::mem::take(caps).with(claimed, &[field]);
+                        }
+                        break;
+                    }
+                    None => {}
                 }
             }
         }
@@ -281,11 +275,33 @@ impl Prober<'_> {
     }
 }
 
+/// A flow that looks at a field as freely as this.
+fn matching(field: FieldId, cap: MaskCap) -> Sample {
+    let ones = field.def().ones().0;
+    let mask = match cap {
+        // These are matched by bits of their own meaning.
+        _ if matches!(field, FieldId::IpFrag | FieldId::Vlan1Tci) => ones,
+        MaskCap::Any => ones & !(ones >> 1) | 1,
+        MaskCap::Prefix => ones & !1,
+        MaskCap::Exact | MaskCap::No => ones,
+    };
+    let mut sample = Sample::with_prerequisite(field);
+    if matches!(field, FieldId::Vlan1Tci | FieldId::VlanTpid) {
+        sample.bits(FieldId::VlanTci, 0x1000, 0x1000);
+    }
+    sample.bits(field, value(field), if field == FieldId::VlanTci { mask | 0x1000 } else { mask });
+    sample
+}
+
 impl TransferCaps {
     /// Without this action.
     fn remove(&mut self, kind: DpActionKind) {
         match kind {
-            DpActionKind::Output | DpActionKind::Clone => self.max_outputs = 0,
+            DpActionKind::Output => self.max_outputs = 0,
+            // DSCP is written as bits of the byte, too.
+            DpActionKind::Set(FieldId::IpDscp) => {
+                self.set = self.set.without(FieldId::IpDscp).without(FieldId::IpTos);
+            }
             DpActionKind::Set(field) => self.set = self.set.without(field),
             DpActionKind::DecTtl => self.dec_ttl = DecTtl::No,
             DpActionKind::PushVlan => self.push_vlan = false,
@@ -293,7 +309,9 @@ impl TransferCaps {
             DpActionKind::Drop => self.drop = false,
             DpActionKind::Meter => self.meter = false,
             DpActionKind::TunnelPush => self.encap = 0,
-            DpActionKind::Hash
+            // Copies are asked for by number.
+            DpActionKind::Clone
+            | DpActionKind::Hash
             | DpActionKind::Ct
             | DpActionKind::CtClear
             | DpActionKind::TunnelPop

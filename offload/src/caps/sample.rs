@@ -1,7 +1,7 @@
 //! For each field and each sort of action, a flow that needs it and as little else as possible: for probing and for tests.
 
 use flow::dp::{
-    CtSpec, DpAction, DpActionKind, DpFlow, DropReason, Encap, FlowId, HashAlgorithm, HashSpec, LenSpec, Mark, MeterId,
+    DpAction, DpActionKind, DpFlow, DropReason, Encap, FlowId, HashAlgorithm, HashSpec, LenSpec, Mark, MeterId,
     PuntReason, RecircId, SampleSpec,
 };
 use flow::field::Prereq;
@@ -133,7 +133,7 @@ pub(crate) fn doing(kind: DpActionKind) -> DpFlow {
         }
         DpActionKind::Meter => DpAction::Meter(MeterId(1)),
         DpActionKind::Hash => DpAction::Hash(HashSpec { algorithm: HashAlgorithm::L4, basis: 0 }),
-        DpActionKind::Ct => DpAction::Ct(Box::new(CtSpec::default())),
+        DpActionKind::Ct => DpAction::Ct(Box::default()),
         DpActionKind::CtClear => DpAction::CtClear,
         DpActionKind::TunnelPush => {
             // Ethernet, IPv4, UDP and VXLAN: 50 bytes.

@@ -255,10 +255,12 @@ fn field_rows(caps: &FieldCaps, vlan_absent: VlanAbsent) -> Vec<FieldRow> {
         let support = match entry {
             FieldEntry::Item(_) if matches!(field, FieldId::InPort | FieldId::InPortOxm) => Ok(MaskCap::Exact),
             // Bits of the byte that they are in.
-            FieldEntry::Item(_) if matches!(field, FieldId::IpDscp | FieldId::IpEcn) => match caps.get(FieldId::IpTos) {
-                MaskCap::Any => Ok(MaskCap::Any),
-                _ => Err(Refusal::PartialMask { field: FieldId::IpTos }),
-            },
+            FieldEntry::Item(_) if matches!(field, FieldId::IpDscp | FieldId::IpEcn) => {
+                match caps.get(FieldId::IpTos) {
+                    MaskCap::Any => Ok(MaskCap::Any),
+                    _ => Err(Refusal::PartialMask { field: FieldId::IpTos }),
+                }
+            }
             FieldEntry::Item(_) => match caps.get(field) {
                 // Devices that match no tag can still match that there is none.
                 MaskCap::No if field == FieldId::VlanTci && vlan_absent != VlanAbsent::No => Ok(MaskCap::Exact),

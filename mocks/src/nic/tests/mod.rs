@@ -5,6 +5,7 @@ mod faults;
 mod matching;
 mod parsing;
 mod ports;
+mod probing;
 mod refusals;
 mod rewriting;
 
