@@ -3,6 +3,7 @@
 use crate::error::RteFlowError;
 use crate::lower::{LoweredActions, LoweredFlow, LoweredPattern};
 use crate::meter::{DscpColours, MeterCapabilities, MeterParams, MeterPolicy, MeterProfile, MeterStats};
+use crate::record::Record;
 use crate::template::{
     ActionsTemplate, AsyncResult, EngineConfig, EngineInfo, PatternTemplate, Queue, TemplateAttr, TemplateTable,
 };
@@ -57,8 +58,10 @@ pub struct HeldRule {
     pub cookie: Option<Cookie>,
     /// Direction, group and priority.
     pub attr: Attr,
-    /// Its shared counter, if it has one.
-    pub counter: Option<ActionHandle>,
+    /// What it matches and does; the handles in it are good.
+    pub record: Record,
+    /// Whether it goes by [`RteFlowApi::async_destroy`].
+    pub queued: bool,
 }
 
 /// When a rule was hit last (`rte_flow_query_age`).
@@ -156,12 +159,14 @@ pub trait RteFlowApi: Send {
         no("rte_flow_isolate", port)
     }
 
-    /// Rules that the device held before this process, for devices whose rules outlive their owner. DPDK's do not: none.
-    ///
-    /// A rule that is listed is this process's from then on.
-    fn held(&mut self, port: u16) -> Result<Vec<HeldRule>, RteFlowError> {
-        let _ = port;
-        Ok(Vec::new())
+    /// From now on rules carry this mark, where the device keeps one.
+    fn mark_rules(&mut self, cookie: Cookie) {
+        let _ = cookie;
+    }
+
+    /// All rules in the device, for devices whose rules outlive their owner. DPDK's do not: none.
+    fn held(&mut self) -> Vec<HeldRule> {
+        Vec::new()
     }
 
     /// The actions that the driver wants for taking this tunnel off (`rte_flow_tunnel_decap_set`), for

@@ -33,6 +33,7 @@ mod real;
 mod real_meter;
 mod real_template;
 mod real_tunnel;
+mod record;
 mod template;
 mod tunnel;
 
@@ -49,6 +50,7 @@ pub use item::{
 pub use lower::{ActionMask, ActionRef, ItemRef, LoweredActions, LoweredFlow, LoweredPattern};
 pub use meter::{Colour, DscpColours, MeterCapabilities, MeterParams, MeterPolicy, MeterProfile, MeterStats};
 pub use real::RealRteFlow;
+pub use record::{ActionBytes, ItemBytes, Record};
 pub use template::{
     ActionsTemplate, AsyncResult, DriverFacts, EngineConfig, EngineInfo, PatternTemplate, Queue, Requirement,
     TemplateAttr, TemplateTable,

@@ -5,7 +5,7 @@ use std::ptr::{null, null_mut};
 use dpdk_sys::{rte_flow_action, rte_flow_attr, rte_flow_item};
 
 use crate::action::{Action, Conf, TunnelActions};
-use crate::api::{ActionHandle, Attr, Cookie};
+use crate::api::{ActionHandle, Attr};
 use crate::item::{Item, ItemFields, Match, TunnelItems};
 use crate::layout::{self, action_type, item_type};
 
@@ -350,7 +350,6 @@ pub struct LoweredFlow {
     raw_attr: rte_flow_attr,
     pattern: LoweredPattern,
     actions: LoweredActions,
-    cookie: Option<Cookie>,
 }
 
 impl LoweredFlow {
@@ -361,25 +360,12 @@ impl LoweredFlow {
             raw_attr: attr.raw(),
             pattern: LoweredPattern::new(pattern),
             actions: LoweredActions::new(actions),
-            cookie: None,
         }
-    }
-
-    /// The rule with its owner's mark, for devices that keep one ([`crate::RteFlowApi::held`]).
-    #[must_use]
-    pub fn with_cookie(mut self, cookie: Cookie) -> Self {
-        self.cookie = Some(cookie);
-        self
     }
 
     /// The attributes.
     pub fn attr(&self) -> Attr {
         self.attr
-    }
-
-    /// The owner's mark.
-    pub fn cookie(&self) -> Option<Cookie> {
-        self.cookie
     }
 
     /// The pattern.

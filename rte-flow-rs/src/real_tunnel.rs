@@ -77,8 +77,12 @@ fn raw_tunnel(tunnel: &Tunnel) -> rte_flow_tunnel {
     match tunnel.addresses {
         Some((IpAddr::V6(src), IpAddr::V6(dst))) => {
             raw.is_ipv6 = true;
-            addresses.ipv6.src_addr = src.octets();
-            addresses.ipv6.dst_addr = dst.octets();
+            // SAFETY: both are 16 bytes (an array in one release, a structure of one in another) of a union of plain data that is
+            // exclusively borrowed.
+            unsafe {
+                (&raw mut addresses.ipv6.src_addr).cast::<[u8; 16]>().write_unaligned(src.octets());
+                (&raw mut addresses.ipv6.dst_addr).cast::<[u8; 16]>().write_unaligned(dst.octets());
+            }
         }
         Some((IpAddr::V4(src), IpAddr::V4(dst))) => {
             addresses.ipv4.src_addr = u32::from(src).to_be();
@@ -93,8 +97,9 @@ fn read_tunnel(raw: &rte_flow_tunnel) -> Tunnel {
     // SAFETY: both members of the union are plain bytes; `is_ipv6` says which was written.
     let (src, dst) = unsafe {
         if raw.is_ipv6 {
-            let ipv6 = raw.__bindgen_anon_1.ipv6;
-            (IpAddr::V6(Ipv6Addr::from(ipv6.src_addr)), IpAddr::V6(Ipv6Addr::from(ipv6.dst_addr)))
+            let ipv6 = &raw.__bindgen_anon_1.ipv6;
+            let address = |bytes: *const [u8; 16]| IpAddr::V6(Ipv6Addr::from(bytes.read_unaligned()));
+            (address((&raw const ipv6.src_addr).cast()), address((&raw const ipv6.dst_addr).cast()))
         } else {
             let ipv4 = raw.__bindgen_anon_1.ipv4;
             let address = |n: u32| IpAddr::V4(Ipv4Addr::from(u32::from_be(n)));

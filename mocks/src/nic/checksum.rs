@@ -22,6 +22,13 @@ pub fn update(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
     !(((sum & 0xffff) + (sum >> 16)) as u16)
 }
 
+/// The one's complement sum of 16-bit words (RFC 1071).
+pub fn sum(bytes: &[u8]) -> u16 {
+    let sum = bytes.chunks(2).fold(0u64, |sum, pair| sum + u64::from(word(pair)));
+    let folded = (sum & 0xffff) + (sum >> 16);
+    ((folded & 0xffff) + (folded >> 16)) as u16
+}
+
 fn word(bytes: &[u8]) -> u16 {
     let at = |i| bytes.get(i).copied().unwrap_or(0);
     u16::from_be_bytes([at(0), at(1)])

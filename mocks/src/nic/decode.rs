@@ -3,14 +3,14 @@
 //! Numbers and structures are those of `rte_flow.h`; what they mean is from the DPDK programmer's guide, "Generic flow
 //! API (rte_flow)".
 
-use super::edit::Edit;
+use super::actions::ActionView;
 use super::eswitch::Count;
 use super::headers::is_tpid;
-use super::item::{IMAGE, Image, ItemKind};
-use super::profile::{ActionName, Profile, RuleCaps, Untagged};
-use super::rule::{Act, Domain, Item, Pattern, RawAction, RawFlow, RawItem, Refusal, RefusalKind, Rule, Source};
-use rte_flow_rs::layout;
-use std::collections::HashMap;
+use super::item::{IMAGE, Image, ItemKind, REGISTERS};
+use super::meter::Meters;
+use super::profile::{Profile, RuleCaps, Untagged};
+use super::rule::{Domain, Item, Pattern, RawFlow, RawItem, Refusal, RefusalKind, Rule, Source, Spot};
+use super::table::Map;
 
 /// `enum rte_flow_item_type`.
 mod item_type {
@@ -25,53 +25,17 @@ mod item_type {
     pub const SCTP: u32 = 13;
     pub const ARP_ETH_IPV4: u32 = 26;
     pub const ICMP6: u32 = 28;
+    pub const VXLAN: u32 = 14;
+    pub const GRE: u32 = 18;
+    pub const GENEVE: u32 = 24;
+    pub const META: u32 = 35;
+    pub const GRE_KEY: u32 = 36;
+    pub const TAG: u32 = 45;
+    pub const IPV6_FRAG_EXT: u32 = 49;
+    pub const GENEVE_OPT: u32 = 50;
     pub const PORT_REPRESENTOR: u32 = 53;
     pub const REPRESENTED_PORT: u32 = 54;
 }
-
-/// `enum rte_flow_action_type`.
-mod action_type {
-    pub const VOID: u32 = 1;
-    pub const JUMP: u32 = 3;
-    pub const MARK: u32 = 4;
-    pub const FLAG: u32 = 5;
-    pub const QUEUE: u32 = 6;
-    pub const DROP: u32 = 7;
-    pub const COUNT: u32 = 8;
-    pub const RSS: u32 = 9;
-    pub const OF_POP_VLAN: u32 = 16;
-    pub const OF_PUSH_VLAN: u32 = 17;
-    pub const OF_SET_VLAN_VID: u32 = 18;
-    pub const OF_SET_VLAN_PCP: u32 = 19;
-    pub const SET_IPV4_SRC: u32 = 28;
-    pub const SET_IPV4_DST: u32 = 29;
-    pub const SET_IPV6_SRC: u32 = 30;
-    pub const SET_IPV6_DST: u32 = 31;
-    pub const SET_TP_SRC: u32 = 32;
-    pub const SET_TP_DST: u32 = 33;
-    pub const DEC_TTL: u32 = 35;
-    pub const SET_TTL: u32 = 36;
-    pub const SET_MAC_SRC: u32 = 37;
-    pub const SET_MAC_DST: u32 = 38;
-    pub const SET_IPV4_DSCP: u32 = 45;
-    pub const SET_IPV6_DSCP: u32 = 46;
-    pub const MODIFY_FIELD: u32 = 50;
-    pub const INDIRECT: u32 = 51;
-    pub const PORT_REPRESENTOR: u32 = 54;
-    pub const REPRESENTED_PORT: u32 = 55;
-}
-
-/// `enum rte_flow_field_id`.
-mod field_id {
-    pub const IPV4_DSCP: u32 = 6;
-    pub const IPV6_DSCP: u32 = 10;
-    pub const VALUE: u32 = 28;
-    pub const IPV4_ECN: u32 = 29;
-    pub const IPV6_ECN: u32 = 30;
-}
-
-/// Marks that every NIC of the kind can carry.
-const MARK_BITS: u32 = 24;
 
 /// What decoding needs to know of the device.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +44,8 @@ pub struct Decoder<'a> {
     /// Ethdev of each place of the switch: the wire's first.
     pub ethdevs: &'a [u16],
     /// Indirect counters, and how many rules use each.
-    pub counters: &'a HashMap<u64, (Count, usize)>,
+    pub counters: &'a Map<u64, (Count, usize)>,
+    pub meters: &'a Meters,
 }
 
 impl Decoder<'_> {
@@ -91,18 +56,21 @@ impl Decoder<'_> {
     pub fn decode(&self, raw: &RawFlow) -> Result<Rule, Refusal> {
         let port = self.place(raw.port, RefusalKind::Unspecified)?;
         let (domain, caps) = self.domain(raw, port)?;
-        let pattern = self.pattern(raw, domain)?;
-        let acts = self.actions(raw, domain, caps, &pattern)?;
-        Ok(Rule { domain, group: raw.group, priority: raw.priority, pattern, acts })
+        let pattern = self.pattern(&raw.items, domain)?;
+        let spot = Spot { domain, group: raw.group, priority: raw.priority };
+        let views: Vec<ActionView<'_>> = raw.actions.iter().map(ActionView::from).collect();
+        let acts = self.actions(spot, &views, caps, &pattern)?;
+        Ok(Rule { spot, pattern, acts })
     }
 
-    fn place(&self, ethdev: u16, kind: RefusalKind) -> Result<usize, Refusal> {
+    /// The place of an ethdev.
+    pub(super) fn place(&self, ethdev: u16, kind: RefusalKind) -> Result<usize, Refusal> {
         self.ethdevs.iter().position(|e| *e == ethdev).ok_or_else(|| {
             Refusal::new(kind, super::rule::errno::ENODEV, format!("ethdev {ethdev} is not a port of this device"))
         })
     }
 
-    fn domain(&self, raw: &RawFlow, port: usize) -> Result<(Domain, &RuleCaps), Refusal> {
+    pub(super) fn domain(&self, raw: &RawFlow, port: usize) -> Result<(Domain, &RuleCaps), Refusal> {
         let (domain, caps) = match (raw.transfer, raw.ingress, raw.egress) {
             (_, _, true) => {
                 return Err(Refusal::unsupported(RefusalKind::AttrEgress, "egress rules are not supported"));
@@ -129,9 +97,9 @@ impl Decoder<'_> {
         Ok((domain, caps))
     }
 
-    fn pattern(&self, raw: &RawFlow, domain: Domain) -> Result<Pattern, Refusal> {
+    pub(super) fn pattern(&self, items: &[RawItem], domain: Domain) -> Result<Pattern, Refusal> {
         let mut pattern = Pattern::default();
-        for item in &raw.items {
+        for item in items {
             match item.kind {
                 0 => break,
                 item_type::VOID => {}
@@ -150,7 +118,7 @@ impl Decoder<'_> {
         }
         self.innermost_types(&mut pattern);
         if self.profile.untagged == Untagged::ByPattern && pattern.items.iter().any(|i| i.kind.layer() == 3) {
-            pattern.tags = Some(pattern.items.iter().filter(|i| i.kind == ItemKind::Vlan).count());
+            pattern.tags = Some(pattern.items.iter().filter(|i| i.kind == ItemKind::Vlan && i.level == 0).count());
         }
         Ok(pattern)
     }
@@ -161,14 +129,16 @@ impl Decoder<'_> {
         if self.profile.untagged == Untagged::ByPattern {
             return;
         }
-        if let Some(item) = pattern.items.iter_mut().rev().find(|i| i.kind.layer() == 2) {
-            let at = if item.kind == ItemKind::Eth { 12 } else { 2 };
-            let ether_type = u16::from_be_bytes([item.spec[at], item.spec[at + 1]]);
-            item.innermost = !is_tpid(ether_type);
+        for level in 0..=pattern.items.iter().map(|i| i.level).max().unwrap_or(0) {
+            if let Some(item) = pattern.items.iter_mut().rev().find(|i| i.level == level && i.kind.layer() == 2) {
+                let at = ether_type_at(item.kind);
+                let ether_type = u16::from_be_bytes([item.spec[at], item.spec[at + 1]]);
+                item.innermost = !is_tpid(ether_type);
+            }
         }
     }
 
-    fn source(&self, item: &RawItem) -> Result<Source, Refusal> {
+    pub(super) fn source(&self, item: &RawItem) -> Result<Source, Refusal> {
         let need = || Refusal::invalid(RefusalKind::ItemSpec, "a source port item needs a port");
         let ethdev = native16(item.spec.as_deref().ok_or_else(need)?).ok_or_else(need)?;
         if item.mask.as_deref().is_some_and(|mask| native16(mask) != Some(u16::MAX)) {
@@ -185,8 +155,14 @@ impl Decoder<'_> {
         let kind = item_kind(item.kind).filter(|kind| self.profile.has_item(*kind)).ok_or_else(|| {
             Refusal::unsupported(RefusalKind::Item, format!("item type {} is not supported", item.kind))
         })?;
-        let vlan = before.items.iter().filter(|i| i.kind == ItemKind::Vlan).count();
-        check_order(kind, vlan, before)?;
+        let tunnels = before.items.iter().filter(|i| i.kind.is_tunnel()).count();
+        // These belong to the tunnel's header, not to what is inside.
+        let level = tunnels - usize::from(tunnels > 0 && matches!(kind, ItemKind::GeneveOpt | ItemKind::GreKey));
+        if level > 1 {
+            return Err(Refusal::unsupported(RefusalKind::Item, "tunnels inside of tunnels"));
+        }
+        let vlan = before.items.iter().filter(|i| i.kind == kind && i.level == level).count();
+        check_order(kind, level, before)?;
         if kind == ItemKind::Vlan && vlan >= self.profile.parser.vlans {
             return Err(Refusal::unsupported(RefusalKind::Item, "more VLAN items than the parser knows tags"));
         }
@@ -194,13 +170,30 @@ impl Decoder<'_> {
             if item.mask.is_some() || item.last.is_some() {
                 return Err(Refusal::invalid(RefusalKind::ItemSpec, "mask or last without spec"));
             }
-            return Ok(Item { kind, vlan, innermost: false, spec: [0; IMAGE], mask: [0; IMAGE] });
+            let none = [0; IMAGE];
+            return Ok(Item { kind, level, vlan, innermost: false, named: [0; 3], spec: none, mask: none });
         };
-        let spec = whole(kind, spec, RefusalKind::ItemSpec)?;
-        let mask = match item.mask.as_deref() {
+        let mut spec = whole(kind, spec, RefusalKind::ItemSpec)?;
+        let mut mask = match item.mask.as_deref() {
             Some(mask) => whole(kind, mask, RefusalKind::ItemMask)?,
             None => kind.default_mask(),
         };
+        let (mut named, mut vlan) = ([0; 3], vlan);
+        match kind {
+            ItemKind::Tag => {
+                // The register is no value: it says which value is looked at.
+                vlan = usize::from(spec[4]);
+                (spec[4], mask[4]) = (0, 0);
+                if vlan >= REGISTERS {
+                    return Err(Refusal::unsupported(RefusalKind::ItemSpec, format!("register {vlan} of {REGISTERS}")));
+                }
+            }
+            ItemKind::GeneveOpt => {
+                option_data(item, &mut spec, &mut mask)?;
+                named = [spec[0] & mask[0], spec[1] & mask[1], spec[2] & mask[2]];
+            }
+            _ => {}
+        }
         if let Some(last) = item.last.as_deref() {
             let last = whole(kind, last, RefusalKind::ItemLast)?;
             // A last that is zero or the spec itself is no range (guide, "Pattern item").
@@ -209,116 +202,7 @@ impl Decoder<'_> {
             }
         }
         self.profile.check_mask(kind, &mask).map_err(|why| Refusal::unsupported(RefusalKind::ItemMask, why))?;
-        Ok(Item { kind, vlan, innermost: false, spec: and(&spec, &mask), mask })
-    }
-
-    fn actions(&self, raw: &RawFlow, domain: Domain, caps: &RuleCaps, pattern: &Pattern) -> Result<Vec<Act>, Refusal> {
-        let mut acts: Vec<Act> = Vec::new();
-        let mut tags = pattern.items.iter().filter(|i| i.kind == ItemKind::Vlan).count();
-        for action in &raw.actions {
-            if action.kind == 0 {
-                break;
-            }
-            if action.kind == action_type::VOID {
-                continue;
-            }
-            let (name, act) = self.action(action)?;
-            if !caps.actions.contains(&name) {
-                let what = format!("action {name:?} is not supported here");
-                return Err(Refusal::unsupported(RefusalKind::Action, what));
-            }
-            if let Act::Edit(edit) = act {
-                check_edit(edit, pattern, &mut tags)?;
-            }
-            if let Act::Jump(group) = act {
-                check_jump(raw.group, group, caps.groups)?;
-            }
-            acts.push(act);
-        }
-        match domain {
-            Domain::Transfer => check_transfer(&acts, caps, pattern)?,
-            Domain::Ingress(_) => check_ingress(&acts)?,
-        }
-        Ok(acts)
-    }
-
-    fn action(&self, action: &RawAction) -> Result<(ActionName, Act), Refusal> {
-        use action_type as t;
-        let conf = action.conf.as_deref().unwrap_or_default();
-        let short = || Refusal::invalid(RefusalKind::ActionConf, format!("action type {} has no conf", action.kind));
-        let edit = |name, edit| Ok((name, Act::Edit(edit)));
-        match action.kind {
-            t::JUMP => Ok((ActionName::Jump, Act::Jump(native32(conf).ok_or_else(short)?))),
-            t::MARK => {
-                let id = native32(conf).ok_or_else(short)?;
-                if id >> MARK_BITS != 0 {
-                    return Err(Refusal::invalid(RefusalKind::ActionConf, format!("mark {id:#x} needs over 24 bits")));
-                }
-                Ok((ActionName::Mark, Act::Mark(id)))
-            }
-            t::FLAG => Ok((ActionName::Flag, Act::Flag)),
-            t::QUEUE => native16(conf).ok_or_else(short).map(|_| (ActionName::Queue, Act::Queue)),
-            t::RSS => Ok((ActionName::Rss, Act::Queue)),
-            t::DROP => Ok((ActionName::Drop, Act::Drop)),
-            t::COUNT => Ok((ActionName::Count, Act::Count)),
-            t::INDIRECT => {
-                let handle = action.handle.filter(|handle| self.counters.contains_key(handle));
-                let unknown =
-                    || Refusal::new(RefusalKind::ActionConf, super::rule::errno::ENOENT, "no such indirect action");
-                Ok((ActionName::Count, Act::CountIndirect(handle.ok_or_else(unknown)?)))
-            }
-            t::PORT_REPRESENTOR | t::REPRESENTED_PORT => {
-                let place = self.place(native16(conf).ok_or_else(short)?, RefusalKind::ActionConf)?;
-                Ok(if action.kind == t::PORT_REPRESENTOR {
-                    (ActionName::PortRepresentor, Act::ToRepresentor(place))
-                } else {
-                    (ActionName::RepresentedPort, Act::Output(place))
-                })
-            }
-            t::OF_POP_VLAN => edit(ActionName::OfPopVlan, Edit::PopVlan),
-            t::OF_PUSH_VLAN => {
-                let tpid = u16::from_be_bytes(first(conf).ok_or_else(short)?);
-                if !is_tpid(tpid) {
-                    return Err(Refusal::invalid(RefusalKind::ActionConf, format!("push_vlan of type {tpid:#06x}")));
-                }
-                edit(ActionName::OfPushVlan, Edit::PushVlan(tpid))
-            }
-            t::OF_SET_VLAN_VID => {
-                let vid = u16::from_be_bytes(first(conf).ok_or_else(short)?);
-                if vid > 0xfff {
-                    return Err(Refusal::invalid(RefusalKind::ActionConf, format!("VLAN id {vid}")));
-                }
-                edit(ActionName::OfSetVlanVid, Edit::SetVid(vid))
-            }
-            t::OF_SET_VLAN_PCP => {
-                let [pcp] = first(conf).ok_or_else(short)?;
-                if pcp > 7 {
-                    return Err(Refusal::invalid(RefusalKind::ActionConf, format!("VLAN priority {pcp}")));
-                }
-                edit(ActionName::OfSetVlanPcp, Edit::SetPcp(pcp))
-            }
-            t::SET_MAC_SRC => edit(ActionName::SetMacSrc, Edit::SetEthSrc(first(conf).ok_or_else(short)?)),
-            t::SET_MAC_DST => edit(ActionName::SetMacDst, Edit::SetEthDst(first(conf).ok_or_else(short)?)),
-            t::SET_IPV4_SRC => edit(ActionName::SetIpv4Src, Edit::SetIpv4Src(first(conf).ok_or_else(short)?)),
-            t::SET_IPV4_DST => edit(ActionName::SetIpv4Dst, Edit::SetIpv4Dst(first(conf).ok_or_else(short)?)),
-            t::SET_IPV6_SRC => edit(ActionName::SetIpv6Src, Edit::SetIpv6Src(first(conf).ok_or_else(short)?)),
-            t::SET_IPV6_DST => edit(ActionName::SetIpv6Dst, Edit::SetIpv6Dst(first(conf).ok_or_else(short)?)),
-            t::SET_TP_SRC => edit(ActionName::SetTpSrc, Edit::SetTpSrc(first(conf).ok_or_else(short)?)),
-            t::SET_TP_DST => edit(ActionName::SetTpDst, Edit::SetTpDst(first(conf).ok_or_else(short)?)),
-            t::SET_TTL => {
-                let [ttl] = first(conf).ok_or_else(short)?;
-                edit(ActionName::SetTtl, Edit::SetTtl(ttl))
-            }
-            t::DEC_TTL => edit(ActionName::DecTtl, Edit::DecTtl),
-            t::SET_IPV4_DSCP | t::SET_IPV6_DSCP => {
-                let [dscp] = first(conf).ok_or_else(short)?;
-                let v6 = action.kind == t::SET_IPV6_DSCP;
-                let name = if v6 { ActionName::SetIpv6Dscp } else { ActionName::SetIpv4Dscp };
-                edit(name, Edit::SetTos { v6, value: dscp << 2, mask: 0xfc })
-            }
-            t::MODIFY_FIELD => modify_field(conf),
-            other => Err(Refusal::unsupported(RefusalKind::Action, format!("action type {other} is not supported"))),
-        }
+        Ok(Item { kind, level, vlan, innermost: false, named, spec: and(&spec, &mask), mask })
     }
 }
 
@@ -334,140 +218,73 @@ fn item_kind(kind: u32) -> Option<ItemKind> {
         item_type::SCTP => ItemKind::Sctp,
         item_type::ARP_ETH_IPV4 => ItemKind::Arp,
         item_type::ICMP6 => ItemKind::Icmp6,
+        item_type::IPV6_FRAG_EXT => ItemKind::Ipv6FragExt,
+        item_type::VXLAN => ItemKind::Vxlan,
+        item_type::GENEVE => ItemKind::Geneve,
+        item_type::GENEVE_OPT => ItemKind::GeneveOpt,
+        item_type::GRE => ItemKind::Gre,
+        item_type::GRE_KEY => ItemKind::GreKey,
+        item_type::TAG => ItemKind::Tag,
+        item_type::META => ItemKind::Meta,
         _ => return None,
     })
 }
 
 /// Headers are stacked as in a packet.
-fn check_order(kind: ItemKind, vlans: usize, before: &Pattern) -> Result<(), Refusal> {
-    let last = before.items.last().map(|i| i.kind);
-    let l3 = before.items.iter().map(|i| i.kind).find(|k| k.layer() == 3);
+fn check_order(kind: ItemKind, level: usize, before: &Pattern) -> Result<(), Refusal> {
+    let headers = || before.items.iter().map(|i| (i.kind, i.level)).filter(|(kind, _)| kind.layer() > 0);
+    let last = headers().map(|(kind, _)| kind).next_back();
+    // Of this packet: behind a tunnel another one begins.
+    let here = headers().filter(|(_, l)| *l == level).map(|(kind, _)| kind).next_back();
+    let l3 = headers().filter(|(_, l)| *l == level).map(|(kind, _)| kind).find(|k| k.layer() == 3);
+    let ip = |kind| matches!(kind, Some(ItemKind::Ipv4 | ItemKind::Ipv6 | ItemKind::Ipv6FragExt));
     let ok = match kind {
-        ItemKind::Eth => last.is_none(),
-        ItemKind::Vlan => last == Some(ItemKind::Eth) || vlans > 0 && last == Some(ItemKind::Vlan),
-        ItemKind::Ipv4 | ItemKind::Ipv6 | ItemKind::Arp => last.is_none_or(|k| k.layer() == 2),
-        ItemKind::Tcp | ItemKind::Udp | ItemKind::Sctp => matches!(last, Some(ItemKind::Ipv4 | ItemKind::Ipv6)),
-        ItemKind::Icmp => last == Some(ItemKind::Ipv4),
-        ItemKind::Icmp6 => last == Some(ItemKind::Ipv6),
+        ItemKind::Eth => here.is_none(),
+        ItemKind::Vlan => matches!(here, Some(ItemKind::Eth | ItemKind::Vlan)),
+        ItemKind::Ipv4 | ItemKind::Ipv6 | ItemKind::Arp => here.is_none_or(|k| k.layer() == 2),
+        ItemKind::Ipv6FragExt => here == Some(ItemKind::Ipv6),
+        ItemKind::Tcp | ItemKind::Udp | ItemKind::Sctp => ip(here),
+        ItemKind::Icmp => here == Some(ItemKind::Ipv4),
+        ItemKind::Icmp6 => here == Some(ItemKind::Ipv6),
+        ItemKind::Vxlan | ItemKind::Geneve => here == Some(ItemKind::Udp),
+        ItemKind::Gre => ip(here),
+        ItemKind::GeneveOpt => matches!(here, Some(ItemKind::Geneve | ItemKind::GeneveOpt)),
+        ItemKind::GreKey => here == Some(ItemKind::Gre),
+        ItemKind::Tag | ItemKind::Meta => true,
     };
     let why = || format!("item {} cannot follow {:?} (network layer {l3:?})", kind.name(), last);
     if ok { Ok(()) } else { Err(Refusal::invalid(RefusalKind::Item, why())) }
 }
 
-/// What an action changes must be in the pattern, else its effect is undefined (guide, "Actions").
-fn check_edit(edit: Edit, pattern: &Pattern, tags: &mut usize) -> Result<(), Refusal> {
-    let has = |kinds: &[ItemKind]| pattern.items.iter().any(|i| kinds.contains(&i.kind));
-    let ok = match edit {
-        Edit::PushVlan(_) => {
-            *tags += 1;
-            true
-        }
-        Edit::PopVlan => {
-            let had = *tags > 0;
-            *tags = tags.saturating_sub(1);
-            had
-        }
-        Edit::SetVid(_) | Edit::SetPcp(_) => *tags > 0,
-        Edit::SetEthDst(_) | Edit::SetEthSrc(_) => true,
-        Edit::SetIpv4Src(_) | Edit::SetIpv4Dst(_) | Edit::SetTos { v6: false, .. } => has(&[ItemKind::Ipv4]),
-        Edit::SetIpv6Src(_) | Edit::SetIpv6Dst(_) | Edit::SetTos { v6: true, .. } => has(&[ItemKind::Ipv6]),
-        Edit::SetTpSrc(_) | Edit::SetTpDst(_) => has(&[ItemKind::Tcp, ItemKind::Udp]),
-        Edit::SetTtl(_) | Edit::DecTtl => has(&[ItemKind::Ipv4, ItemKind::Ipv6]),
-    };
-    let why = || format!("no item of the pattern says that there is what {edit:?} changes");
-    if ok { Ok(()) } else { Err(Refusal::invalid(RefusalKind::Action, why())) }
+/// Where the ethertype is in the structure of ETH or VLAN.
+pub(super) fn ether_type_at(kind: ItemKind) -> usize {
+    if kind == ItemKind::Eth { 12 } else { 2 }
 }
 
-/// Jumps go up only, so that no packet goes round.
-fn check_jump(from: u32, to: u32, groups: u32) -> Result<(), Refusal> {
-    if to >= groups {
-        return Err(Refusal::unsupported(RefusalKind::ActionConf, format!("jump to group {to} of {groups}")));
+/// The option's data in place of the pointer to it.
+fn option_data(item: &RawItem, spec: &mut Image, mask: &mut Image) -> Result<(), Refusal> {
+    let len = 4 * usize::from(spec[3]);
+    if len > 16 {
+        return Err(Refusal::unsupported(RefusalKind::ItemSpec, "options of GENEVE over 16 bytes"));
     }
-    if to <= from {
-        return Err(Refusal::invalid(RefusalKind::ActionConf, format!("jump from group {from} back to group {to}")));
+    for (image, data) in [(spec, &item.spec_data), (mask, &item.mask_data)] {
+        image[4..].fill(0);
+        let data = data.as_deref().unwrap_or_default();
+        let len = len.min(data.len());
+        image[4..4 + len].copy_from_slice(&data[..len]);
     }
     Ok(())
 }
 
-fn is_fate(act: &Act) -> bool {
-    matches!(act, Act::Queue | Act::Output(_) | Act::ToRepresentor(_) | Act::Jump(_) | Act::Drop)
-}
-
-fn check_transfer(acts: &[Act], caps: &RuleCaps, pattern: &Pattern) -> Result<(), Refusal> {
-    let fates: Vec<&Act> = acts.iter().filter(|act| is_fate(act)).collect();
-    let outputs: Vec<usize> =
-        acts.iter().filter_map(|a| if let Act::Output(p) = a { Some(*p) } else { None }).collect();
-    if fates.is_empty() {
-        return Err(Refusal::invalid(RefusalKind::ActionNum, "no action says where packets go"));
-    }
-    if fates.iter().any(|f| matches!(f, Act::Drop | Act::Jump(_))) && fates.len() > 1 {
-        return Err(Refusal::invalid(RefusalKind::Action, "drop or jump beside another destination"));
-    }
-    if fates.len() > caps.max_outputs.max(1) {
-        let what = format!("{} destinations, at most {}", fates.len(), caps.max_outputs.max(1));
-        return Err(Refusal::unsupported(RefusalKind::Action, what));
-    }
-    if !acts.last().is_some_and(is_fate) {
-        return Err(Refusal::unsupported(RefusalKind::Action, "an action behind the last destination"));
-    }
-    if !caps.hairpin
-        && let Some(Source::Outside(from)) = pattern.source
-        && outputs.contains(&from)
-    {
-        return Err(Refusal::unsupported(RefusalKind::Action, "output to where packets come from"));
-    }
-    Ok(())
-}
-
-fn check_ingress(acts: &[Act]) -> Result<(), Refusal> {
-    let fates = acts.iter().filter(|act| is_fate(act)).count();
-    let marks = acts.iter().filter(|act| matches!(act, Act::Mark(_) | Act::Flag)).count();
-    if fates != 1 {
-        return Err(Refusal::invalid(RefusalKind::ActionNum, format!("{fates} destinations, exactly one is needed")));
-    }
-    if marks > 1 {
-        return Err(Refusal::invalid(RefusalKind::Action, "more than one mark or flag"));
-    }
-    Ok(())
-}
-
-/// `struct rte_flow_action_modify_field`. Its members move between DPDK releases, so their offsets are the compiler's. An
-/// immediate of a field that lies inside a byte has the field's bits at the low end of its first byte.
-fn modify_field(conf: &[u8]) -> Result<(ActionName, Act), Refusal> {
-    let number = |at: usize| conf.get(at..).and_then(native32);
-    let short = || Refusal::invalid(RefusalKind::ActionConf, "modify_field is cut short");
-    let operation = number(layout::ACTION_MODIFY_FIELD_OPERATION).ok_or_else(short)?;
-    let field = number(layout::ACTION_MODIFY_FIELD_DST_FIELD).ok_or_else(short)?;
-    let level = *conf.get(layout::ACTION_MODIFY_FIELD_DST_LEVEL).ok_or_else(short)?;
-    let offset = number(layout::ACTION_MODIFY_FIELD_DST_OFFSET).ok_or_else(short)?;
-    let source = number(layout::ACTION_MODIFY_FIELD_SRC_FIELD).ok_or_else(short)?;
-    let value = *conf.get(layout::ACTION_MODIFY_FIELD_SRC_VALUE).ok_or_else(short)?;
-    let width = number(layout::ACTION_MODIFY_FIELD_WIDTH).ok_or_else(short)?;
-    let (name, v6, shift, bits) = match field {
-        field_id::IPV4_DSCP => (ActionName::ModifyDscp, false, 2, 6),
-        field_id::IPV6_DSCP => (ActionName::ModifyDscp, true, 2, 6),
-        field_id::IPV4_ECN => (ActionName::ModifyEcn, false, 0, 2),
-        field_id::IPV6_ECN => (ActionName::ModifyEcn, true, 0, 2),
-        _ => {
-            return Err(Refusal::unsupported(RefusalKind::ActionConf, format!("modify_field of field {field}")));
-        }
-    };
-    if operation != 0 || source != field_id::VALUE || level != 0 || offset != 0 || width != bits {
-        return Err(Refusal::unsupported(RefusalKind::ActionConf, "modify_field other than set of the whole field"));
-    }
-    let mask = (0xffu16 >> (8 - bits) << shift) as u8;
-    Ok((name, Act::Edit(Edit::SetTos { v6, value: value << shift, mask })))
-}
-
-fn native16(bytes: &[u8]) -> Option<u16> {
+pub(super) fn native16(bytes: &[u8]) -> Option<u16> {
     first(bytes).map(u16::from_ne_bytes)
 }
 
-fn native32(bytes: &[u8]) -> Option<u32> {
+pub(super) fn native32(bytes: &[u8]) -> Option<u32> {
     first(bytes).map(u32::from_ne_bytes)
 }
 
-fn first<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+pub(super) fn first<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
     bytes.first_chunk().copied()
 }
 

@@ -29,6 +29,8 @@ pub enum Edit {
     SetTtl(u8),
     /// TTL or hop limit less one, without a look at what is left: 0 becomes 255.
     DecTtl,
+    /// The same, less more.
+    SubTtl(u8),
     /// Bits `mask` of the traffic class, in IPv4 or in IPv6 packets.
     SetTos {
         v6: bool,
@@ -78,6 +80,7 @@ impl Editor {
             Edit::SetTpDst(port) => self.port(frame, &headers, 2, port),
             Edit::SetTtl(ttl) => self.ttl(frame, &headers, |_| ttl),
             Edit::DecTtl => self.ttl(frame, &headers, |ttl| ttl.wrapping_sub(1)),
+            Edit::SubTtl(n) => self.ttl(frame, &headers, |ttl| ttl.wrapping_sub(n)),
             Edit::SetTos { v6, value, mask } => self.tos(frame, &headers, v6, value, mask),
         }
     }
@@ -118,7 +121,7 @@ impl Editor {
         let (sum, zero_is_none) = match l4 {
             L4::Tcp => (16, false),
             L4::Udp => (6, true),
-            L4::Sctp | L4::Icmp | L4::Icmp6 => return None,
+            L4::Sctp | L4::Icmp | L4::Icmp6 | L4::Gre => return None,
         };
         let old = frame.get(start + at..start + at + 2)?.to_vec();
         put(frame, start + at, &new)?;

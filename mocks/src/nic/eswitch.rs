@@ -2,13 +2,15 @@
 //! threads are [`super::MockNic`]'s.
 
 use super::decode::Decoder;
-use super::edit::{Edit, Editor};
 use super::faults::{Dice, Fault, Faults};
-use super::headers::Headers;
+use super::meter::Meters;
 use super::profile::{Counting, Profile};
-use super::rule::{Act, Domain, RawFlow, Refusal, RefusalKind, Rule, Source, errno};
-use super::table::{RuleNo, Tables, with_faults};
-use std::collections::{BTreeMap, HashMap};
+use super::rule::{Act, RawFlow, Refusal, RefusalKind, Rule, Spot, errno};
+use super::table::{Map, Place, RuleNo, Tables, with_faults};
+use super::template::Templates;
+use rte_flow_rs::{AgeQuery, Cookie, Record};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Packets and bytes of a counter. Bytes are those of frames as they came in, without FCS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,52 +64,66 @@ pub enum Delivery {
 }
 
 #[derive(Debug)]
-struct Installed {
+pub(super) struct Installed {
     /// The ethdev that it was made on.
-    ethdev: u16,
-    rule: Rule,
-    /// The rule as it is in the tables.
-    in_tables: Rule,
-    count: Count,
+    pub ethdev: u16,
+    pub spot: Spot,
+    /// Where it is in the tables; a lost rule is nowhere.
+    pub place: Option<Place>,
+    pub acts: Arc<[Act]>,
+    pub count: Count,
+    /// When it was hit last, or put in.
+    pub hit: u64,
+    /// Whether its age was reported since.
+    pub reported: bool,
+    /// Packets that it sampled from.
+    pub sampled: u64,
     /// Whether the driver still has the handle.
-    handle: bool,
+    pub handle: bool,
+    /// The template table that it is in.
+    pub table: Option<u64>,
+    /// What its owner put on it, and what it was asked to be.
+    pub cookie: Option<Cookie>,
+    pub record: Option<Record>,
 }
 
-/// A rule dropped a frame that software sent.
-const DROP_BY_RULE_OF_TX: &str = "rule_drop_of_software_tx";
+/// A rule that the switch holds, as a later owner finds it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub no: RuleNo,
+    pub ethdev: u16,
+    pub spot: Spot,
+    pub cookie: Option<Cookie>,
+    pub record: Option<Record>,
+    pub queued: bool,
+}
 
 /// A switch with rules.
 #[derive(Debug)]
 pub struct Eswitch {
-    profile: Profile,
-    faults: Faults,
-    dice: Dice,
+    pub(super) profile: Profile,
+    pub(super) faults: Faults,
+    pub(super) dice: Dice,
     /// Ethdev of each place: the wire's, then the VFs'.
-    ethdevs: Vec<u16>,
-    tables: Tables,
-    rules: HashMap<RuleNo, Installed>,
+    pub(super) ethdevs: Vec<u16>,
+    pub(super) tables: Tables,
+    pub(super) rules: Map<RuleNo, Installed>,
     /// Rules of them that the driver has handles of.
-    live: usize,
+    pub(super) live: usize,
     /// Indirect counters, and by how many rules they are used.
-    counters: HashMap<u64, (Count, usize)>,
-    next: u64,
+    pub(super) counters: Map<u64, (Count, usize)>,
+    pub(super) meters: Meters,
+    pub(super) templates: Templates,
+    pub(super) next: u64,
     operations: u64,
     dead: bool,
     /// The last mark delivered on each place: for [`Fault::StaleMark`].
-    last_mark: Vec<Option<u32>>,
+    pub(super) last_mark: Vec<Option<u32>>,
+    /// Nanoseconds, for meters and ages.
+    pub(super) now: u64,
+    /// What rules carry from now on.
+    pub(super) cookie: Option<Cookie>,
     pub(super) stats: NicStats,
-}
-
-/// What a frame has become on its way.
-struct Work {
-    frame: Vec<u8>,
-    /// Length when it came in.
-    received: u64,
-    mark: Option<u32>,
-    flag: bool,
-    changed: bool,
-    outputs: u64,
-    dropped: bool,
 }
 
 impl Eswitch {
@@ -115,19 +131,24 @@ impl Eswitch {
     #[must_use]
     pub fn new(profile: Profile, ethdevs: Vec<u16>, faults: Faults, seed: u64) -> Eswitch {
         let last_mark = vec![None; ethdevs.len()];
+        let meters = Meters::with_room(profile.meters);
         Eswitch {
             profile,
             faults,
             dice: Dice::new(seed),
             ethdevs,
             tables: Tables::default(),
-            rules: HashMap::new(),
+            rules: Map::default(),
             live: 0,
-            counters: HashMap::new(),
+            counters: Map::default(),
+            meters,
+            templates: Templates::default(),
             next: 1,
             operations: 0,
             dead: false,
             last_mark,
+            now: 0,
+            cookie: None,
             stats: NicStats::default(),
         }
     }
@@ -148,6 +169,12 @@ impl Eswitch {
     #[must_use]
     pub fn has_ethdev(&self, ethdev: u16) -> bool {
         self.ethdevs.contains(&ethdev)
+    }
+
+    /// Ethdev of a place's representor.
+    #[must_use]
+    pub fn ethdev(&self, place: usize) -> Option<u16> {
+        self.ethdevs.get(place).copied()
     }
 
     /// Ethdev of the wire's representor.
@@ -175,6 +202,51 @@ impl Eswitch {
         self.tables.clear();
         self.rules.clear();
         self.counters.clear();
+        self.meters.clear();
+        self.templates = Templates::default();
+    }
+
+    /// Let a dead device work again, empty.
+    pub fn revive(&mut self) {
+        self.dead = false;
+        self.operations = 0;
+        self.faults.dies_after = None;
+    }
+
+    /// A reset of a port: the rules that were made on it are gone, and nobody is told. Counters stay.
+    pub fn reset_port(&mut self, ethdev: u16) {
+        let gone: Vec<RuleNo> = self.rules.iter().filter(|(_, r)| r.ethdev == ethdev).map(|(no, _)| *no).collect();
+        for no in gone {
+            self.forget(no);
+        }
+    }
+
+    /// Moves the clock of meters and ages, in nanoseconds.
+    pub fn set_now(&mut self, now: u64) {
+        self.now = self.now.max(now);
+    }
+
+    /// Rules that are put in from now on carry this.
+    pub fn set_cookie(&mut self, cookie: Option<Cookie>) {
+        self.cookie = cookie;
+    }
+
+    /// All rules that it holds, in the order in which they came.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        let live = self.rules.iter().filter(|(_, rule)| rule.handle);
+        let mut held: Vec<Held> = live
+            .map(|(no, rule)| Held {
+                no: *no,
+                ethdev: rule.ethdev,
+                spot: rule.spot,
+                cookie: rule.cookie,
+                record: rule.record.clone(),
+                queued: rule.table.is_some(),
+            })
+            .collect();
+        held.sort_unstable_by_key(|held| held.no);
+        held
     }
 
     /// Change what is wrong with it. Rules that are in stay as they are.
@@ -187,25 +259,51 @@ impl Eswitch {
     }
 
     /// One more call of the driver; fails when the device is dead.
-    fn operation(&mut self) -> Result<(), Refusal> {
+    pub(super) fn operation(&mut self) -> Result<(), Refusal> {
         self.operations += 1;
         if self.faults.dies_after.is_some_and(|n| self.operations >= n) && !self.dead {
             self.kill();
         }
+        self.alive()
+    }
+
+    pub(super) fn alive(&self) -> Result<(), Refusal> {
         if self.dead {
             return Err(Refusal::new(RefusalKind::Unspecified, errno::EIO, "the device does not answer"));
         }
         Ok(())
     }
 
+    pub(super) fn decoder(&self) -> Decoder<'_> {
+        let Eswitch { profile, ethdevs, counters, meters, .. } = self;
+        Decoder { profile, ethdevs, counters, meters }
+    }
+
     fn decode(&self, raw: &RawFlow) -> Result<Rule, Refusal> {
-        let decoder = Decoder { profile: &self.profile, ethdevs: &self.ethdevs, counters: &self.counters };
-        let rule = decoder.decode(raw)?;
+        let rule = self.decoder().decode(raw)?;
+        self.room()?;
+        Ok(rule)
+    }
+
+    pub(super) fn room(&self) -> Result<(), Refusal> {
         if self.rule_count() >= self.profile.max_rules {
             let what = format!("no room: {} rules are in", self.profile.max_rules);
             return Err(Refusal::new(RefusalKind::Unspecified, errno::ENOSPC, what));
         }
-        Ok(rule)
+        Ok(())
+    }
+
+    /// By chance the device has no time.
+    pub(super) fn luck(&mut self) -> Result<(), Refusal> {
+        if self.faults.refuse > 0.0 && self.dice.chance(self.faults.refuse) {
+            return Err(Refusal::new(RefusalKind::Unspecified, errno::EAGAIN, "the device is busy"));
+        }
+        Ok(())
+    }
+
+    /// Whether a rule that is accepted now is not put in.
+    pub(super) fn loses(&mut self) -> bool {
+        self.faults.has(Fault::RuleLost) || self.faults.lose > 0.0 && self.dice.chance(self.faults.lose)
     }
 
     /// Whether [`Eswitch::create`] would succeed.
@@ -223,32 +321,92 @@ impl Eswitch {
     /// What the profile cannot do (ENOTSUP), nonsense (EINVAL), no room (ENOSPC), a rule with the same match (EEXIST),
     /// a refusal by chance (EAGAIN), a dead device (EIO).
     pub fn create(&mut self, raw: &RawFlow) -> Result<RuleNo, Refusal> {
+        self.create_recorded(raw, None)
+    }
+
+    pub(super) fn create_recorded(&mut self, raw: &RawFlow, record: Option<Record>) -> Result<RuleNo, Refusal> {
         self.operation()?;
         let rule = self.decode(raw)?;
-        if self.faults.refuse > 0.0 && self.dice.chance(self.faults.refuse) {
-            return Err(Refusal::new(RefusalKind::Unspecified, errno::EAGAIN, "the device is busy"));
-        }
+        self.luck()?;
         let no = self.next;
         let pattern = with_faults(&rule.pattern, &self.faults);
         let overlap = pattern != rule.pattern || self.faults.has(Fault::RuleAliveAfterRemoval);
-        let in_tables = Rule { pattern, ..rule.clone() };
-        if !self.faults.has(Fault::RuleLost) {
-            self.tables.insert(no, &in_tables, overlap).map_err(|_| {
+        let place = if self.loses() {
+            None
+        } else {
+            let placed = self.tables.insert(no, rule.spot, &pattern, overlap);
+            Some(placed.map_err(|_| {
                 Refusal::new(RefusalKind::Unspecified, errno::EEXIST, "a rule of this priority has the same match")
-            })?;
-        }
-        for act in &rule.acts {
-            if let Act::CountIndirect(handle) = act
-                && let Some((_, users)) = self.counters.get_mut(handle)
-            {
-                *users += 1;
-            }
-        }
+            })?)
+        };
         self.next += 1;
+        self.install(no, raw.port, rule.spot, place, rule.acts, None, record);
+        Ok(no)
+    }
+
+    /// A rule that is in the tables is one of the driver's from now on.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one rule")]
+    pub(super) fn install(
+        &mut self,
+        no: RuleNo,
+        ethdev: u16,
+        spot: Spot,
+        place: Option<Place>,
+        acts: Arc<[Act]>,
+        table: Option<u64>,
+        record: Option<Record>,
+    ) {
+        self.use_objects(&acts, true);
         self.live += 1;
         self.stats.rules_peak = self.stats.rules_peak.max(self.live);
-        self.rules.insert(no, Installed { ethdev: raw.port, rule, in_tables, count: Count::default(), handle: true });
-        Ok(no)
+        let installed = Installed {
+            ethdev,
+            spot,
+            place,
+            acts,
+            count: Count::default(),
+            hit: self.now,
+            reported: false,
+            sampled: 0,
+            handle: true,
+            table,
+            cookie: self.cookie,
+            record,
+        };
+        self.rules.insert(no, installed);
+    }
+
+    fn use_objects(&mut self, acts: &[Act], more: bool) {
+        for act in acts {
+            match act {
+                Act::CountIndirect(handle) => {
+                    if let Some((_, users)) = self.counters.get_mut(handle) {
+                        *users = if more { *users + 1 } else { users.saturating_sub(1) };
+                    }
+                }
+                Act::Meter(id) => self.meters.used(*id, more),
+                _ => {}
+            }
+        }
+    }
+
+    /// A rule goes, if the driver has it.
+    pub(super) fn forget(&mut self, no: RuleNo) -> bool {
+        let Some(installed) = self.rules.get_mut(&no).filter(|r| r.handle) else { return false };
+        installed.handle = false;
+        let (acts, place, table) = (Arc::clone(&installed.acts), installed.place.clone(), installed.table);
+        self.live -= 1;
+        self.use_objects(&acts, false);
+        if let Some(table) = table {
+            self.templates.rule_gone(table);
+        }
+        if !self.faults.has(Fault::RuleAliveAfterRemoval) {
+            if let Some(place) = place {
+                self.tables.remove(no, &place);
+            }
+            self.rules.remove(&no);
+        }
+        true
     }
 
     /// Take a rule out.
@@ -257,22 +415,7 @@ impl Eswitch {
     /// ENOENT without such a rule, EIO when the device is dead.
     pub fn destroy(&mut self, no: RuleNo) -> Result<(), Refusal> {
         self.operation()?;
-        let unknown = || Refusal::new(RefusalKind::Handle, errno::ENOENT, "no such rule");
-        let installed = self.rules.get_mut(&no).filter(|r| r.handle).ok_or_else(unknown)?;
-        installed.handle = false;
-        self.live -= 1;
-        for act in &installed.rule.acts {
-            if let Act::CountIndirect(handle) = act
-                && let Some((_, users)) = self.counters.get_mut(handle)
-            {
-                *users = users.saturating_sub(1);
-            }
-        }
-        if !self.faults.has(Fault::RuleAliveAfterRemoval) {
-            self.tables.remove(no, &installed.in_tables);
-            self.rules.remove(&no);
-        }
-        Ok(())
+        if self.forget(no) { Ok(()) } else { Err(Refusal::new(RefusalKind::Handle, errno::ENOENT, "no such rule")) }
     }
 
     /// Take out all rules that were made on this ethdev.
@@ -295,7 +438,7 @@ impl Eswitch {
         self.operation()?;
         let unknown = || Refusal::new(RefusalKind::Handle, errno::ENOENT, "no such rule");
         let installed = self.rules.get_mut(&no).filter(|r| r.handle).ok_or_else(unknown)?;
-        if !installed.rule.acts.contains(&Act::Count) {
+        if !installed.acts.contains(&Act::Count) {
             return Err(Refusal::unsupported(RefusalKind::Action, "the rule has no counter of its own"));
         }
         let count = installed.count;
@@ -303,6 +446,48 @@ impl Eswitch {
             installed.count = Count::default();
         }
         Ok(count)
+    }
+
+    /// When a rule with an AGE was hit last.
+    ///
+    /// # Errors
+    /// ENOENT without such a rule, ENOTSUP when it does not age, EIO when the device is dead.
+    pub fn query_age(&mut self, no: RuleNo) -> Result<AgeQuery, Refusal> {
+        self.operation()?;
+        let unknown = || Refusal::new(RefusalKind::Handle, errno::ENOENT, "no such rule");
+        let installed = self.rules.get(&no).filter(|r| r.handle).ok_or_else(unknown)?;
+        let Some(seconds) = installed.age() else {
+            return Err(Refusal::unsupported(RefusalKind::Action, "the rule does not age"));
+        };
+        let idle = self.now.saturating_sub(installed.hit) / 1_000_000_000;
+        Ok(AgeQuery { aged: idle >= u64::from(seconds.0), idle_seconds: Some(u32::try_from(idle).unwrap_or(u32::MAX)) })
+    }
+
+    /// Contexts of rules of an ethdev that have aged and were not reported since their last hit.
+    ///
+    /// # Errors
+    /// EIO when the device is dead.
+    pub fn aged(&mut self, ethdev: u16, most: usize) -> Result<Vec<u64>, Refusal> {
+        self.operation()?;
+        let mut aged: Vec<RuleNo> = self
+            .rules
+            .iter()
+            .filter(|(_, r)| r.handle && r.ethdev == ethdev && !r.reported)
+            .filter(|(_, r)| {
+                r.age().is_some_and(|(s, _)| self.now.saturating_sub(r.hit) >= u64::from(s) * 1_000_000_000)
+            })
+            .map(|(no, _)| *no)
+            .collect();
+        aged.sort_unstable();
+        aged.truncate(most);
+        let mut contexts = Vec::new();
+        for no in aged {
+            if let Some(rule) = self.rules.get_mut(&no) {
+                rule.reported = true;
+                contexts.extend(rule.age().map(|(_, context)| context));
+            }
+        }
+        Ok(contexts)
     }
 
     /// Make a counter that outlives the rules that use it.
@@ -350,166 +535,13 @@ impl Eswitch {
         self.counters.remove(&handle);
         Ok(())
     }
+}
 
-    /// A frame comes into the switch; where it goes is appended to `out`.
-    pub fn forward(&mut self, source: Source, frame: Vec<u8>, out: &mut Vec<Delivery>) {
-        let received = frame.len() as u64;
-        let mut work = Work { frame, received, mark: None, flag: false, changed: false, outputs: 0, dropped: false };
-        let first = out.len();
-        let representor = self.transfer(source, &mut work, out);
-        let delivered = representor.is_some_and(|place| self.receive(place, source, &mut work, out));
-        match source {
-            Source::Outside(_) => {
-                self.stats.frames_in += 1;
-                match (delivered, work.changed || work.outputs > 0 || work.mark.is_some() || work.flag) {
-                    (false, _) => self.stats.hardware += 1,
-                    (true, true) => self.stats.partial += 1,
-                    (true, false) => self.stats.software += 1,
-                }
-                self.stats.hardware_out += work.outputs;
-                self.stats.hardware_dropped += u64::from(work.dropped);
-            }
-            Source::Representor(_) => {
-                self.stats.from_representors += 1;
-                if work.dropped {
-                    self.stats.drop_one(DROP_BY_RULE_OF_TX);
-                }
-            }
-        }
-        self.stats.copies += (out.len() - first).saturating_sub(1) as u64;
-    }
-
-    /// Rules of the embedded switch. The place whose representor gets the frame, if one does.
-    fn transfer(&mut self, source: Source, work: &mut Work, out: &mut Vec<Delivery>) -> Option<usize> {
-        let mut to_software = None;
-        let mut group = 0;
-        'groups: loop {
-            let Some(no) = self.hit(Domain::Transfer, group, source, work) else {
-                // The default rules: from outside to the representor, from the representor out.
-                return match source {
-                    Source::Outside(place) => Some(place),
-                    Source::Representor(place) => {
-                        out.push(Delivery::Outside { place, frame: std::mem::take(&mut work.frame) });
-                        None
-                    }
-                };
-            };
-            for act in self.start(no, work) {
-                match act {
-                    Act::Output(place) => {
-                        let place = self.output_place(place);
-                        work.outputs += 1;
-                        out.push(Delivery::Outside { place, frame: work.frame.clone() });
-                    }
-                    Act::ToRepresentor(place) => to_software = Some(place),
-                    Act::Jump(to) => {
-                        group = to;
-                        continue 'groups;
-                    }
-                    Act::Drop if self.faults.has(Fault::DropIgnored) => {
-                        let at_wire = matches!(source, Source::Outside(0));
-                        let place = usize::from(at_wire).min(self.ethdevs.len().saturating_sub(1));
-                        work.outputs += 1;
-                        out.push(Delivery::Outside { place, frame: work.frame.clone() });
-                    }
-                    Act::Drop => work.dropped = true,
-                    other => self.common(other, work),
-                }
-            }
-            return to_software;
-        }
-    }
-
-    /// Rules on what a representor receives. Whether software gets the frame.
-    fn receive(&mut self, place: usize, source: Source, work: &mut Work, out: &mut Vec<Delivery>) -> bool {
-        let mut group = 0;
-        'groups: while let Some(no) = self.hit(Domain::Ingress(place), group, source, work) {
-            for act in self.start(no, work) {
-                match act {
-                    Act::Jump(to) => {
-                        group = to;
-                        continue 'groups;
-                    }
-                    Act::Drop if !self.faults.has(Fault::DropIgnored) => {
-                        work.dropped = true;
-                        return false;
-                    }
-                    other => self.common(other, work),
-                }
-            }
-            break;
-        }
-        let last = self.last_mark.get_mut(place);
-        let mut mark = work.mark;
-        if let Some(last) = last {
-            if mark.is_some() {
-                *last = mark;
-            } else if self.faults.has(Fault::StaleMark) {
-                mark = *last;
-            }
-        }
-        self.stats.to_representors += 1;
-        let frame = std::mem::take(&mut work.frame);
-        out.push(Delivery::Representor { place, frame, mark, flag: work.flag || mark.is_some() });
-        true
-    }
-
-    fn hit(&self, domain: Domain, group: u32, source: Source, work: &Work) -> Option<RuleNo> {
-        let headers = Headers::parse(&work.frame, self.profile.parser)?;
-        self.tables.lookup(domain, group, source, &work.frame, &headers)
-    }
-
-    /// Count a hit; the rule's actions.
-    fn start(&mut self, no: RuleNo, work: &Work) -> Vec<Act> {
-        let times = if self.faults.has(Fault::CounterDoubled) { 2 } else { 1 };
-        let Some(installed) = self.rules.get_mut(&no) else { return Vec::new() };
-        let acts = installed.rule.acts.clone();
-        for act in &acts {
-            let count = match act {
-                Act::Count => Some(&mut installed.count),
-                Act::CountIndirect(handle) => self.counters.get_mut(handle).map(|(count, _)| count),
-                _ => None,
-            };
-            if let Some(count) = count {
-                count.packets += times;
-                count.bytes += times * work.received;
-            }
-        }
-        acts
-    }
-
-    fn common(&self, act: Act, work: &mut Work) {
-        match act {
-            Act::Edit(edit) => {
-                if self.does(edit) {
-                    let editor =
-                        Editor { limits: self.profile.parser, checksums: !self.faults.has(Fault::ChecksumNotUpdated) };
-                    work.changed |= editor.apply(&mut work.frame, edit).is_some();
-                }
-            }
-            Act::Mark(mark) => work.mark = Some(mark),
-            Act::Flag => work.flag = true,
-            Act::Count
-            | Act::CountIndirect(_)
-            | Act::Queue
-            | Act::Output(_)
-            | Act::ToRepresentor(_)
-            | Act::Jump(_)
-            | Act::Drop => {}
-        }
-    }
-
-    fn does(&self, edit: Edit) -> bool {
-        match edit {
-            Edit::PopVlan => !self.faults.has(Fault::VlanNotPopped),
-            Edit::DecTtl => !self.faults.has(Fault::DecTtlSkipped),
-            Edit::PushVlan(_) => true,
-            _ => !self.faults.has(Fault::RewriteSkipped),
-        }
-    }
-
-    fn output_place(&self, place: usize) -> usize {
-        let wrong = usize::from(self.faults.has(Fault::WrongPort));
-        (place + wrong) % self.ethdevs.len().max(1)
+impl Installed {
+    fn age(&self) -> Option<(u32, u64)> {
+        self.acts.iter().find_map(|act| match act {
+            Act::Age { seconds, context } => Some((*seconds, *context)),
+            _ => None,
+        })
     }
 }

@@ -17,6 +17,7 @@ pub mod proto {
     pub const ICMP: u8 = 1;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    pub const GRE: u8 = 47;
     pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;
     pub const ESP: u8 = 50;
@@ -76,6 +77,7 @@ pub enum L4 {
     Sctp,
     Icmp,
     Icmp6,
+    Gre,
 }
 
 /// A checksum over the pseudo header, which changes with the addresses.
@@ -103,7 +105,34 @@ pub struct Headers {
     pub l4: Option<(L4, usize)>,
     /// Transport checksum that covers the addresses, also behind extension headers.
     pub pseudo: Option<PseudoSum>,
+    /// IPv6's fragment header.
+    pub fragment: Option<usize>,
+    /// The header of a tunnel.
+    pub tunnel: Option<Tunnel>,
 }
+
+/// The header of a tunnel: VXLAN (RFC 7348), GENEVE (RFC 8926) by their UDP ports, GRE (RFC 2784, RFC 2890).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    pub kind: TunnelKind,
+    /// Where it begins.
+    pub at: usize,
+    /// Where the inner packet begins.
+    pub inner: usize,
+    /// EtherType of the inner packet; 0x6558: an Ethernet frame.
+    pub protocol: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TunnelKind {
+    Vxlan,
+    Geneve,
+    Gre,
+}
+
+const VXLAN_PORT: u16 = 4789;
+const GENEVE_PORT: u16 = 6081;
+const ETH_BRIDGED: u16 = 0x6558;
 
 /// Two bytes as a number.
 pub fn be16(frame: &[u8], at: usize) -> Option<u16> {
@@ -120,14 +149,27 @@ pub fn is_tpid(ether_type: u16) -> bool {
 impl Headers {
     /// Find the headers; `None` when there is not even an Ethernet header.
     pub fn parse(frame: &[u8], limits: ParserLimits) -> Option<Headers> {
-        let mut ether_type = be16(frame, ETH_LEN - 2)?;
-        let mut at = ETH_LEN;
+        let ether_type = be16(frame, ETH_LEN - 2)?;
+        Some(Headers::parse_from(frame, ether_type, ETH_LEN, limits))
+    }
+
+    /// The headers of the packet inside of the tunnel, as offsets into the rest of the frame that is answered too.
+    pub fn inner<'a>(&self, frame: &'a [u8], limits: ParserLimits) -> Option<(&'a [u8], Headers)> {
+        let tunnel = self.tunnel?;
+        let rest = frame.get(tunnel.inner..)?;
+        match tunnel.protocol {
+            ETH_BRIDGED => Some((rest, Headers::parse(rest, limits)?)),
+            protocol => Some((rest, Headers::parse_from(rest, protocol, 0, limits))),
+        }
+    }
+
+    fn parse_from(frame: &[u8], mut ether_type: u16, mut at: usize, limits: ParserLimits) -> Headers {
         let mut found = Headers { ether_type, ..Headers::default() };
         while is_tpid(ether_type) {
             if found.n_tags >= limits.vlans.min(found.tags.len()) {
-                return Some(found);
+                return found;
             }
-            let Some(inner) = be16(frame, at + 2) else { return Some(found) };
+            let Some(inner) = be16(frame, at + 2) else { return found };
             found.tags[found.n_tags] = at;
             found.n_tags += 1;
             ether_type = inner;
@@ -141,7 +183,34 @@ impl Headers {
             ETH_IPV6 => found.ipv6(rest, at),
             _ => None,
         };
-        Some(found)
+        found.tunnel = found.find_tunnel(frame);
+        found
+    }
+
+    fn find_tunnel(&self, frame: &[u8]) -> Option<Tunnel> {
+        let (l4, at) = self.l4?;
+        if l4 == L4::Gre {
+            let flags = be16(frame, at)?;
+            // Checksum, key and sequence number take a word each; routing (RFC 1701) and other versions are not known.
+            let words = [0x8000u16, 0x2000, 0x1000].iter().filter(|bit| flags & **bit != 0).count();
+            let inner = at + 4 + 4 * words;
+            let known = flags & 0x4007 == 0 && frame.len() >= inner;
+            return known.then_some(Tunnel { kind: TunnelKind::Gre, at, inner, protocol: be16(frame, at + 2)? });
+        }
+        let at = at + 8;
+        match be16(frame, at - 6).filter(|_| l4 == L4::Udp)? {
+            VXLAN_PORT => {
+                frame.get(at..at + 8)?;
+                Some(Tunnel { kind: TunnelKind::Vxlan, at, inner: at + 8, protocol: ETH_BRIDGED })
+            }
+            GENEVE_PORT => {
+                let words = usize::from(frame.get(at)? & 0x3f);
+                let inner = at + 8 + 4 * words;
+                frame.get(at..inner)?;
+                Some(Tunnel { kind: TunnelKind::Geneve, at, inner, protocol: be16(frame, at + 2)? })
+            }
+            _ => None,
+        }
     }
 
     /// Offsets of the tags' control information, outermost first.
@@ -208,6 +277,7 @@ impl Headers {
                 }
                 proto::AH => (ext::AUTH, (usize::from(*rest.get(pos + 1)?) + 2) * 4),
                 proto::FRAGMENT => {
+                    self.fragment = Some(at + pos);
                     later = be16(rest, pos + 2)? & 0xfff8 != 0;
                     (ext::FRAG, 8)
                 }
@@ -255,6 +325,7 @@ impl Headers {
             }
             proto::SCTP => (payload.len() >= 12).then_some(L4::Sctp),
             proto::ICMP if !v6 => (payload.len() >= 8).then_some(L4::Icmp),
+            proto::GRE => (payload.len() >= 4).then_some(L4::Gre),
             proto::ICMP6 if v6 => (payload.len() >= 8).then_some(L4::Icmp6),
             _ => None,
         };

@@ -1,8 +1,9 @@
 //! Pattern items as the model understands them: which fields each has, where those lie in the C structure, and what
 //! the structure would hold for a given packet.
 
-use super::headers::{ETH_LEN, Headers, L3, L4};
+use super::headers::{ETH_LEN, Headers, L3, L4, TunnelKind, be16};
 use super::rule::Item;
+use super::table::Packet;
 
 /// Items of a pattern that stand for headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +18,25 @@ pub enum ItemKind {
     Sctp,
     Icmp,
     Icmp6,
+    Ipv6FragExt,
+    Vxlan,
+    Geneve,
+    GeneveOpt,
+    Gre,
+    GreKey,
+    Tag,
+    Meta,
 }
+
+/// Registers that rules set and match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registers {
+    pub tags: [u32; REGISTERS],
+    pub meta: u32,
+}
+
+/// Number of TAG registers.
+pub const REGISTERS: usize = 8;
 
 /// Bytes of the largest structure, `rte_flow_item_ipv6`.
 pub const IMAGE: usize = 44;
@@ -95,10 +114,25 @@ const UDP: &[ItemField] = &[field("src", 0, B2), field("dst", 2, B2), field("len
 const SCTP: &[ItemField] = &[field("src", 0, B2), field("dst", 2, B2), field("tag", 4, B4)];
 const ICMP: &[ItemField] = &[field("type", 0, B1), field("code", 1, B1), field("ident", 4, B2), field("seq", 6, B2)];
 const ICMP6: &[ItemField] = &[field("type", 0, B1), field("code", 1, B1)];
+const FRAG_EXT: &[ItemField] = &[field("next_header", 0, B1), field("frag_data", 2, B2), field("id", 4, B4)];
+const VXLAN: &[ItemField] = &[field("flags", 0, B1), field("vni", 4, &[0xff; 3])];
+const GENEVE: &[ItemField] = &[
+    field("opt_len", 0, &[0x3f]),
+    field("critical", 1, &[0x40]),
+    field("protocol", 2, B2),
+    field("vni", 4, &[0xff; 3]),
+];
+// The data stands where the structure has the pointer to it.
+const GENEVE_OPT: &[ItemField] =
+    &[field("class", 0, B2), field("type", 2, B1), field("length", 3, &[0x1f]), field("data", 4, B16)];
+const GRE: &[ItemField] = &[field("flags", 0, &[0xb0, 0x07]), field("protocol", 2, B2)];
+const GRE_KEY: &[ItemField] = &[field("key", 0, B4)];
+const TAG: &[ItemField] = &[field("data", 0, B4)];
+const META: &[ItemField] = &[field("data", 0, B4)];
 
 impl ItemKind {
     /// All kinds, in the order of their names in profiles.
-    pub const ALL: [ItemKind; 10] = [
+    pub const ALL: [ItemKind; 18] = [
         ItemKind::Eth,
         ItemKind::Vlan,
         ItemKind::Ipv4,
@@ -109,6 +143,14 @@ impl ItemKind {
         ItemKind::Sctp,
         ItemKind::Icmp,
         ItemKind::Icmp6,
+        ItemKind::Ipv6FragExt,
+        ItemKind::Vxlan,
+        ItemKind::Geneve,
+        ItemKind::GeneveOpt,
+        ItemKind::Gre,
+        ItemKind::GreKey,
+        ItemKind::Tag,
+        ItemKind::Meta,
     ];
 
     /// The name in profiles.
@@ -125,6 +167,14 @@ impl ItemKind {
             ItemKind::Sctp => "sctp",
             ItemKind::Icmp => "icmp",
             ItemKind::Icmp6 => "icmp6",
+            ItemKind::Ipv6FragExt => "ipv6_frag_ext",
+            ItemKind::Vxlan => "vxlan",
+            ItemKind::Geneve => "geneve",
+            ItemKind::GeneveOpt => "geneve_opt",
+            ItemKind::Gre => "gre",
+            ItemKind::GreKey => "gre_key",
+            ItemKind::Tag => "tag",
+            ItemKind::Meta => "meta",
         }
     }
 
@@ -142,17 +192,34 @@ impl ItemKind {
             ItemKind::Sctp => SCTP,
             ItemKind::Icmp => ICMP,
             ItemKind::Icmp6 => ICMP6,
+            ItemKind::Ipv6FragExt => FRAG_EXT,
+            ItemKind::Vxlan => VXLAN,
+            ItemKind::Geneve => GENEVE,
+            ItemKind::GeneveOpt => GENEVE_OPT,
+            ItemKind::Gre => GRE,
+            ItemKind::GreKey => GRE_KEY,
+            ItemKind::Tag => TAG,
+            ItemKind::Meta => META,
         }
     }
 
-    /// The item's layer, 2 to 4: layers do not go down within a pattern.
+    /// The item's layer, 2 to 5: layers do not go down within a packet. 0 for registers.
     #[must_use]
     pub fn layer(self) -> u8 {
         match self {
             ItemKind::Eth | ItemKind::Vlan => 2,
             ItemKind::Ipv4 | ItemKind::Ipv6 | ItemKind::Arp => 3,
+            ItemKind::Ipv6FragExt => 3,
             ItemKind::Tcp | ItemKind::Udp | ItemKind::Sctp | ItemKind::Icmp | ItemKind::Icmp6 => 4,
+            ItemKind::Vxlan | ItemKind::Geneve | ItemKind::GeneveOpt | ItemKind::Gre | ItemKind::GreKey => 5,
+            ItemKind::Tag | ItemKind::Meta => 0,
         }
+    }
+
+    /// Whether it is the header of a tunnel, behind which another packet begins.
+    #[must_use]
+    pub fn is_tunnel(self) -> bool {
+        matches!(self, ItemKind::Vxlan | ItemKind::Geneve | ItemKind::Gre)
     }
 
     /// Size of the C structure in bytes.
@@ -164,7 +231,10 @@ impl ItemKind {
             ItemKind::Ipv6 => 44,
             ItemKind::Arp => 32,
             ItemKind::Sctp => 12,
-            ItemKind::Icmp6 => 4,
+            ItemKind::Icmp6 | ItemKind::Gre | ItemKind::GreKey | ItemKind::Meta => 4,
+            ItemKind::Ipv6FragExt | ItemKind::Vxlan | ItemKind::Geneve | ItemKind::Tag => 8,
+            // With the pointer.
+            ItemKind::GeneveOpt => 16,
         }
     }
 
@@ -178,6 +248,12 @@ impl ItemKind {
             ItemKind::Vlan => &["vid"],
             ItemKind::Arp => &["sha", "spa", "tha", "tpa"],
             ItemKind::Icmp | ItemKind::Icmp6 => &["type", "code"],
+            ItemKind::Ipv6FragExt => &[],
+            ItemKind::Vxlan | ItemKind::Geneve => &["vni"],
+            ItemKind::GeneveOpt => &["type"],
+            ItemKind::Gre => &["protocol"],
+            ItemKind::GreKey => &["key"],
+            ItemKind::Tag | ItemKind::Meta => &["data"],
         };
         let mut mask = [0; IMAGE];
         for f in self.fields().iter().filter(|f| names.contains(&f.name)) {
@@ -222,7 +298,26 @@ impl ItemField {
 }
 
 /// What the item's structure would hold for this packet; `None` when the packet has no such header.
-pub fn image(item: &Item, frame: &[u8], headers: &Headers) -> Option<Image> {
+pub fn image(item: &Item, packet: &Packet<'_>) -> Option<Image> {
+    match item.kind {
+        ItemKind::Tag => return Some(word(*packet.registers.tags.get(item.vlan)?)),
+        ItemKind::Meta => return Some(word(packet.registers.meta)),
+        _ => {}
+    }
+    let (mut frame, mut headers) = (packet.frame, packet.headers);
+    for _ in 0..item.level {
+        (frame, headers) = headers.inner(frame, packet.limits)?;
+    }
+    header_image(item, frame, &headers)
+}
+
+fn word(value: u32) -> Image {
+    let mut out = [0; IMAGE];
+    out[..4].copy_from_slice(&value.to_ne_bytes());
+    out
+}
+
+fn header_image(item: &Item, frame: &[u8], headers: &Headers) -> Option<Image> {
     let mut out = [0; IMAGE];
     let mut copy = |at: usize, len: usize| -> Option<()> {
         out.get_mut(..len)?.copy_from_slice(frame.get(at..at.checked_add(len)?)?);
@@ -264,6 +359,33 @@ pub fn image(item: &Item, frame: &[u8], headers: &Headers) -> Option<Image> {
         ItemKind::Sctp => copy(l4_at(headers, L4::Sctp)?, 12)?,
         ItemKind::Icmp => copy(l4_at(headers, L4::Icmp)?, 8)?,
         ItemKind::Icmp6 => copy(l4_at(headers, L4::Icmp6)?, 4)?,
+        ItemKind::Ipv6FragExt => copy(headers.fragment?, 8)?,
+        ItemKind::Vxlan => copy(tunnel_at(headers, TunnelKind::Vxlan)?, 8)?,
+        ItemKind::Geneve => copy(tunnel_at(headers, TunnelKind::Geneve)?, 8)?,
+        ItemKind::GeneveOpt => {
+            let (mut at, end) = (tunnel_at(headers, TunnelKind::Geneve)? + 8, headers.tunnel?.inner);
+            // The option that the item names by class and type, wherever it stands.
+            loop {
+                let head = frame.get(at..end)?.first_chunk::<4>()?;
+                let len = 4 + 4 * usize::from(head[3] & 0x1f);
+                let same = |i: usize| head[i] & item.mask[i] == item.named[i];
+                if same(0) && same(1) && same(2) {
+                    let option = frame.get(at..at + len)?;
+                    let len = len.min(20);
+                    out[..len].copy_from_slice(&option[..len]);
+                    break;
+                }
+                at += len;
+            }
+        }
+        ItemKind::Gre => copy(tunnel_at(headers, TunnelKind::Gre)?, 4)?,
+        ItemKind::GreKey => {
+            let at = tunnel_at(headers, TunnelKind::Gre)?;
+            let flags = be16(frame, at)?;
+            (flags & 0x2000 != 0).then_some(())?;
+            copy(at + if flags & 0x8000 != 0 { 8 } else { 4 }, 4)?;
+        }
+        ItemKind::Tag | ItemKind::Meta => return None,
     }
     Some(out)
 }
@@ -274,4 +396,8 @@ fn l3_at(headers: &Headers, is: impl Fn(L3) -> bool) -> Option<usize> {
 
 fn l4_at(headers: &Headers, is: L4) -> Option<usize> {
     headers.l4.filter(|(l4, _)| *l4 == is).map(|(_, at)| at)
+}
+
+fn tunnel_at(headers: &Headers, is: TunnelKind) -> Option<usize> {
+    headers.tunnel.filter(|tunnel| tunnel.kind == is).map(|tunnel| tunnel.at)
 }

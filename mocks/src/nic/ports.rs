@@ -11,7 +11,7 @@ use dpdk::{RingConsumer, RingError, RingMode, RingProducer, ring};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest frame in bytes: a 64 KiB GSO packet of a capture and its tags fit.
 pub const MAX_FRAME: usize = 66_000;
@@ -130,17 +130,32 @@ struct EndQueues {
     outgoing: VecDeque<Vec<u8>>,
 }
 
-#[derive(Debug)]
 pub(super) struct Shared {
     eswitch: Mutex<Eswitch>,
     ends: Vec<Mutex<EndQueues>>,
     capacity: usize,
     domain: u16,
+    clock: Mutex<NicClock>,
+}
+
+/// Where the NIC's time comes from, in nanoseconds.
+type NicClock = Box<dyn Fn() -> u64 + Send>;
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("eswitch", &self.eswitch).finish_non_exhaustive()
+    }
 }
 
 impl Shared {
     pub(super) fn domain(&self) -> u16 {
         self.domain
+    }
+
+    /// Lets meters and ages know how late it is.
+    fn tick(&self) {
+        let now = self.clock.lock().unwrap_or_else(PoisonError::into_inner)();
+        self.eswitch().set_now(now);
     }
 
     pub(super) fn eswitch(&self) -> MutexGuard<'_, Eswitch> {
@@ -209,6 +224,10 @@ impl MockNic {
             ends: rings.iter().map(|_| Mutex::default()).collect(),
             capacity: config.end_capacity,
             domain: config.domain,
+            clock: Mutex::new({
+                let start = Instant::now();
+                Box::new(move || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+            }),
         };
         let nic = MockNic { shared: Arc::new(shared), rings, pool, eal, limits, deliveries: Vec::new() };
         Ok((nic, representors))
@@ -236,6 +255,7 @@ impl MockNic {
     /// so that a run can be repeated. Returns how many packets moved; 0: nothing was there to move.
     pub fn step(&mut self) -> usize {
         let shared = Arc::clone(&self.shared);
+        shared.tick();
         let mut moved = 0;
         for (place, end) in shared.ends.iter().enumerate() {
             for _ in 0..BURST {
@@ -432,6 +452,36 @@ impl NicHandle {
     /// Change what is wrong with the NIC, from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.shared.eswitch().set_faults(faults);
+    }
+
+    /// The NIC's time, in nanoseconds, comes from here from now on: a run on a virtual clock gives its own. It never goes back.
+    pub fn set_clock(&self, clock: impl Fn() -> u64 + Send + 'static) {
+        *self.shared.clock.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(clock);
+    }
+
+    /// Let a device that died work again, with empty tables.
+    pub fn revive(&self) {
+        self.shared.eswitch().revive();
+    }
+
+    /// Reset the port of an end: rules that were made on it are gone, and nobody is told.
+    pub fn reset_port(&self, end: End) {
+        let mut eswitch = self.shared.eswitch();
+        if let Some(ethdev) = eswitch.ethdev(end.place()) {
+            eswitch.reset_port(ethdev);
+        }
+    }
+
+    /// Rules that the NIC holds, in the order in which they came, with what their owner put on them.
+    #[must_use]
+    pub fn held(&self) -> Vec<super::Held> {
+        self.shared.eswitch().held()
+    }
+
+    /// A way for flow rules into this NIC, for an engine that is started while the NIC runs.
+    #[must_use]
+    pub fn rte_flow(&self) -> MockRteFlow {
+        MockRteFlow::new(Arc::clone(&self.shared))
     }
 
     /// Let the device die: rules are gone, calls fail with EIO, all packets go to the representors.

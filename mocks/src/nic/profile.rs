@@ -3,7 +3,9 @@
 use super::headers::ParserLimits;
 use super::item::{Image, ItemKind};
 use flow::FieldId;
-use offload::{Capabilities, CounterKind, DecTtl, FieldCaps, FieldSet, MaskCap, PartialCaps, TransferCaps, VlanAbsent};
+use offload::{
+    Capabilities, CounterKind, DecTtl, FieldCaps, FieldSet, Limits, MaskCap, PartialCaps, TransferCaps, VlanAbsent,
+};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +61,18 @@ pub enum ActionName {
     SetIpv6Dscp,
     ModifyDscp,
     ModifyEcn,
+    ModifyField,
+    SetTag,
+    SetMeta,
+    Meter,
+    Age,
+    Sample,
+    VxlanEncap,
+    VxlanDecap,
+    RawEncap,
+    RawDecap,
+    PortId,
+    Passthru,
 }
 
 /// How "no VLAN tag" is matched; see [`VlanAbsent`].
@@ -114,11 +128,30 @@ struct ParserCaps {
     ipv4_options: bool,
 }
 
+/// The template engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TemplateCaps {
+    /// Queues of an ethdev.
+    pub queues: u32,
+    /// Operations in a queue.
+    pub queue_size: u32,
+}
+
+fn mark_bits() -> u32 {
+    24
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct ProfileFile {
     #[serde(default)]
     max_rules: usize,
+    #[serde(default)]
+    meters: usize,
+    #[serde(default = "mark_bits")]
+    mark_bits: u32,
+    templates: Option<TemplateCaps>,
     #[serde(default)]
     untagged: Untagged,
     #[serde(default)]
@@ -135,6 +168,12 @@ pub struct Profile {
     pub name: String,
     /// Room for rules of both kinds together.
     pub max_rules: usize,
+    /// Room for meters (rte_mtr); 0: it has none.
+    pub meters: usize,
+    /// Bits of a mark that reach the receiver.
+    pub mark_bits: u32,
+    /// The template engine, `None` without one.
+    pub templates: Option<TemplateCaps>,
     pub untagged: Untagged,
     pub parser: ParserLimits,
     /// Rules of the embedded switch.
@@ -187,6 +226,9 @@ impl Profile {
         Ok(Profile {
             name: name.to_owned(),
             max_rules: file.max_rules,
+            meters: file.meters,
+            mark_bits: file.mark_bits,
+            templates: file.templates,
             untagged: file.untagged,
             parser: ParserLimits { vlans: file.parser.vlans, ipv4_options: file.parser.ipv4_options },
             transfer: file.transfer,
@@ -248,7 +290,10 @@ impl Profile {
                 rss: caps.actions.contains(&ActionName::Rss),
             }),
             max_rules: (self.max_rules > 0).then(|| u32::try_from(self.max_rules).unwrap_or(u32::MAX)),
-            ..Capabilities::default()
+            limits: Limits {
+                meters: (self.meters > 0).then(|| u32::try_from(self.meters).unwrap_or(u32::MAX)),
+                ..Limits::default()
+            },
         }
     }
 
@@ -280,7 +325,10 @@ impl Profile {
                 Counting::PerRule => CounterKind::PerRule,
                 Counting::Indirect => CounterKind::Indirect,
             },
-            ..TransferCaps::default()
+            rewrite_after_output: has(ActionName::Sample),
+            meter: has(ActionName::Meter) && self.meters > 0,
+            encap: if has(ActionName::RawEncap) { super::encap::LONGEST as u16 } else { 0 },
+            mark: has(ActionName::Mark),
         }
     }
 

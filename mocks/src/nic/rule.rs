@@ -2,6 +2,8 @@
 
 use super::edit::Edit;
 use super::item::{Image, ItemKind};
+use super::modify::Modify;
+use std::sync::Arc;
 
 /// What a flow rule call carries, with every structure as its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub struct RawItem {
     pub spec: Option<Vec<u8>>,
     pub last: Option<Vec<u8>>,
     pub mask: Option<Vec<u8>>,
+    /// What a pointer in `spec` points to.
+    pub spec_data: Option<Vec<u8>>,
+    /// What a pointer in `mask` points to.
+    pub mask_data: Option<Vec<u8>>,
 }
 
 /// One `struct rte_flow_action`.
@@ -35,6 +41,12 @@ pub struct RawAction {
     pub conf: Option<Vec<u8>>,
     /// INDIRECT: the handle.
     pub handle: Option<u64>,
+    /// What a pointer in `conf` points to: bytes,
+    pub data: Option<Vec<u8>>,
+    /// a pattern,
+    pub items: Vec<RawItem>,
+    /// or actions.
+    pub actions: Vec<RawAction>,
 }
 
 /// Why a rule was refused, as `struct rte_flow_error` says it.
@@ -134,14 +146,18 @@ pub enum Source {
     Representor(usize),
 }
 
-/// A matched header.
+/// A matched header, or register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Item {
     pub kind: ItemKind,
-    /// Which tag a VLAN item means, from 0.
+    /// How many tunnel headers are before it: 0 for the outer headers.
+    pub level: usize,
+    /// Which tag a VLAN item means, from 0; which option of GENEVE; which register.
     pub vlan: usize,
     /// An ethertype in it is the one behind all tags, not the one that comes next on the wire.
     pub innermost: bool,
+    /// Class and type of a GENEVE option, masked: which option is looked at. Part of the shape, unlike the spec.
+    pub named: [u8; 3],
     /// Masked.
     pub spec: Image,
     pub mask: Image,
@@ -157,15 +173,46 @@ pub struct Pattern {
 }
 
 /// What is done with a packet, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// By the rule's own counter.
     Count,
     /// By a counter of its own life.
     CountIndirect(u64),
     Edit(Edit),
+    /// Bits of a field, from a value or another field.
+    Modify(Modify),
     Mark(u32),
     Flag,
+    /// A register that later rules match.
+    SetTag {
+        index: usize,
+        data: u32,
+        mask: u32,
+    },
+    /// The metadata, which later rules match.
+    SetMeta {
+        data: u32,
+        mask: u32,
+    },
+    /// Through a meter, whose policy may drop.
+    Meter(u32),
+    /// Seconds without a hit after which the rule is reported, and by which number.
+    Age {
+        seconds: u32,
+        context: u64,
+    },
+    /// One packet of `ratio` is copied, and the copy goes this way.
+    Sample {
+        ratio: u32,
+        acts: Arc<[Act]>,
+    },
+    /// Headers in front of the packet.
+    Encap(Arc<[u8]>),
+    /// Headers off: up to the inner packet of VXLAN.
+    DecapVxlan,
+    /// So many bytes off.
+    DecapBytes(usize),
     /// A queue, or all of them.
     Queue,
     /// Out of the switch at this place.
@@ -173,15 +220,23 @@ pub enum Act {
     /// To software by this representor.
     ToRepresentor(usize),
     Jump(u32),
+    /// On with rules of lower priority.
+    Passthru,
     Drop,
+}
+
+/// Which rules a rule is among.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spot {
+    pub domain: Domain,
+    pub group: u32,
+    pub priority: u32,
 }
 
 /// A rule that the device accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    pub domain: Domain,
-    pub group: u32,
-    pub priority: u32,
+    pub spot: Spot,
     pub pattern: Pattern,
-    pub acts: Vec<Act>,
+    pub acts: Arc<[Act]>,
 }

@@ -1,35 +1,84 @@
 //! Rule tables: by kind of rule and group, by priority, then by shape (which bits are matched), then by value.
 
 use super::faults::{Fault, Faults};
-use super::headers::Headers;
-use super::item::{self, IMAGE};
-use super::rule::{Domain, Item, Pattern, Rule, Source};
+use super::headers::{Headers, ParserLimits};
+use super::item::{self, IMAGE, Image, Registers};
+use super::rule::{Domain, Item, Pattern, Source, Spot};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A rule's number in the device.
 pub type RuleNo = u64;
 
+/// The bytes that rules of one shape differ by: source, then every byte of which a bit is matched.
+pub type Key = SmallVec<[u8; 64]>;
+
+/// A multiplicative hash of words: keys are short, and nobody chooses them to collide.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WordHasher(u64);
+
+impl Hasher for WordHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let mixed = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 29);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+}
+
+/// A map by numbers or keys of ours.
+pub type Map<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
+
 /// What of a packet rules of one shape look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Shape {
+pub struct Shape {
     source: bool,
     tags: Option<usize>,
     /// With nothing in their specs.
     items: Vec<Item>,
+    /// For each item, the bytes of its structure that are matched.
+    picks: Vec<SmallVec<[u8; 24]>>,
 }
 
 /// Rules of one shape, by the bytes that must be there.
 #[derive(Debug)]
 struct ShapeTable {
+    spot: Spot,
     shape: Shape,
-    rules: HashMap<Vec<u8>, Vec<RuleNo>>,
+    rules: Map<Key, SmallVec<[RuleNo; 1]>>,
+    /// Template tables that keep it though it is empty.
+    pins: usize,
 }
 
 /// All rules that packets are matched against.
 #[derive(Debug, Default)]
 pub struct Tables {
+    slots: Vec<Option<ShapeTable>>,
+    free: Vec<usize>,
     /// By priority: the lowest number first.
-    groups: HashMap<(Domain, u32), BTreeMap<u32, Vec<ShapeTable>>>,
+    groups: HashMap<(Domain, u32), BTreeMap<u32, Vec<usize>>>,
+}
+
+/// Where a rule is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    slot: usize,
+    key: Key,
 }
 
 /// There is a rule with this match already.
@@ -37,111 +86,205 @@ pub struct Tables {
 pub struct Collision(pub RuleNo);
 
 impl Tables {
+    fn slot(&mut self, spot: Spot, shape: &Shape) -> usize {
+        let slots = self.groups.entry((spot.domain, spot.group)).or_default().entry(spot.priority).or_default();
+        let same =
+            |slot: &&usize| self.slots.get(**slot).is_some_and(|t| t.as_ref().is_some_and(|t| t.shape == *shape));
+        if let Some(found) = slots.iter().find(same) {
+            return *found;
+        }
+        let table = ShapeTable { spot, shape: shape.clone(), rules: Map::default(), pins: 0 };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = Some(table);
+                slot
+            }
+            None => {
+                self.slots.push(Some(table));
+                self.slots.len() - 1
+            }
+        };
+        slots.push(slot);
+        slot
+    }
+
+    fn let_go(&mut self, slot: usize) {
+        let empty = |t: &ShapeTable| t.rules.is_empty() && t.pins == 0;
+        let Some(spot) = self.slots.get(slot).and_then(Option::as_ref).filter(|t| empty(t)).map(|t| t.spot) else {
+            return;
+        };
+        self.slots[slot] = None;
+        self.free.push(slot);
+        if let Some(priorities) = self.groups.get_mut(&(spot.domain, spot.group)) {
+            if let Some(slots) = priorities.get_mut(&spot.priority) {
+                slots.retain(|s| *s != slot);
+            }
+            priorities.retain(|_, slots| !slots.is_empty());
+        }
+    }
+
+    /// Keep a table for rules of this shape, for [`Tables::insert_at`].
+    pub fn pin(&mut self, spot: Spot, shape: &Shape) -> usize {
+        let slot = self.slot(spot, shape);
+        if let Some(Some(table)) = self.slots.get_mut(slot) {
+            table.pins += 1;
+        }
+        slot
+    }
+
+    /// Keep it no longer.
+    pub fn unpin(&mut self, slot: usize) {
+        if let Some(Some(table)) = self.slots.get_mut(slot) {
+            table.pins = table.pins.saturating_sub(1);
+        }
+        self.let_go(slot);
+    }
+
     /// Put a rule in.
     ///
     /// # Errors
     /// [`Collision`], unless `overlap`: then the older rule goes on matching.
-    pub fn insert(&mut self, no: RuleNo, rule: &Rule, overlap: bool) -> Result<(), Collision> {
-        let (shape, key) = split(&rule.pattern);
-        let shapes = self.groups.entry((rule.domain, rule.group)).or_default().entry(rule.priority).or_default();
-        let table = match shapes.iter().position(|t| t.shape == shape) {
-            Some(found) => &mut shapes[found],
-            None => {
-                shapes.push(ShapeTable { shape, rules: HashMap::new() });
-                let last = shapes.len() - 1;
-                &mut shapes[last]
+    pub fn insert(&mut self, no: RuleNo, spot: Spot, pattern: &Pattern, overlap: bool) -> Result<Place, Collision> {
+        let (shape, key) = split(pattern);
+        let slot = self.slot(spot, &shape);
+        self.insert_at(no, slot, key, overlap)
+    }
+
+    /// Put a rule into a table of its shape.
+    ///
+    /// # Errors
+    /// As [`Tables::insert`].
+    pub fn insert_at(&mut self, no: RuleNo, slot: usize, key: Key, overlap: bool) -> Result<Place, Collision> {
+        if let Some(Some(table)) = self.slots.get_mut(slot) {
+            let rules = table.rules.entry(key.clone()).or_default();
+            if let (Some(old), false) = (rules.first(), overlap) {
+                return Err(Collision(*old));
             }
-        };
-        let rules = table.rules.entry(key).or_default();
-        if let (Some(old), false) = (rules.first(), overlap) {
-            return Err(Collision(*old));
+            rules.push(no);
         }
-        rules.push(no);
-        Ok(())
+        Ok(Place { slot, key })
     }
 
     /// Take a rule out.
-    pub fn remove(&mut self, no: RuleNo, rule: &Rule) {
-        let (shape, key) = split(&rule.pattern);
-        let Some(priorities) = self.groups.get_mut(&(rule.domain, rule.group)) else { return };
-        let Some(shapes) = priorities.get_mut(&rule.priority) else { return };
-        if let Some(table) = shapes.iter_mut().find(|t| t.shape == shape) {
-            if let Some(rules) = table.rules.get_mut(&key) {
-                rules.retain(|r| *r != no);
-                if rules.is_empty() {
-                    table.rules.remove(&key);
-                }
-            }
-            shapes.retain(|t| !t.rules.is_empty());
-        }
-        if shapes.is_empty() {
-            priorities.remove(&rule.priority);
+    pub fn remove(&mut self, no: RuleNo, place: &Place) {
+        let Some(Some(table)) = self.slots.get_mut(place.slot) else { return };
+        let Some(rules) = table.rules.get_mut(&place.key) else { return };
+        rules.retain(|r| *r != no);
+        if rules.is_empty() {
+            table.rules.remove(&place.key);
+            self.let_go(place.slot);
         }
     }
 
-    /// Forget all rules.
+    /// Forget all rules. Pinned tables stay, empty.
     pub fn clear(&mut self) {
-        self.groups.clear();
+        for slot in 0..self.slots.len() {
+            if let Some(Some(table)) = self.slots.get_mut(slot) {
+                table.rules.clear();
+                self.let_go(slot);
+            }
+        }
     }
 
-    /// The rule that a packet hits in a group.
+    /// The rule that a packet hits in a group, with its priority; after a rule that passes packets on, of a lower priority.
     pub fn lookup(
         &self,
-        domain: Domain,
-        group: u32,
+        (domain, group): (Domain, u32),
+        after: Option<u32>,
         source: Source,
-        frame: &[u8],
-        headers: &Headers,
-    ) -> Option<RuleNo> {
+        packet: &Packet<'_>,
+    ) -> Option<(RuleNo, u32)> {
         let priorities = self.groups.get(&(domain, group))?;
-        let mut key = Vec::new();
-        priorities.values().flatten().find_map(|table| {
-            key.clear();
-            table.shape.key_of(source, frame, headers, &mut key)?;
-            table.rules.get(&key)?.first().copied()
+        let mut key = Key::new();
+        let from = after.map_or(0, |priority| priority.saturating_add(1));
+        priorities.range(from..).find_map(|(priority, slots)| {
+            slots.iter().find_map(|slot| {
+                let table = self.slots.get(*slot)?.as_ref()?;
+                key.clear();
+                table.shape.key_of(source, packet, &mut key)?;
+                table.rules.get(&key)?.first().map(|no| (*no, *priority))
+            })
         })
     }
 }
 
+/// What rules look at.
+#[derive(Debug)]
+pub struct Packet<'a> {
+    pub frame: &'a [u8],
+    pub headers: Headers,
+    pub registers: &'a Registers,
+    pub limits: ParserLimits,
+}
+
 impl Shape {
+    /// The shape of a pattern, whatever its values are.
+    #[must_use]
+    pub fn of(pattern: &Pattern) -> Shape {
+        let items: Vec<Item> = pattern.items.iter().map(|i| Item { spec: [0; IMAGE], ..*i }).collect();
+        let picks =
+            items.iter().map(|i| (0..IMAGE).filter(|at| i.mask[*at] != 0).map(|at| at as u8).collect()).collect();
+        Shape { source: pattern.source.is_some(), tags: pattern.tags, items, picks }
+    }
+
+    /// Appends what an item's structure brings to a rule's key.
+    fn push(&self, item: usize, image: &[u8], key: &mut Key) {
+        let (Some(item), Some(picks)) = (self.items.get(item), self.picks.get(item)) else { return };
+        key.extend(picks.iter().map(|at| {
+            let at = usize::from(*at);
+            image.get(at).map_or(0, |byte| byte & item.mask[at])
+        }));
+    }
+
+    /// The key of a rule with these values, one for each item of the shape.
+    pub fn key<'a>(&self, source: Option<Source>, specs: impl Iterator<Item = &'a [u8]>) -> Key {
+        let mut key = Key::new();
+        push_source(source, &mut key);
+        for (i, spec) in specs.enumerate() {
+            self.push(i, spec, &mut key);
+        }
+        key
+    }
+
     /// The bytes of a packet that rules of this shape are looked up by; `None` when it lacks a header.
-    fn key_of(&self, source: Source, frame: &[u8], headers: &Headers, key: &mut Vec<u8>) -> Option<()> {
-        if self.tags.is_some_and(|tags| tags != headers.tags().len()) {
+    fn key_of(&self, source: Source, packet: &Packet<'_>, key: &mut Key) -> Option<()> {
+        if self.tags.is_some_and(|tags| tags != packet.headers.tags().len()) {
             return None;
         }
         push_source(self.source.then_some(source), key);
-        for item in &self.items {
-            let image = item::image(item, frame, headers)?;
-            key.extend(image.iter().zip(item.mask).map(|(byte, bits)| byte & bits));
+        for (i, item) in self.items.iter().enumerate() {
+            let image: Image = item::image(item, packet)?;
+            self.push(i, &image, key);
         }
         Some(())
     }
 }
 
-fn split(pattern: &Pattern) -> (Shape, Vec<u8>) {
-    let mut key = Vec::new();
-    push_source(pattern.source, &mut key);
-    for item in &pattern.items {
-        key.extend(item.spec);
-    }
-    let items = pattern.items.iter().map(|i| Item { spec: [0; IMAGE], ..*i }).collect();
-    (Shape { source: pattern.source.is_some(), tags: pattern.tags, items }, key)
+fn split(pattern: &Pattern) -> (Shape, Key) {
+    let shape = Shape::of(pattern);
+    let key = shape.key(pattern.source, pattern.items.iter().map(|item| item.spec.as_slice()));
+    (shape, key)
 }
 
-fn push_source(source: Option<Source>, key: &mut Vec<u8>) {
+fn push_source(source: Option<Source>, key: &mut Key) {
     let (kind, place) = match source {
         None => return,
         Some(Source::Outside(place)) => (0, place),
         Some(Source::Representor(place)) => (1, place),
     };
     key.push(kind);
-    key.extend(place.to_ne_bytes());
+    key.extend((place as u16).to_ne_bytes());
 }
 
 /// The pattern as a device with planted bugs matches it.
 pub fn with_faults(pattern: &Pattern, faults: &Faults) -> Pattern {
     let (ignore, widen) = (faults.has(Fault::MatchFieldIgnored), faults.has(Fault::MaskWidened));
     let mut pattern = pattern.clone();
+    if faults.has(Fault::MaskByteSwapped) {
+        for item in &mut pattern.items {
+            swap_mask_bytes(item);
+        }
+    }
     if !ignore && !widen {
         return pattern;
     }
@@ -170,4 +313,17 @@ pub fn with_faults(pattern: &Pattern, faults: &Faults) -> Pattern {
         }
     }
     pattern
+}
+
+/// A mask of whole bytes is read in the wrong order: a prefix of an address becomes its end.
+fn swap_mask_bytes(item: &mut Item) {
+    for field in item.kind.fields().iter().filter(|f| f.bits.len() > 1 && f.bits.iter().all(|b| *b == 0xff)) {
+        let range = field.at..field.at + field.bits.len();
+        if let Some(mask) = item.mask.get_mut(range.clone()) {
+            mask.reverse();
+        }
+        for at in range {
+            item.spec[at] &= item.mask[at];
+        }
+    }
 }

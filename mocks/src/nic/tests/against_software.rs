@@ -377,6 +377,10 @@ fn planted_bugs_are_found() {
         Fault::VlanNotPopped,
         Fault::DecTtlSkipped,
         Fault::DropIgnored,
+        Fault::MarkLost,
+        Fault::VlanOffByOne,
+        Fault::TtlOffByOne,
+        Fault::MaskByteSwapped,
     ] {
         assert!(judge("connectx", &Faults::none().with(fault), 10 * CASES).is_err(), "{fault}");
     }

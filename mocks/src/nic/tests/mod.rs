@@ -1,5 +1,6 @@
 //! Tests of the model: frames are built with etherparse, rules come through the real lowering.
 
+mod actions;
 mod against_software;
 mod faults;
 mod matching;
@@ -8,6 +9,7 @@ mod ports;
 mod probing;
 mod refusals;
 mod rewriting;
+mod templates;
 
 use super::rte_flow::raw_flow;
 use super::rule::RawFlow;

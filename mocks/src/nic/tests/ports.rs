@@ -100,10 +100,11 @@ fn the_api_says_what_the_device_is() {
     let b = bench("connectx", |config| config.domain = 7);
     let mut api = b.nic.rte_flow();
     let info = api.info(b.ports[1].id()).unwrap();
-    assert_eq!((info.driver.as_str(), info.switch_domain, info.meters), ("mock_connectx", Some(7), None));
+    assert_eq!((info.driver.as_str(), info.switch_domain), ("mock_connectx", Some(7)));
     assert_eq!(api.info(999).unwrap_err().class(), Class::DeviceDead);
     assert_eq!(api.pick_transfer_proxy(b.ports[1].id()), Ok(b.ports[0].id()));
-    assert_eq!(api.meter_destroy(b.ports[0].id(), 1).unwrap_err().class(), Class::Unsupported);
+    assert_eq!(info.meters.map(|m| m.max_meters), Some(4096));
+    assert_eq!(api.meter_destroy(b.ports[0].id(), 1).unwrap_err().class(), Class::NotFound);
     let count = LoweredActions::new(&[Action::Count(0)]);
     let handle = api.action_create(b.ports[0].id(), TRANSFER, &count).unwrap();
     assert_eq!(api.action_query_count(b.ports[0].id(), handle, false).unwrap().packets, Some(0));
