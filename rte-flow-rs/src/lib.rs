@@ -34,6 +34,7 @@ mod real_meter;
 mod real_template;
 mod real_tunnel;
 mod record;
+mod shared;
 mod template;
 mod tunnel;
 
@@ -51,6 +52,7 @@ pub use lower::{ActionMask, ActionRef, ItemRef, LoweredActions, LoweredFlow, Low
 pub use meter::{Colour, DscpColours, MeterCapabilities, MeterParams, MeterPolicy, MeterProfile, MeterStats};
 pub use real::RealRteFlow;
 pub use record::{ActionBytes, ItemBytes, Record};
+pub use shared::SharedRteFlow;
 pub use template::{
     ActionsTemplate, AsyncResult, DriverFacts, EngineConfig, EngineInfo, PatternTemplate, Queue, Requirement,
     TemplateAttr, TemplateTable,
