@@ -37,6 +37,17 @@ pub enum DriftPolicy {
     Repair,
 }
 
+/// Whether flows go into the hardware of DPDK ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HardwareRules {
+    /// Where the configuration names PCI devices.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
 /// The software datapath.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -45,6 +56,9 @@ pub struct DatapathConfig {
     pub memory_mib: u32,
     /// PCI devices that ports may be made of (`0000:03:00.0`), with devargs where needed; no other is touched.
     pub pci: Vec<String>,
+    /// Whether flows go into the hardware of DPDK ports: `on`, `off`, or `auto`, which is on where `pci` names devices. On, the
+    /// engine is told of each flow, which costs new flows some time.
+    pub hardware_rules: HardwareRules,
     /// Packet buffers of each shared pool; when absent, as many as the formulas say and memory allows ([`datapath::memory`]).
     pub mbufs: Option<u32>,
     /// Each port has a pool of its own.
@@ -98,6 +112,7 @@ impl Default for DatapathConfig {
         DatapathConfig {
             memory_mib: 256,
             pci: Vec::new(),
+            hardware_rules: HardwareRules::Auto,
             mbufs: None,
             per_port_memory: false,
             shared_mempool_config: String::new(),
@@ -116,6 +131,16 @@ impl Default for DatapathConfig {
 }
 
 impl DatapathConfig {
+    /// Whether flows may go into the hardware of DPDK ports.
+    #[must_use]
+    pub fn takes_rules(&self) -> bool {
+        match self.hardware_rules {
+            HardwareRules::Auto => !self.pci.is_empty(),
+            HardwareRules::On => true,
+            HardwareRules::Off => false,
+        }
+    }
+
     /// CPUs of PMD threads; empty: one thread, on any CPU.
     ///
     /// # Errors

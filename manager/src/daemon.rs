@@ -5,14 +5,14 @@ use crate::config::{Config, ConfigError};
 use crate::control::{Control, NicWatch};
 use crate::http::{self, ListenError};
 use crate::memory;
-use crate::nic::{self, MockError, MockSide, Nic};
+use crate::nic::{self, Hardware, MockError, MockSide, Nic};
 use crate::pmds::{AtStart, PmdSettingsError};
 use crate::state::{Desired, Store, StoreError};
 use crate::switch::{Driver, Lockstep, Parts, Switch, SwitchError};
 use datapath::memory::Pools;
 use dpdk::{Eal, EalConfig, HugePages};
 use flow::clock::{Clock, MonotonicClock, VirtualClock};
-use offload::Backend;
+use offload::{Backend, RteFlowBackend};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -230,16 +230,18 @@ pub fn build(
         None => Arc::new(MonotonicClock::default()),
     };
     let (nic, mock_nic) = match mock {
-        None => (Nic::host(), None),
+        None => (Nic::host(config.datapath.takes_rules().then(Arc::<Hardware>::default)), None),
         Some(args) => {
             let (side, nic) = MockSide::new(eal, &pool, args, nic::mock_buffers(&config.datapath))?;
             (Nic::mocked(side), Some(nic))
         }
     };
-    let backend: Option<Box<dyn Backend>> = mock_nic.as_ref().map(|nic| {
-        let backend: Box<dyn Backend> = Box::new(offload::rte_flow::RteFlowBackend::new(Box::new(nic.rte_flow())));
-        backend
-    });
+    let rte_flow: Option<Box<dyn rte_flow_rs::RteFlowApi>> = match (&mock_nic, nic.hardware()) {
+        (Some(mock), _) => Some(Box::new(mock.rte_flow())),
+        (None, Some(hardware)) => Some(Box::new(hardware.rte_flow())),
+        (None, None) => None,
+    };
+    let backend = rte_flow.map(|api| Box::new(RteFlowBackend::new(api)) as Box<dyn Backend>);
     let parts = Parts {
         eal,
         pool,

@@ -115,7 +115,7 @@ fn a_pmd_that_stands_still_is_named_within_the_bound() {
     assert!(start.elapsed() < 4 * BOUND, "refusing took {:?}", start.elapsed());
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(&dir.path().join("state")).unwrap();
-    let control = Control::new(switch.clone(), Nic::host(), store);
+    let control = Control::new(switch.clone(), Nic::host(None), store);
     control.watch_pmds();
     std::thread::sleep(Duration::from_millis(2100));
     control.watch_pmds();

@@ -14,6 +14,7 @@ CONFIG = """
 [datapath]
 memory_mib = 64
 mbufs = 2048
+{datapath}
 
 [nic]
 drift = "{drift}"
@@ -21,14 +22,14 @@ drift = "{drift}"
 
 
 class Shunt:
-    """shuntd, started. `drift`: `report` or `repair`."""
+    """shuntd, started. `drift`: `report` or `repair`; `datapath`: more lines of that section of the configuration."""
 
-    def __init__(self, drift="report"):
+    def __init__(self, drift="report", datapath=""):
         self.folder = Path(os.environ.get("SHUNT_LAB_FOLDER", "/tmp/shunt"))
         self.folder.mkdir()
         self.socket = self.folder / "shuntd.sock"
         self.boundary = self.folder / "boundary"
-        (self.folder / "shunt.toml").write_text(CONFIG.format(drift=drift))
+        (self.folder / "shunt.toml").write_text(CONFIG.format(drift=drift, datapath=datapath))
         self.process = None
         self.start()
 

@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 /// How long a request waits for another one that is at work on the same port.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the engine may take to take a port's rules out of its device.
+pub(super) const RULES_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Work on a port's device that goes on without the lock. Nobody else changes the port meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
@@ -43,6 +46,8 @@ pub(super) struct Draining {
     pub(super) dp: DpPort,
     /// Closed with the port's device.
     kernel: Option<KernelPort>,
+    ethdev: Option<u16>,
+    since: Instant,
     /// Somebody looks whether it is drained, or closes it.
     closing: bool,
 }
@@ -84,6 +89,9 @@ impl Control {
         };
         // The claim holds until the device is closed.
         drop(inner);
+        if let (Some(hardware), Some(made)) = (&self.hardware, &made) {
+            hardware.gone(made.device.id());
+        }
         drop(made);
         self.pools.release(&port.name);
         inner = self.lock();
@@ -97,7 +105,7 @@ impl Control {
 
     /// A port's device. Takes as long as the device takes.
     fn make(&self, port: &Port, absent: Absent) -> Result<Made, Error> {
-        Ok(match (port.kind, kernel_ports::kind(port.kind)) {
+        let made = match (port.kind, kernel_ports::kind(port.kind)) {
             (PortType::Representor, _) => {
                 let (device, kernel) = self.representor_device(port, absent)?;
                 Made { device, kernel }
@@ -107,7 +115,11 @@ impl Control {
                 Made { device, kernel: Some(kernel) }
             }
             (_, None) => Made { device: self.dpdk_device(port)?, kernel: None },
-        })
+        };
+        if let Some(hardware) = self.hardware.as_deref().filter(|_| made.kernel.is_none()) {
+            hardware.come(&made.device);
+        }
+        Ok(made)
     }
 
     /// Make a port known to its bridge, then have it polled: first the bridge, because PMDs poll it at once.
@@ -149,10 +161,11 @@ impl Control {
         let mut port = port.clone();
         port.ofport = Some(number.0);
         self.pin_again(&port, dp);
+        let ethdev = made.as_ref().map(|made| made.device.id());
         if let Some(kernel) = made.and_then(|made| made.kernel.take()) {
             inner.kernel.insert(port.name.clone(), kernel);
         }
-        let attached = Attached { state: Ok(dp), ..Attached::absent(bridge, &port, String::new()) };
+        let attached = Attached { state: Ok(dp), ethdev, ..Attached::absent(bridge, &port, String::new()) };
         inner.ports.insert(attached.port.name.clone(), attached);
         self.renew_world(inner);
         Ok(number)
@@ -177,7 +190,9 @@ impl Control {
         inner.drained += 1;
         let id = inner.drained;
         let kernel = inner.kernel.remove(name);
-        inner.draining.push(Draining { id, bridge: attached.bridge, port: attached.port, dp, kernel, closing: false });
+        let (ethdev, since) = (attached.ethdev, Instant::now());
+        let Attached { bridge, port, .. } = attached;
+        inner.draining.push(Draining { id, bridge, port, dp, kernel, ethdev, since, closing: false });
         Some(id)
     }
 
@@ -213,16 +228,19 @@ impl Control {
     /// Whether the port is gone, with its device. Closes it when no PMD holds it any more.
     fn finish_removal(&self, id: u64) -> bool {
         let draining = |inner: &Inner| inner.draining.iter().position(|d| d.id == id);
-        let dp = {
+        let (dp, ethdev, since) = {
             let mut inner = self.lock();
             let Some(at) = draining(&inner) else { return true };
             let port = &mut inner.draining[at];
             if std::mem::replace(&mut port.closing, true) {
                 return false;
             }
-            port.dp
+            (port.dp, port.ethdev, port.since)
         };
-        let drained = self.switch.finish_removal(dp);
+        let hardware = self.hardware.as_deref().zip(ethdev).filter(|(hardware, id)| hardware.has(*id));
+        // Its rules leave the device with their last counts, before it is closed.
+        let rules_out = hardware.is_none() || self.switch.engine().is_quiet() || since.elapsed() > RULES_TIMEOUT;
+        let drained = rules_out && self.switch.finish_removal(dp);
         let mut inner = self.lock();
         let Some(at) = draining(&inner) else { return true };
         if !drained {
@@ -232,6 +250,9 @@ impl Control {
         let name = inner.draining[at].port.name.clone();
         let kernel = inner.draining[at].kernel.take();
         drop(inner);
+        if let Some((hardware, id)) = self.hardware.as_deref().zip(ethdev) {
+            hardware.gone(id);
+        }
         drop(kernel);
         self.pools.release(&name);
         // Now the name is free.
@@ -263,7 +284,14 @@ impl Draining {
 impl Attached {
     /// A port that is not in the switch, for this reason.
     pub(super) fn absent(bridge: &str, port: &Port, why: String) -> Attached {
-        Attached { bridge: bridge.to_owned(), port: port.clone(), state: Err(why), work: None, claimed: false }
+        Attached {
+            bridge: bridge.to_owned(),
+            port: port.clone(),
+            state: Err(why),
+            work: None,
+            ethdev: None,
+            claimed: false,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! removal, its device is closed, and the port waits, with its number, its rules and the reason, until the device can
 //! be attached again.
 
-use super::attach::Work;
+use super::attach::{RULES_TIMEOUT, Work};
 use super::dpdk_options::DpdkOptions;
 use super::errors::invalid;
 use super::{Attached, Control, Inner, Locked};
@@ -98,11 +98,34 @@ impl Control {
             }
             inner
         };
-        drop(work(inner, Some(Work::Change)));
+        inner = work(inner, Some(Work::Change));
+        let hardware = self.hardware.as_deref().zip(inner.ports.get(&new.name).and_then(|p| p.ethdev));
+        let hardware = hardware.filter(|(hardware, id)| hardware.has(*id));
+        if hardware.is_some() {
+            self.renew_world(&inner);
+        }
+        drop(inner);
+        if hardware.is_some() {
+            self.rules_out();
+        }
         let done = self.change_device(old, new, dp);
         inner = work(self.lock(), None);
+        if let Some((hardware, _)) = hardware {
+            if let Ok(device) = self.switch.datapath().device(dp) {
+                hardware.again(&device);
+            }
+            self.renew_world(&inner);
+        }
         self.worked.notify_all();
         (inner, done)
+    }
+
+    /// Wait until the engine has taken out what it has to.
+    fn rules_out(&self) {
+        let start = Instant::now();
+        while !self.switch.engine().is_quiet() && start.elapsed() < RULES_TIMEOUT {
+            std::thread::sleep(Duration::from_micros(200));
+        }
     }
 
     fn change_device(&self, old: &api::Port, new: &api::Port, dp: DpPort) -> Result<(), Error> {

@@ -53,6 +53,8 @@ pub struct Control {
     store: Store,
     kernel: KernelPorts,
     nics: nics::Nics,
+    /// Rules of the host's own DPDK ports.
+    hardware: Option<Arc<crate::nic::Hardware>>,
     pools: Pools,
     inner: Mutex<Inner>,
     captures: Mutex<offload::Captures>,
@@ -92,6 +94,8 @@ struct Attached {
     port: api::Port,
     state: Result<DpPort, String>,
     work: Option<attach::Work>,
+    /// Its number in DPDK, while it is in the switch.
+    ethdev: Option<u16>,
     /// It is there for the sake of that work only: its name is not to be taken.
     claimed: bool,
 }
@@ -101,6 +105,7 @@ impl Control {
     #[must_use]
     pub fn new(switch: Arc<Switch>, nic: Nic, store: Store) -> Control {
         let nics = nics::Nics::new(nic.kernel());
+        let hardware = nic.hardware();
         let inner = Inner {
             desired: Desired::default(),
             nic,
@@ -121,6 +126,7 @@ impl Control {
             store,
             kernel,
             nics,
+            hardware,
             pools,
             inner: Mutex::new(inner),
             captures: Mutex::default(),

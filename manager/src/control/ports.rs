@@ -265,9 +265,12 @@ impl Inner {
     pub(super) fn world(&self) -> offload::World {
         let mut world = offload::World::new();
         world.admission = self.admission();
-        for attached in self.ports.values().filter(|p| p.port.kind == PortType::Representor) {
-            let (Ok(dp), Some(name)) = (&attached.state, &attached.port.devargs) else { continue };
-            if let Some(info) = self.nic.port_info(&attached.port.name, name) {
+        // One that is set up anew loses its rules.
+        for attached in self.ports.values().filter(|p| p.work != Some(Work::Change)) {
+            let Ok(dp) = &attached.state else { continue };
+            let of =
+                (attached.port.kind == PortType::Representor).then_some(attached.port.devargs.as_deref()).flatten();
+            if let Some(info) = self.nic.port_info(&attached.port.name, of, attached.ethdev) {
                 world = world.with_port(*dp, info);
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod check;
 mod errors;
+mod hardware;
 mod host;
 mod mock;
 mod mock_kernel;
@@ -10,6 +11,7 @@ pub mod view;
 pub mod wish;
 
 pub(crate) use errors::{converge as converge_error, observe as observe_error, plan as plan_error};
+pub use hardware::Hardware;
 pub use host::{Host, inventory, object};
 pub use mock::{MockError, MockSide};
 pub use mock_kernel::happen;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 pub struct Nic {
     host: Host,
     mock: Option<MockSide>,
+    hardware: Option<Arc<Hardware>>,
 }
 
 /// Why a device cannot be had; which port wanted it is the caller's to say.
@@ -136,16 +139,22 @@ fn vf_of(which: Which) -> Option<Option<u16>> {
 }
 
 impl Nic {
-    /// The host's own NICs.
+    /// The host's own NICs; with `hardware` their DPDK ports may take rules.
     #[must_use]
-    pub fn host() -> Nic {
-        Nic { host: Host::Real, mock: None }
+    pub fn host(hardware: Option<Arc<Hardware>>) -> Nic {
+        Nic { host: Host::Real, mock: None, hardware }
+    }
+
+    /// What takes rules of the host's own DPDK ports.
+    #[must_use]
+    pub fn hardware(&self) -> Option<Arc<Hardware>> {
+        self.hardware.clone()
     }
 
     /// A mock NIC on a fake kernel, in legacy mode without VFs.
     #[must_use]
     pub fn mocked(mock: MockSide) -> Nic {
-        Nic { host: mock.host(), mock: Some(mock) }
+        Nic { host: mock.host(), mock: Some(mock), hardware: None }
     }
 
     /// The kernel.
@@ -168,9 +177,10 @@ impl Nic {
     /// The device that flows go into, in words.
     #[must_use]
     pub fn describe(&self) -> String {
-        match &self.mock {
-            Some(mock) => format!("mock NIC {}", mock.profile()),
-            None => "no port with hardware rules".to_owned(),
+        match (&self.mock, self.hardware.as_deref().map(Hardware::describe)) {
+            (Some(mock), _) => format!("mock NIC {}", mock.profile()),
+            (None, Some(drivers)) if !drivers.is_empty() => drivers,
+            (None, _) => "no port with hardware rules".to_owned(),
         }
     }
 
@@ -186,10 +196,13 @@ impl Nic {
         self.mock.as_ref().filter(|_| pf == mock::PF)?.port(vf_of(which)?)
     }
 
-    /// What the planner may know of a representor's port.
+    /// What the planner may know of a port: its name, which representor it is, and its number in DPDK.
     #[must_use]
-    pub fn port_info(&self, port_name: &str, representor: &str) -> Option<PortInfo> {
-        let vf = vf_of(names::which(representor)?)?;
+    pub fn port_info(&self, port_name: &str, representor: Option<&str>, ethdev: Option<u16>) -> Option<PortInfo> {
+        if let Some(hardware) = &self.hardware {
+            return hardware.port_info(port_name, representor, ethdev?);
+        }
+        let vf = vf_of(names::which(representor?)?)?;
         let mock = self.mock.as_ref()?;
         let port = mock.port(vf)?;
         let caps: Arc<Capabilities> = mock.capabilities();

@@ -38,10 +38,16 @@ impl Control {
                 .remedy("see: shuntctl port list")
         })?;
         let world = inner.world();
+        let why = self.hardware.as_deref().zip(attached.ethdev).and_then(|(hardware, id)| hardware.why_not(id));
         drop(inner);
         let info = world.ports.get(&dp).ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, format!("port {port}"), "its device takes no hardware rules")
-                .remedy("those that take rules are shown by: shuntctl offload status")
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            Error::new(
+                ErrorKind::Unsupported,
+                format!("port {port}"),
+                format!("its device takes no hardware rules{why}"),
+            )
+            .remedy("those that take rules are shown by: shuntctl offload status")
         })?;
         Ok(view(info))
     }

@@ -126,7 +126,11 @@ impl Inner {
     }
 
     fn could_offload(&self, port: &Attached) -> bool {
-        port.port.kind == api::PortType::Representor
+        match port.port.kind {
+            api::PortType::Representor => true,
+            api::PortType::Dpdk => self.nic.hardware().is_some(),
+            _ => false,
+        }
     }
 
     /// How fast flows must be. Ports and switches are the world's: [`Inner::admission`].
