@@ -4,9 +4,10 @@ use super::add;
 use crate::caps::{FieldCaps, MaskCap, VlanAbsent};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::{Bits, HwMatch, InnerTag, L3Match, L4Match, VlanMatch};
-use flow::field::{CONNECTION, TUNNEL, datapath_fields};
-use flow::key::frag;
+use flow::field::{CONNECTION, Place, TUNNEL, datapath_fields};
+use flow::key::{KEY_WORDS, frag};
 use flow::{FieldId, FlowKey, Mask, Value, VlanTag};
+use std::sync::LazyLock;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -58,7 +59,7 @@ fn mask_allowed(cap: MaskCap, mask: u128, bits: u16) -> bool {
 
 /// The match in hardware's words, and why it is not all of the flow's match.
 pub(super) fn translate(key: &FlowKey, mask: &Mask, caps: &FieldCaps, vlan_absent: VlanAbsent) -> (HwMatch, Refusals) {
-    let mut t = Translator { key, left: *mask, caps, vlan_absent, refused: Refusals::new() };
+    let mut t = Translator { key, left: *mask, busy: busy_words(mask), caps, vlan_absent, refused: Refusals::new() };
     t.metadata();
     let mut out = HwMatch {
         eth_dst: t.mac(FieldId::EthDst),
@@ -72,10 +73,34 @@ pub(super) fn translate(key: &FlowKey, mask: &Mask, caps: &FieldCaps, vlan_absen
     (out, t.refused)
 }
 
+/// One bit for each 64-bit word of a mask that has bits.
+fn busy_words(mask: &Mask) -> u64 {
+    const { assert!(KEY_WORDS <= 64) }
+    mask.0.words().iter().rev().fold(0, |busy, word| busy << 1 | u64::from(*word != [0; 8]))
+}
+
+/// The words that tunnels and connections are in.
+static NOT_FROM_OUTSIDE: LazyLock<u64> =
+    LazyLock::new(|| TUNNEL.iter().chain(&CONNECTION).fold(0, |words, field| words | words_of(*field)));
+
+/// The words that a field of a key is in.
+#[inline]
+fn words_of(field: FieldId) -> u64 {
+    match field.def().place {
+        Place::Key { offset, bytes } => {
+            let (first, last) = (offset / 8, (offset + u16::from(bytes) - 1) / 8);
+            (2 << last) - (1 << first)
+        }
+        Place::Registers { .. } => 0,
+    }
+}
+
 struct Translator<'a> {
     key: &'a FlowKey,
     /// Bits of the mask that nothing has consumed yet.
     left: Mask,
+    /// Words of the mask that were not all zero at first: most fields are in none of them, and need not be looked at.
+    busy: u64,
     caps: &'a FieldCaps,
     vlan_absent: VlanAbsent,
     refused: Refusals,
@@ -88,7 +113,13 @@ impl Translator<'_> {
 
     /// Consume a field: its value and mask.
     fn take(&mut self, field: FieldId) -> (u128, u128) {
+        if self.busy & words_of(field) == 0 {
+            return (0, 0);
+        }
         let mask = self.left.get(field).0;
+        if mask == 0 {
+            return (0, 0);
+        }
         self.left.0.set(field, Value(0));
         (self.key.get(field).unwrap_or_default().0 & mask, mask)
     }
@@ -139,8 +170,10 @@ impl Translator<'_> {
         if self.take(FieldId::RecircId).0 != 0 {
             self.refuse(Refusal::RecircNotZero);
         }
-        self.always_zero(&TUNNEL);
-        self.always_zero(&CONNECTION);
+        if self.busy & *NOT_FROM_OUTSIDE != 0 {
+            self.always_zero(&TUNNEL);
+            self.always_zero(&CONNECTION);
+        }
         self.always_zero(&[FieldId::PktMark, FieldId::DpHash, FieldId::SkbPriority]);
         for field in [FieldId::MplsLabel, FieldId::MplsTc, FieldId::MplsBos, FieldId::MplsTtl] {
             if self.take(field).1 != 0 {
@@ -471,6 +504,9 @@ impl Translator<'_> {
 
     /// Whatever no layer has consumed.
     fn leftovers(&mut self) {
+        if self.left.0.words().iter().all(|word| *word == [0; 8]) {
+            return;
+        }
         for def in datapath_fields() {
             if self.take(def.id).1 != 0 {
                 self.refuse(Refusal::MatchField { field: def.id });

@@ -89,6 +89,7 @@ fn admit(port: DpPort, world: &World) -> Result<&PortInfo, Refusal> {
     }
 }
 
+#[inline]
 fn full(flow: &DpFlow, info: &PortInfo, world: &World) -> Result<HwProgram, Refusals> {
     let (Some(caps), Some(_)) = (&info.caps.transfer, info.domain) else {
         return Err(smallvec![Refusal::NotOffloadCapable { port: flow.in_port() }]);
@@ -116,6 +117,7 @@ fn prefix(flow: &DpFlow, info: &PortInfo, world: &World) -> Option<(usize, HwPro
 }
 
 /// The rules of the embedded switch for this match and these actions, guards first.
+#[inline]
 fn transfer(
     info: &PortInfo,
     caps: &TransferCaps,
