@@ -98,11 +98,11 @@ fn main() {
     let route = [set(FieldId::EthSrc, 7), set(FieldId::EthDst, 8), DpAction::DecTtl, out.clone()];
     let tag = [DpAction::PushVlan(VlanTag { tpid: 0x8100.into(), tci: 0x1007.into() }), out.clone()];
     let typical = [
-        measure("l2, output", &flows(&l2, &[out.clone()]), &connectx, time),
-        measure("acl (5-tuple), output", &flows(&acl, &[out.clone()]), &connectx, time),
+        measure("l2, output", &flows(&l2, std::slice::from_ref(&out)), &connectx, time),
+        measure("acl (5-tuple), output", &flows(&acl, std::slice::from_ref(&out)), &connectx, time),
         measure("l3, route", &flows(&l3, &route), &connectx, time),
         measure("l2, push tag", &flows(&l2, &tag), &connectx, time),
-        measure("acl, mark", &flows(&acl, &[out.clone()]), &marking, time),
+        measure("acl, mark", &flows(&acl, std::slice::from_ref(&out)), &marking, time),
     ];
     measure("refused: two outputs", &flows(&acl, &[out.clone(), out.clone()]), &connectx, time);
     measure("refused: truncate", &flows(&acl, &[DpAction::Truncate(64), out]), &connectx, time);

@@ -154,7 +154,9 @@ pub fn actions(rule: &HwRule, count: Option<Action>) -> Vec<Action> {
     for action in &rule.actions {
         match *action {
             HwAction::Output(port) => out.push(Action::RepresentedPort(port.0)),
-            HwAction::Mirror(port) => out.push(Action::RepresentedPort(port.0)),
+            HwAction::Mirror(port) => {
+                out.push(Action::Sample { ratio: 1, actions: vec![Action::RepresentedPort(port.0)] });
+            }
             HwAction::Meter(meter) => out.push(Action::Meter(meter.0)),
             // Without a header it is one that every device refuses.
             HwAction::Encap => out.push(Action::RawEncap(rule.encap.as_deref().unwrap_or_default().to_vec())),
