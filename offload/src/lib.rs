@@ -53,7 +53,7 @@ pub use engine::{
 };
 pub use plan::{Change, Explained, Step, StepOf, Where, explain, fall_back, plan, what_would_help};
 pub use refusal::{PortRefusal, REASONS, Reason, Refusal, Refusals, Subject};
-pub use rte_flow::RteFlowBackend;
+pub use rte_flow::{RteFlowBackend, RteFlowMemory};
 pub use rule::{
     Bits, HwAction, HwMatch, HwProgram, HwRule, InnerTag, L3Match, L4Match, Plan, RuleRole, RuleShape, Table, VlanMatch,
 };

@@ -123,6 +123,8 @@ pub struct Eswitch {
     pub(super) now: u64,
     /// What rules carry from now on.
     pub(super) cookie: Option<Cookie>,
+    /// Whether rules keep what they were asked to be.
+    pub(super) recording: bool,
     pub(super) stats: NicStats,
 }
 
@@ -149,6 +151,7 @@ impl Eswitch {
             last_mark,
             now: 0,
             cookie: None,
+            recording: false,
             stats: NicStats::default(),
         }
     }
@@ -231,6 +234,11 @@ impl Eswitch {
         self.cookie = cookie;
     }
 
+    /// Whether rules that are put in from now on keep the lists that they were made of.
+    pub fn set_recording(&mut self, on: bool) {
+        self.recording = on;
+    }
+
     /// All rules that it holds, in the order in which they came.
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
@@ -286,7 +294,7 @@ impl Eswitch {
     }
 
     pub(super) fn room(&self) -> Result<(), Refusal> {
-        if self.rule_count() >= self.profile.max_rules {
+        if self.rule_count() + self.templates.posted >= self.profile.max_rules {
             let what = format!("no room: {} rules are in", self.profile.max_rules);
             return Err(Refusal::new(RefusalKind::Unspecified, errno::ENOSPC, what));
         }

@@ -141,6 +141,11 @@ pub(super) struct Shared {
 /// Where the NIC's time comes from, in nanoseconds.
 type NicClock = Box<dyn Fn() -> u64 + Send>;
 
+fn real_time() -> NicClock {
+    let start = Instant::now();
+    Box::new(move || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+}
+
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("eswitch", &self.eswitch).finish_non_exhaustive()
@@ -150,6 +155,11 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     pub(super) fn domain(&self) -> u16 {
         self.domain
+    }
+
+    pub(super) fn bare(eswitch: Eswitch) -> Shared {
+        let clock = Mutex::new(real_time());
+        Shared { eswitch: Mutex::new(eswitch), ends: Vec::new(), capacity: 0, domain: 0, clock }
     }
 
     /// Lets meters and ages know how late it is.
@@ -224,10 +234,7 @@ impl MockNic {
             ends: rings.iter().map(|_| Mutex::default()).collect(),
             capacity: config.end_capacity,
             domain: config.domain,
-            clock: Mutex::new({
-                let start = Instant::now();
-                Box::new(move || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
-            }),
+            clock: Mutex::new(real_time()),
         };
         let nic = MockNic { shared: Arc::new(shared), rings, pool, eal, limits, deliveries: Vec::new() };
         Ok((nic, representors))

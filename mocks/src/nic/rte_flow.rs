@@ -26,6 +26,17 @@ impl MockRteFlow {
         MockRteFlow { shared }
     }
 
+    /// The rules of a switch without ports around it: for tests and measurements of what puts rules in.
+    #[must_use]
+    pub fn of(eswitch: Eswitch) -> MockRteFlow {
+        MockRteFlow { shared: Arc::new(Shared::bare(eswitch)) }
+    }
+
+    /// The switch, while nobody else uses it.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Eswitch) -> T) -> T {
+        look(&mut self.shared.eswitch())
+    }
+
     fn call<T>(
         &self,
         operation: &'static str,
@@ -149,7 +160,7 @@ impl RteFlowApi for MockRteFlow {
             std::thread::sleep(delay);
         }
         let mut eswitch = self.shared.eswitch();
-        let record = eswitch.cookie.is_some().then(|| Record::of(flow.pattern(), flow.lowered_actions()));
+        let record = eswitch.recording.then(|| Record::of(flow.pattern(), flow.lowered_actions()));
         let result = eswitch.create_recorded(&raw_flow(port, flow), record);
         result.map(RuleHandle).map_err(|e| error("rte_flow_create", port, e))
     }
@@ -305,7 +316,7 @@ impl RteFlowApi for MockRteFlow {
         actions_index: u8,
     ) -> Result<RuleHandle, RteFlowError> {
         self.call("rte_flow_async_create", port, |nic| {
-            let record = nic.cookie.is_some();
+            let record = nic.recording;
             let lists = ((pattern, pattern_index), (actions, actions_index));
             nic.async_create(port, queue, table.0, lists.0, lists.1, record).map(RuleHandle)
         })

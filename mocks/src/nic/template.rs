@@ -90,6 +90,8 @@ pub(super) struct Templates {
     patterns: Map<u64, PatternTemplate>,
     actions: Map<u64, ActionsTemplate>,
     tables: Map<u64, Table>,
+    /// Rules that wait for a push: their room is taken.
+    pub(super) posted: usize,
 }
 
 impl Templates {
@@ -440,6 +442,7 @@ impl Eswitch {
 
     fn post(&mut self, ethdev: u16, queue: Queue, what: What) -> Result<(), Refusal> {
         if queue.postpone {
+            self.templates.posted += usize::from(matches!(what, What::Create { .. }));
             self.queue(ethdev, queue.id)?.posted.push((queue.user, what));
         } else {
             self.finish(ethdev, queue.id, queue.user, what)?;
@@ -516,6 +519,7 @@ impl Eswitch {
         self.alive()?;
         let mut posted = std::mem::take(&mut self.queue(ethdev, queue)?.posted);
         for (user, what) in posted.drain(..) {
+            self.templates.posted -= usize::from(matches!(what, What::Create { .. }));
             self.finish(ethdev, queue, user, what)?;
         }
         self.queue(ethdev, queue)?.posted = posted;

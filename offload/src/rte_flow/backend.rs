@@ -1,40 +1,73 @@
 //! Operations as calls of an [`RteFlowApi`].
 
 use super::lower;
-use crate::backend::{Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, Done, Op, RuleKey};
+use super::memory::RteFlowMemory;
+use super::queued::Queued;
+use super::tables::Lists;
+use crate::backend::{
+    Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey,
+};
 use crate::rule::{HwRule, Table};
+use crate::world::EthdevId;
 use rte_flow_rs::{
-    Action, ActionHandle, Class, CountQuery, LoweredActions, LoweredFlow, RteFlowApi, RteFlowError, RuleHandle,
+    Action, ActionHandle, Class, CountQuery, LoweredActions, LoweredFlow, LoweredPattern, RteFlowApi, RteFlowError,
+    RuleHandle, TemplateTable,
 };
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-/// Operations that one `submit` takes: a rule takes a driver some 100 µs, and nobody else is served meanwhile.
+/// Operations that one `submit` takes where each is a call that waits: a rule takes a driver some 100 µs, and nobody else is
+/// served meanwhile.
 const MOST_AT_ONCE: usize = 64;
 
-/// Puts rules in through rte_flow.
+/// The same where operations are queued.
+const MOST_QUEUED: usize = 512;
+
+/// Puts rules in through rte_flow: through the template engine where the device has one, by single calls otherwise.
 pub struct RteFlowBackend {
-    api: Box<dyn RteFlowApi>,
-    rules: HashMap<RuleKey, Stored>,
+    pub(super) api: Box<dyn RteFlowApi>,
+    pub(super) rules: RteFlowMemory,
     /// The port that transfer rules of a port go through.
     proxies: HashMap<u16, u16>,
     /// Ports that refused an indirect COUNT: their rules count by themselves.
     no_indirect: HashSet<u16>,
     /// Counters that the device did not let go of.
     leftovers: Vec<(u16, ActionHandle)>,
-    done: Vec<Completion>,
+    pub(super) done: Vec<Completion>,
+    pub(super) queued: Queued,
+    /// Seconds after which the device reports a rule as idle, and ports that cannot.
+    age: Option<u32>,
+    no_age: HashSet<u16>,
+    /// Ports that rules were put in on.
+    ports: HashSet<u16>,
+    pattern: LoweredPattern,
+    actions: LoweredActions,
+    count: LoweredActions,
 }
 
-struct Stored {
-    port: u16,
-    handle: RuleHandle,
-    counter: Counter,
+/// A rule in a device.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub port: u16,
+    pub handle: RuleHandle,
+    pub counter: Counter,
+    /// The template table that it is in.
+    pub table: Option<TemplateTable>,
+    pub rule: Arc<HwRule>,
 }
 
-#[derive(Clone, Copy)]
-enum Counter {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Counter {
     None,
     InRule,
     Indirect(ActionHandle),
+}
+
+/// How far an operation got.
+pub(super) enum Step {
+    Done(Done),
+    /// Its end comes from the queue.
+    Later,
 }
 
 impl std::fmt::Debug for RteFlowBackend {
@@ -43,32 +76,67 @@ impl std::fmt::Debug for RteFlowBackend {
     }
 }
 
+impl Drop for RteFlowBackend {
+    /// Rules stay: the backend after it may go on with them.
+    fn drop(&mut self) {
+        *self.rules.engines() = self.queued.take();
+    }
+}
+
 impl RteFlowBackend {
     /// A backend that makes its calls through `api`.
     #[must_use]
     pub fn new(api: Box<dyn RteFlowApi>) -> RteFlowBackend {
+        RteFlowBackend::with_memory(api, RteFlowMemory::default())
+    }
+
+    /// A backend that knows what an earlier one of this process put in, for [`Backend::adopt`].
+    #[must_use]
+    pub fn with_memory(api: Box<dyn RteFlowApi>, memory: RteFlowMemory) -> RteFlowBackend {
+        let queued = Queued::of(std::mem::take(&mut *memory.engines()));
         RteFlowBackend {
             api,
-            rules: HashMap::new(),
+            rules: memory,
             proxies: HashMap::new(),
             no_indirect: HashSet::new(),
             leftovers: Vec::new(),
             done: Vec::new(),
+            queued,
+            age: None,
+            no_age: HashSet::new(),
+            ports: HashSet::new(),
+            pattern: LoweredPattern::default(),
+            actions: LoweredActions::default(),
+            count: LoweredActions::new(&[Action::Count(0)]),
         }
     }
 
-    fn execute(&mut self, op: &Op) -> Result<Done, Failure> {
+    /// By single calls only, whatever the device can do.
+    #[must_use]
+    pub fn without_templates(mut self) -> RteFlowBackend {
+        self.queued.off = true;
+        self
+    }
+
+    /// Rules that count ask the device to report them when nothing hit them for so many seconds, where it can.
+    #[must_use]
+    pub fn with_age(mut self, seconds: u32) -> RteFlowBackend {
+        self.age = Some(seconds.clamp(1, 0x00ff_ffff));
+        self
+    }
+
+    /// What it knows of its rules: for the backend after it.
+    #[must_use]
+    pub fn memory(&self) -> RteFlowMemory {
+        self.rules.clone()
+    }
+
+    fn execute(&mut self, op: &Op) -> Result<Step, Failure> {
         match op {
-            Op::Insert { key, rule, .. } => {
-                self.insert(*key, rule)?;
-                Ok(Done::Inserted)
-            }
-            Op::Remove { key, .. } => self.remove(*key),
-            Op::Query { key, .. } => self.query(*key),
-            Op::Update { old, new, rule, .. } => {
-                self.insert(*new, rule)?;
-                self.remove(*old)
-            }
+            Op::Insert { id, key, rule } => self.insert(*id, *key, rule, None),
+            Op::Update { id, old, new, rule } => self.insert(*id, *new, rule, Some(*old)),
+            Op::Remove { id, key } => self.remove(*id, *key),
+            Op::Query { key, .. } => self.query(*key).map(Step::Done),
         }
     }
 
@@ -91,19 +159,50 @@ impl RteFlowBackend {
         Ok(proxy)
     }
 
-    fn insert(&mut self, key: RuleKey, rule: &HwRule) -> Result<(), RteFlowError> {
+    /// Puts a rule in; with `old`, which is at the same place, that one goes then.
+    fn insert(&mut self, id: OpId, key: RuleKey, rule: &Arc<HwRule>, old: Option<RuleKey>) -> Result<Step, Failure> {
         let port = self.owner(rule)?;
+        self.ports.insert(port);
+        if self.queued.is_on(self.api.as_mut(), port)? && self.queue_insert(id, key, port, rule, old)? {
+            return Ok(Step::Later);
+        }
+        self.insert_now(key, port, rule, None)?;
+        match old {
+            None => Ok(Step::Done(Done::Inserted)),
+            Some(old) => self.remove(id, old),
+        }
+    }
+
+    /// A rule by a single call, with the counter that it has already, if it has one.
+    pub(super) fn insert_now(
+        &mut self,
+        key: RuleKey,
+        port: u16,
+        rule: &Arc<HwRule>,
+        counter: Option<Counter>,
+    ) -> Result<(), RteFlowError> {
         let attr = lower::attributes(rule);
-        let counter = if rule.count { self.counter(port, attr)? } else { Counter::None };
-        let count = match counter {
-            Counter::None => None,
-            Counter::InRule => Some(Action::Count(0)),
-            Counter::Indirect(handle) => Some(Action::Indirect(handle)),
+        let counter = match counter {
+            Some(counter) => counter,
+            None if rule.count => self.counter(port, attr)?,
+            None => Counter::None,
         };
-        let lowered = LoweredFlow::new(attr, &lower::pattern(rule), &lower::actions(rule, count));
-        match self.api.create(port, &lowered) {
+        let pattern = lower::pattern(rule);
+        let created = loop {
+            let age = self.age_of(key, port, rule);
+            let aged = age.is_some();
+            let lowered = LoweredFlow::new(attr, &pattern, &actions(rule, counter, age));
+            match self.api.create(port, &lowered) {
+                Err(error) if aged && matches!(error.class(), Class::Unsupported | Class::Invalid) => {
+                    self.no_age.insert(port);
+                }
+                other => break other,
+            }
+        };
+        match created {
             Ok(handle) => {
-                self.rules.insert(key, Stored { port, handle, counter });
+                let stored = Stored { port, handle, counter, table: None, rule: Arc::clone(rule) };
+                self.rules.lock().insert(key, stored);
                 Ok(())
             }
             Err(error) => {
@@ -115,11 +214,61 @@ impl RteFlowBackend {
         }
     }
 
+    fn age_of(&self, key: RuleKey, port: u16, rule: &HwRule) -> Option<Action> {
+        let timeout = self.age.filter(|_| rule.count && !self.no_age.contains(&port))?;
+        Some(Action::Age { timeout, context: key.0 })
+    }
+
+    /// Into a template table's queue; `false` when rules of its shape go by single calls.
+    fn queue_insert(
+        &mut self,
+        id: OpId,
+        key: RuleKey,
+        port: u16,
+        rule: &Arc<HwRule>,
+        old: Option<RuleKey>,
+    ) -> Result<bool, Failure> {
+        let attr = lower::attributes(rule);
+        if rule.count && self.no_indirect.contains(&port) {
+            return Ok(false);
+        }
+        let mut counter = Counter::None;
+        if rule.count {
+            match self.queued.counter(self.api.as_mut(), port, attr, &self.count) {
+                Ok(handle) => counter = Counter::Indirect(handle),
+                Err(error) if error.class() == Class::Unsupported => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let list = actions(rule, counter, self.age_of(key, port, rule));
+        self.pattern.set(&lower::pattern(rule));
+        self.actions.set(&list);
+        let lists = Lists { attr, pattern: &self.pattern, actions: &list, lowered: &self.actions };
+        let queued = self.queued.insert(self.api.as_mut(), port, &lists, id);
+        match queued {
+            Ok(Some((handle, table))) => {
+                let stored = Stored { port, handle, counter, table: Some(table), rule: Arc::clone(rule) };
+                self.rules.lock().insert(key, stored);
+                self.queued.expect_insert(id, key, port, old);
+                Ok(true)
+            }
+            answer => {
+                if let Counter::Indirect(handle) = counter {
+                    self.queued.drop_counter(self.api.as_mut(), port, handle);
+                }
+                match answer {
+                    Ok(_) => Ok(false),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
     fn counter(&mut self, port: u16, attr: rte_flow_rs::Attr) -> Result<Counter, RteFlowError> {
         if self.no_indirect.contains(&port) {
             return Ok(Counter::InRule);
         }
-        match self.api.action_create(port, attr, &LoweredActions::new(&[Action::Count(0)])) {
+        match self.api.action_create(port, attr, &self.count) {
             Ok(handle) => Ok(Counter::Indirect(handle)),
             Err(error) if error.class() == Class::Unsupported => {
                 self.no_indirect.insert(port);
@@ -129,8 +278,15 @@ impl RteFlowBackend {
         }
     }
 
-    fn remove(&mut self, key: RuleKey) -> Result<Done, Failure> {
-        let Some(&Stored { port, handle, counter }) = self.rules.get(&key) else { return Err(unknown()) };
+    /// Takes a rule out.
+    pub(super) fn remove(&mut self, id: OpId, key: RuleKey) -> Result<Step, Failure> {
+        let Some(stored) = self.rules.lock().get(&key).cloned() else { return Err(unknown()) };
+        let Stored { port, handle, counter, table, .. } = stored;
+        if table.is_some() {
+            self.queued.remove(self.api.as_mut(), port, handle, id)?;
+            self.queued.expect_remove(id, key, port);
+            return Ok(Step::Later);
+        }
         // A counter in the rule dies with it; a reading that fails leaves the last one.
         let before = match counter {
             Counter::InRule => self.api.query_count(port, handle, false).ok(),
@@ -142,7 +298,7 @@ impl RteFlowBackend {
         {
             return Err(error.into());
         }
-        self.rules.remove(&key);
+        self.rules.lock().remove(&key);
         let last = match counter {
             Counter::Indirect(counter) => {
                 let count = self.api.action_query_count(port, counter, false).ok();
@@ -152,11 +308,12 @@ impl RteFlowBackend {
             Counter::None | Counter::InRule => before,
         };
         let exact = !matches!(counter, Counter::InRule);
-        Ok(Done::Removed { last: last.and_then(counters), exact })
+        Ok(Step::Done(Done::Removed { last: last.and_then(counters), exact }))
     }
 
-    fn query(&mut self, key: RuleKey) -> Result<Done, Failure> {
-        let Some(&Stored { port, handle, counter }) = self.rules.get(&key) else { return Err(unknown()) };
+    pub(super) fn query(&mut self, key: RuleKey) -> Result<Done, Failure> {
+        let Some(stored) = self.rules.lock().get(&key).cloned() else { return Err(unknown()) };
+        let Stored { port, handle, counter, .. } = stored;
         let count = match counter {
             Counter::Indirect(counter) => self.api.action_query_count(port, counter, false)?,
             Counter::InRule | Counter::None => self.api.query_count(port, handle, false)?,
@@ -167,7 +324,7 @@ impl RteFlowBackend {
         })
     }
 
-    fn drop_counter(&mut self, port: u16, handle: ActionHandle) {
+    pub(super) fn drop_counter(&mut self, port: u16, handle: ActionHandle) {
         match self.api.action_destroy(port, handle) {
             Err(error) if error.class() == Class::Busy => self.leftovers.push((port, handle)),
             // Anything else will not change by asking again.
@@ -175,15 +332,45 @@ impl RteFlowBackend {
         }
     }
 
-    /// A dead device's rules are gone.
-    fn forget(&mut self, port: u16) {
-        self.rules.retain(|_, stored| stored.port != port);
+    /// A dead device's rules are gone, and what was queued ends.
+    pub(super) fn forget(&mut self, port: u16, error: &DeviceError) {
+        self.rules.lock().retain(|_, stored| stored.port != port);
         self.leftovers.retain(|(p, _)| *p != port);
         self.proxies.retain(|_, proxy| *proxy != port);
+        self.no_indirect.remove(&port);
+        for id in self.queued.forget(port) {
+            self.done.push(Completion { id, result: Err(error.clone()) });
+        }
+    }
+
+    pub(super) fn failed(&mut self, failure: Failure) -> DeviceError {
+        match failure {
+            Failure::Ours(error) => error,
+            Failure::Device(error) => {
+                let ours = DeviceError::from(&error);
+                if error.class() == Class::DeviceDead {
+                    self.forget(error.port, &ours);
+                }
+                ours
+            }
+        }
     }
 }
 
-fn counters(count: CountQuery) -> Option<Counters> {
+fn actions(rule: &HwRule, counter: Counter, age: Option<Action>) -> Vec<Action> {
+    let count = match counter {
+        Counter::None => None,
+        Counter::InRule => Some(Action::Count(0)),
+        Counter::Indirect(handle) => Some(Action::Indirect(handle)),
+    };
+    let mut actions = lower::actions(rule, count);
+    if let Some(age) = age {
+        actions.insert(0, age);
+    }
+    actions
+}
+
+pub(super) fn counters(count: CountQuery) -> Option<Counters> {
     Some(Counters { packets: count.packets?, bytes: count.bytes? })
 }
 
@@ -192,7 +379,7 @@ fn unknown() -> Failure {
 }
 
 /// Why an operation failed.
-enum Failure {
+pub(super) enum Failure {
     Device(RteFlowError),
     Ours(DeviceError),
 }
@@ -219,33 +406,116 @@ impl From<&RteFlowError> for DeviceError {
     }
 }
 
+/// A cookie in 128 bits.
+fn packed(cookie: Cookie) -> rte_flow_rs::Cookie {
+    rte_flow_rs::Cookie(u128::from(cookie.instance) << 64 | u128::from(cookie.generation))
+}
+
+fn unpacked(cookie: rte_flow_rs::Cookie) -> Cookie {
+    Cookie { instance: (cookie.0 >> 64) as u64, generation: cookie.0 as u64 }
+}
+
 impl Backend for RteFlowBackend {
     fn submit(&mut self, ops: &[Op]) -> usize {
         for (port, handle) in std::mem::take(&mut self.leftovers) {
             self.drop_counter(port, handle);
         }
-        let taken = &ops[..ops.len().min(MOST_AT_ONCE)];
-        for op in taken {
-            let result = self.execute(op).map_err(|failure| match failure {
-                Failure::Ours(error) => error,
-                Failure::Device(error) => {
-                    if error.class() == Class::DeviceDead {
-                        self.forget(error.port);
-                    }
-                    DeviceError::from(&error)
+        let (mut taken, mut calls) = (0, 0);
+        for op in ops.iter().take(MOST_QUEUED) {
+            if calls >= MOST_AT_ONCE {
+                break;
+            }
+            let mut step = self.execute(op);
+            if let Err(Failure::Device(error)) = &step
+                && error.class() == Class::Busy
+                && self.queued.is_full(error.port)
+            {
+                // The queue is full: what has come to its end makes room.
+                let port = error.port;
+                self.turn(port);
+                step = self.execute(op);
+                if matches!(&step, Err(Failure::Device(e)) if e.class() == Class::Busy) && self.queued.waiting(port) > 0
+                {
+                    break;
                 }
-            });
-            self.done.push(Completion { id: op.id(), result });
+            }
+            taken += 1;
+            match step {
+                Ok(Step::Later) => {}
+                Ok(Step::Done(done)) => {
+                    calls += usize::from(!matches!(op, Op::Query { .. }));
+                    self.done.push(Completion { id: op.id(), result: Ok(done) });
+                }
+                Err(failure) => {
+                    calls += 1;
+                    let error = self.failed(failure);
+                    self.done.push(Completion { id: op.id(), result: Err(error) });
+                }
+            }
         }
-        taken.len()
+        self.push();
+        taken
     }
 
     fn poll(&mut self, done: &mut Vec<Completion>) {
+        for port in self.queued.busy_ports() {
+            self.turn(port);
+        }
         done.append(&mut self.done);
     }
 
-    /// None: DPDK starts with empty tables.
-    fn adopt(&mut self, _: Cookie) -> Vec<Adopted> {
-        Vec::new()
+    /// Rules that the device still holds and that the memory knows. Others of the same instance, which nobody can go on with, are
+    /// taken out. DPDK's devices start with empty tables, so they hold none.
+    fn adopt(&mut self, cookie: Cookie) -> Vec<Adopted> {
+        let held = self.api.held();
+        self.api.mark_rules(packed(cookie));
+        let known: HashMap<RuleHandle, (RuleKey, Stored)> =
+            self.rules.lock().iter().map(|(key, stored)| (stored.handle, (*key, stored.clone()))).collect();
+        let mut adopted = Vec::new();
+        for rule in held {
+            let Some(theirs) = rule.cookie.map(unpacked).filter(|theirs| theirs.instance == cookie.instance) else {
+                continue;
+            };
+            match known.get(&rule.rule) {
+                Some((key, stored)) => adopted.push(Adopted {
+                    key: *key,
+                    port: stored.rule.port,
+                    rule: Arc::clone(&stored.rule),
+                    cookie: theirs,
+                    counters: match self.query(*key) {
+                        Ok(Done::Counted(counters)) => Some(counters),
+                        _ => None,
+                    },
+                }),
+                // One that stays in spite of this is hit until the device is reset; its packets are counted nowhere.
+                None => drop(self.api.destroy(rule.port, rule.rule)),
+            }
+        }
+        let there: HashSet<RuleKey> = adopted.iter().map(|a| a.key).collect();
+        self.rules.lock().retain(|key, _| there.contains(key));
+        adopted
+    }
+
+    fn aged(&mut self, idle: &mut Vec<RuleKey>) {
+        if self.age.is_none() {
+            return;
+        }
+        for port in self.ports.iter().filter(|port| !self.no_age.contains(port)) {
+            if let Ok(contexts) = self.api.aged(*port, MOST_QUEUED) {
+                idle.extend(contexts.into_iter().map(RuleKey));
+            }
+        }
+    }
+
+    fn revive(&mut self, device: DeviceKey, ports: &[EthdevId]) -> Result<(), DeviceError> {
+        let gone = DeviceError { kind: DeviceErrorKind::Dead, message: format!("{device} was gone") };
+        for port in ports {
+            self.api.info(port.0).map_err(|error| DeviceError::from(&error))?;
+            match self.api.flush(port.0) {
+                Err(error) if error.class() != Class::Unsupported => return Err(DeviceError::from(&error)),
+                Ok(()) | Err(_) => self.forget(port.0, &gone),
+            }
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod actions;
 mod against_software;
+mod backend;
 mod faults;
 mod matching;
 mod parsing;

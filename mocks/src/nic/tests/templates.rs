@@ -161,6 +161,7 @@ fn a_dead_device_comes_back_empty_and_a_reset_port_has_lost_its_rules() {
     let mut t = table(Faults::none(), 64);
     let counter = t.nic.create_counter().unwrap();
     t.nic.set_cookie(Some(Cookie(5)));
+    t.nic.set_recording(true);
     t.create(1, &pattern(IP_B, 80), &list(counter, 9)).unwrap();
     t.ends();
     let held = t.nic.held();
