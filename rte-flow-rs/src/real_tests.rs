@@ -164,3 +164,49 @@ fn queues_tables_and_templates_that_are_not_there_never_reach_the_driver() {
     assert_eq!(api.tunnel_decap_release(id, TunnelActions(3)).unwrap_err().class(), Class::NotFound);
     assert_eq!(api.tunnel_match_release(id, TunnelItems(3)).unwrap_err().class(), Class::NotFound);
 }
+
+/// net_tap puts rules into the kernel's TC flower classifier. Where the kernel has none, what it answers must be a typed refusal.
+#[test]
+fn net_tap_takes_rules_or_says_why_not() {
+    let eal = testing::eal();
+    let port = match Port::attach(eal, &format!("net_tap7,iface=shrte{}", std::process::id() % 100_000)) {
+        Ok(port) => port,
+        Err(error) => return println!("skipped: no net_tap here: {error}"),
+    };
+    let pool = testing::mempool(1023);
+    if let Err(error) = port.configure(&PortConfig::default(), &pool).and_then(|()| port.start()) {
+        return println!("skipped: net_tap does not start: {error}");
+    }
+    let id = port.id();
+    let mut api = RealRteFlow::new();
+    api.add_port(port).unwrap();
+    assert_eq!(api.info(id).unwrap().driver, "net_tap");
+    let attr = Attr { ingress: true, ..Attr::default() };
+    let udp = crate::Udp { src: 0, dst: 7 };
+    let items = [
+        Item::Eth(Match::<Eth>::Any),
+        Item::Ipv4(Match::Any),
+        Item::Udp(Match::Masked { spec: udp, mask: crate::Udp { src: 0, dst: 0xffff } }),
+    ];
+    // The driver knows no such action, whatever the kernel has.
+    let never = LoweredFlow::new(attr, &items, &[Action::DecTtl]);
+    assert!(matches!(api.validate(id, &never).unwrap_err().class(), Class::Unsupported | Class::Invalid));
+    let rule = LoweredFlow::new(attr, &items, &[Action::Drop]);
+    api.validate(id, &rule).unwrap();
+    match api.create(id, &rule) {
+        Ok(handle) => {
+            assert_eq!(api.query_count(id, handle, false).unwrap_err().class(), Class::Invalid, "it has no COUNT");
+            api.destroy(id, handle).unwrap();
+            assert_eq!(api.destroy(id, handle).unwrap_err().class(), Class::NotFound);
+        }
+        Err(error) => {
+            assert!(!error.message.is_empty() && error.errno.0 > 0, "{error}");
+            println!("skipped: the kernel takes no rule (is cls_flower there?): {error}");
+        }
+    }
+    assert_eq!(api.engine_info(id).unwrap_err().class(), Class::Unsupported);
+    api.flush(id).unwrap();
+    let port = api.remove_port(id).unwrap();
+    port.stop().unwrap();
+    port.close().unwrap();
+}
