@@ -2,13 +2,14 @@
 
 use crate::{
     desired::Desired,
+    drift::{Drift, nic_drifts},
     driver::{Strategy, facts},
     error::{Cause, ConvergeError, ObserveError, Rollback, StepFailure},
     inventory::Nic,
     kernel::Kernel,
     plan::{Plan, plan_with},
     run::{StepReport, run, wait_for},
-    step::Step,
+    step::{Step, VfDriver},
 };
 
 /// How often what is left is planned again, once mode and number of VFs are right.
@@ -41,7 +42,7 @@ pub fn converge(desired: &Desired, kernel: &mut Kernel) -> Result<Report, Conver
             orders = facts(nic.driver.as_deref()).strategies;
         }
         let Some(&strategy) = orders.get(attempt) else { break };
-        let result = match plan_with(desired, &nic, strategy) {
+        let result = match kernel.plan_with(desired, &nic, strategy) {
             Ok(plan) => apply(&plan, kernel),
             Err(e) => Err(e.into()),
         };
@@ -49,7 +50,7 @@ pub fn converge(desired: &Desired, kernel: &mut Kernel) -> Result<Report, Conver
             Ok(report) => return Ok(report),
             Err(e) => {
                 let again = other_order_may_help(&e);
-                let e = if is_left_in_between(&e) { e } else { first.unwrap_or(e) };
+                let e = first.filter(|f| left_undone(f) >= left_undone(&e)).unwrap_or(e);
                 if !again {
                     return Err(e);
                 }
@@ -68,7 +69,19 @@ fn other_order_may_help(error: &ConvergeError) -> bool {
 }
 
 fn is_left_in_between(error: &ConvergeError) -> bool {
-    matches!(error, ConvergeError::Step(f) if matches!(f.rollback, Rollback::Failed { .. }))
+    left_undone(error) == 2
+}
+
+/// How much a failure left behind: nothing, some things, or a NIC in between.
+fn left_undone(error: &ConvergeError) -> u8 {
+    match error {
+        ConvergeError::Step(f) => match f.rollback {
+            Rollback::NothingToDo | Rollback::Complete(_) => 0,
+            Rollback::Incomplete { .. } => 1,
+            Rollback::Failed { .. } => 2,
+        },
+        _ => 0,
+    }
 }
 
 /// Carries out `plan`.
@@ -146,8 +159,14 @@ fn roll_back(base: &Nic, kernel: &mut Kernel) -> Rollback {
     let mut last = None;
     for &strategy in facts(base.driver.as_deref()).strategies {
         match restore(base, &wish, strategy, kernel, &mut done) {
-            Ok(()) if done.is_empty() => return Rollback::NothingToDo,
-            Ok(()) => return Rollback::Complete(done),
+            Ok(nic) => {
+                let lost = lost(base, &nic);
+                return match (done.is_empty(), lost.is_empty()) {
+                    (_, false) => Rollback::Incomplete { done, lost },
+                    (true, true) => Rollback::NothingToDo,
+                    (false, true) => Rollback::Complete(done),
+                };
+            }
             Err(cause) => last = Some(cause),
         }
     }
@@ -158,13 +177,25 @@ fn roll_back(base: &Nic, kernel: &mut Kernel) -> Rollback {
     }
 }
 
+/// What differs from the state before although all was done that can be: other hosts' representors, for one, are made
+/// anew with the mode, and nobody can ask for theirs. Names and numbers of network devices are no part of the state.
+fn lost(base: &Nic, now: &Nic) -> Vec<String> {
+    let due_again = |drift: &Drift| match drift {
+        Drift::Driver { vf, .. } => {
+            base.vf(*vf).zip(now.vf(*vf)).is_some_and(|(b, n)| b.due_driver() == VfDriver::of(n))
+        }
+        other => !other.needs_repair(),
+    };
+    nic_drifts(base, now).iter().filter(|d| !due_again(d)).map(ToString::to_string).collect()
+}
+
 fn restore(
     base: &Nic,
     wish: &Desired,
     strategy: Strategy,
     kernel: &mut Kernel,
     done: &mut Vec<Step>,
-) -> Result<(), Cause> {
+) -> Result<Nic, Cause> {
     // What is under way must come to rest first, or the plan would miss it.
     let mut nic = wait_for(kernel, &base.device, |nic| nic.unsettled().map_or(Ok(()), Err))
         .or_else(|_| kernel.nic(&base.device).map_err(Cause::Observe))?;
@@ -181,5 +212,4 @@ fn restore(
         Ok(rest) => Err(rest.to_string()),
         Err(e) => Err(e.to_string()),
     })
-    .map(drop)
 }

@@ -50,6 +50,11 @@ pub enum Drift {
         /// What, with its values.
         what: String,
     },
+    /// The tree of transmit rates was changed.
+    Rate {
+        /// What, with its values.
+        what: String,
+    },
     /// The number of VFs was changed.
     Vfs {
         /// As it was left.
@@ -121,6 +126,7 @@ impl fmt::Display for Drift {
             Drift::Mode { from, to } => write!(f, "eswitch mode changed from {} to {}", mode(from), mode(to)),
             Drift::Eswitch { what } => write!(f, "eswitch {what}"),
             Drift::SubFunction { sf, what } => write!(f, "SF {sf}: {what}"),
+            Drift::Rate { what } => write!(f, "transmit rates: {what}"),
             Drift::Vfs { from, to } => write!(f, "number of VFs changed from {from} to {to}"),
             Drift::RepresentorCame(name) => write!(f, "representor {name} came"),
             Drift::RepresentorGone(name) => write!(f, "representor {name} went"),
@@ -164,12 +170,21 @@ impl Seen {
         Seen { nic, qdiscs, uplink }
     }
 
+    /// A representor that was read while it was being made, or that went and came, has no network device for a moment. What
+    /// it had counts until there is one again: else nobody would be told that it is called otherwise since.
+    fn keep_netdevs(&mut self, before: Option<&Nic>) {
+        for rep in self.nic.iter_mut().flat_map(|nic| &mut nic.representors).filter(|r| r.netdev.is_none()) {
+            rep.netdev = before.and_then(|nic| nic.representors.iter().find(|r| r.key == rep.key)?.netdev.clone());
+        }
+    }
+
     /// What differs now; `now` is what was seen last from then on.
     fn turn_into(&mut self, mut now: Seen) -> Vec<Drift> {
         let drifts = compare(self, &now);
         if now.nic.is_some() {
             now.uplink = now.uplink.or(self.uplink);
         }
+        now.keep_netdevs(self.nic.as_ref());
         *self = now;
         drifts
     }
@@ -306,6 +321,17 @@ fn compare(was: &Seen, now: &Seen) -> Vec<Drift> {
     if was.uplink.zip(now.uplink).is_some_and(|(old, new)| old != new) {
         drifts.push(Drift::Reset);
     }
+    drifts.extend(nic_drifts(old, new));
+    let after = ports(new);
+    for (port, kind) in was.qdiscs.difference(&now.qdiscs).filter(|(port, _)| after.contains_key(port)) {
+        drifts.push(Drift::QdiscRemoved { port: port.clone(), kind: kind.clone() });
+    }
+    drifts
+}
+
+/// What differs between two states of one NIC.
+pub(crate) fn nic_drifts(old: &Nic, new: &Nic) -> Vec<Drift> {
+    let mut drifts = Vec::new();
     if old.mode != new.mode {
         drifts.push(Drift::Mode { from: old.mode, to: new.mode });
     }
@@ -325,17 +351,16 @@ fn compare(was: &Seen, now: &Seen) -> Vec<Drift> {
     for (port, (old, new)) in before.iter().filter_map(|(port, dev)| Some((port, (dev, after.get(port)?)))) {
         netdev_drifts(port, old, new, &mut drifts);
     }
-    for (port, kind) in was.qdiscs.difference(&now.qdiscs).filter(|(port, _)| after.contains_key(port)) {
-        drifts.push(Drift::QdiscRemoved { port: port.clone(), kind: kind.clone() });
-    }
     for (sf, was) in old.sfs() {
         let Some(now) = new.representor_of(Function::Sf(sf)) else { continue };
         let differences = [
             changed("state", was.function_state, now.function_state),
             changed("address", was.function_mac.map(Mac), now.function_mac.map(Mac)),
+            changed("rate", was.rate.map(VfSetting::Rate), now.rate.map(VfSetting::Rate)),
         ];
         drifts.extend(differences.into_iter().flatten().map(|what| Drift::SubFunction { sf, what }));
     }
+    rate_drifts(old, new, &mut drifts);
     for vf in new.vfs.iter().filter(|vf| old.vf(vf.index).is_some()) {
         let before = old.vf(vf.index).and_then(|v| v.driver.clone());
         if before != vf.driver {
@@ -349,6 +374,29 @@ fn compare(was: &Seen, now: &Seen) -> Vec<Drift> {
         }
     }
     drifts
+}
+
+/// Nodes of the rate tree, and who belongs to which.
+fn rate_drifts(old: &Nic, new: &Nic, drifts: &mut Vec<Drift>) {
+    for (name, was) in &old.rate_nodes {
+        let Some(now) = new.rate_nodes.get(name) else {
+            drifts.push(Drift::Rate { what: format!("node {name} went") });
+            continue;
+        };
+        let differences = [
+            changed("limits", Some(VfSetting::Rate(was.rate)), Some(VfSetting::Rate(now.rate))),
+            changed("parent", was.parent.as_ref(), now.parent.as_ref()),
+        ];
+        drifts
+            .extend(differences.into_iter().flatten().map(|what| Drift::Rate { what: format!("node {name} {what}") }));
+    }
+    let came = new.rate_nodes.keys().filter(|name| !old.rate_nodes.contains_key(*name));
+    drifts.extend(came.map(|name| Drift::Rate { what: format!("node {name} came") }));
+    for was in &old.representors {
+        let now = new.representors.iter().find(|r| r.key == was.key);
+        let differs = now.and_then(|now| changed("node", was.rate_parent.as_ref(), now.rate_parent.as_ref()));
+        drifts.extend(differs.map(|what| Drift::Rate { what: format!("{} {what}", was.key.name) }));
+    }
 }
 
 /// What differs, in words.
@@ -399,6 +447,7 @@ mod tests {
             uplink: Some(uplink),
             vfs: Vec::new(),
             representors: Vec::new(),
+            rate_nodes: BTreeMap::new(),
         };
         Seen::new(Some(nic), &[])
     }

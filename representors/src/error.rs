@@ -76,6 +76,13 @@ pub enum Rollback {
     NothingToDo,
     /// The NIC is as it was; these steps were needed.
     Complete(Vec<Step>),
+    /// All was undone that can be, but not everything is as it was.
+    Incomplete {
+        /// The steps of the rollback.
+        done: Vec<Step>,
+        /// What was not restored, in words.
+        lost: Vec<String>,
+    },
     /// The NIC is not as it was.
     Failed {
         /// Steps of the rollback that were done.
@@ -93,6 +100,9 @@ impl fmt::Display for Rollback {
         match self {
             Rollback::NothingToDo => f.write_str("nothing was changed"),
             Rollback::Complete(steps) => write!(f, "rolled back ({})", list(steps)),
+            Rollback::Incomplete { done, lost } => {
+                write!(f, "rolled back ({}); not restored: {}", list(done), lost.join(", "))
+            }
             Rollback::Failed { done, cause, state } => {
                 write!(f, "NOT rolled back: {cause}; done of the rollback: [{}]", list(done))?;
                 match state {

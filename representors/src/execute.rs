@@ -9,7 +9,7 @@ use crate::{
     kernel::Kernel,
     key::Function,
     observe::device_path,
-    setting::{set_function, set_function_mac},
+    setting::{set_function, set_function_mac, set_parent, set_rate},
     step::{Port, Step, VfDriver, missing, netdev},
 };
 
@@ -37,6 +37,8 @@ impl Step {
             Step::SetVf { vf, setting } => setting.execute(kernel, nic, *vf),
             Step::AddSf { sf } => add_sf(kernel, nic, *sf),
             Step::SetSfMac { sf, mac } => set_function_mac(kernel, nic.representor_of(Function::Sf(*sf)), *mac),
+            Step::SetSfRate { sf, rate } => set_rate(kernel, nic.representor_of(Function::Sf(*sf)), *rate),
+            Step::SetRateParent { of, node } => set_parent(kernel, nic.representor_of(*of), node),
             Step::SetSfActive { sf, active } => {
                 let state = if *active { FunctionState::Active } else { FunctionState::Inactive };
                 let change = FunctionChange { state: Some(state), ..FunctionChange::default() };

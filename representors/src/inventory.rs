@@ -1,6 +1,6 @@
 //! What there is.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use devlink_rs::{DeviceId, EncapMode, EswitchMode, FunctionState, InlineMode, PortId};
 use netlink::{VfInfo, VfRate};
@@ -88,7 +88,8 @@ pub struct Vf {
     pub config: Option<VfInfo>,
     /// IOMMU group.
     pub iommu_group: Option<u32>,
-    /// The processes that have its VFIO device file open, as far as we may see them.
+    /// The processes that have its VFIO device file open, as far as we may see them; looked for by
+    /// [`Kernel::find_holders`](crate::Kernel::find_holders) only.
     pub holders: Vec<Holder>,
 }
 
@@ -134,6 +135,17 @@ pub struct Representor {
     pub attached: Option<bool>,
     /// Transmit rates of the function, Mbit/s, where devlink has a rate leaf for it.
     pub rate: Option<VfRate>,
+    /// The rate node that the leaf belongs to.
+    pub rate_parent: Option<String>,
+}
+
+/// A node of the tree of transmit rates (devlink-rate).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateNode {
+    /// Rates of all that belong to it together, Mbit/s.
+    pub rate: VfRate,
+    /// The node that it belongs to itself.
+    pub parent: Option<String>,
 }
 
 /// One physical function of a NIC.
@@ -157,6 +169,8 @@ pub struct Nic {
     pub vfs: Vec<Vf>,
     /// The representors that are there, by key.
     pub representors: Vec<Representor>,
+    /// The nodes of its tree of transmit rates, by name.
+    pub rate_nodes: BTreeMap<String, RateNode>,
 }
 
 impl Nic {

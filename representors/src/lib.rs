@@ -31,7 +31,9 @@
 //!
 //! # Invariants
 //! - `plan` of a state that is as desired is empty, so converging twice changes nothing the second time.
-//! - After an error of [`converge`] the NIC is as it was before, or the error says that it is not ([`Rollback::Failed`]).
+//! - After an error of [`converge`] the NIC is as it was before, or the error says what is not ([`Rollback::Incomplete`],
+//!   [`Rollback::Failed`]).
+//! - Sub-functions that a wish does not name are left alone, unless it says that there are to be no others ([`Desired::sfs`]).
 //! - A process may end at any [`Boundary`] of a step: converging again, to the same wish, ends where the first would have. What the wish
 //!   does not name survives converging, but not an end in the moment in which there are no VFs.
 //! - A plan made for a state that has changed meanwhile is not applied ([`ConvergeError::Stale`]).
@@ -63,7 +65,7 @@ pub use devargs::{DpdkRepresentors, dpdk_devargs};
 pub use drift::{Drift, DriftWatch, NicDrift};
 pub use driver::{Strategy, is_known, is_userspace};
 pub use error::{Cause, ConvergeError, ObserveError, Rollback, StepFailure};
-pub use inventory::{Holder, Inventory, Lag, Netdev, Nic, Representor, Sriov, Uplink, Vf};
+pub use inventory::{Holder, Inventory, Lag, Netdev, Nic, RateNode, Representor, Sriov, Uplink, Vf};
 pub use kernel::{Kernel, Pace};
 pub use key::{BadKey, Function, RepKey, RepName};
 pub use plan::{Plan, PlanError, VfInUse, plan, plan_with};

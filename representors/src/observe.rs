@@ -1,17 +1,14 @@
 //! Reading what there is.
 
-use std::{
-    cell::OnceCell,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use devlink_rs::{DeviceId, Flavour, Port, PortId, RateId};
-use netlink::{Feature, HW_TC_OFFLOAD, Link, LinkDetail, OpenFile, Sysfs, SysfsError, VfRate};
+use netlink::{Feature, HW_TC_OFFLOAD, Link, LinkDetail, Sysfs, SysfsError, VfRate};
 
 use crate::{
     driver::is_userspace,
     error::ObserveError,
-    inventory::{Holder, Inventory, Lag, Netdev, Nic, Representor, Sriov, Uplink, Vf},
+    inventory::{Holder, Inventory, Lag, Netdev, Nic, RateNode, Representor, Sriov, Uplink, Vf},
     kernel::Kernel,
     key::{Function, RepKey, RepName},
     setting::mbit,
@@ -23,7 +20,8 @@ pub(crate) fn device_path(device: &DeviceId) -> String {
 }
 
 impl Kernel {
-    /// Reads all NICs: PFs that have an eswitch or SR-IOV. VFs are listed under their PF, not by themselves.
+    /// Reads all NICs: PFs that have an eswitch or SR-IOV. VFs are listed under their PF, not by themselves. Who holds
+    /// VFs is another question: [`Kernel::find_holders`].
     ///
     /// # Errors
     /// [`ObserveError`] when something there could not be read. What is not there is no error.
@@ -89,6 +87,7 @@ impl Kernel {
             uplink: None,
             vfs: Vec::new(),
             representors: Vec::new(),
+            rate_nodes: world.rate_nodes.get(device).cloned().unwrap_or_default(),
         };
         for n in 0..nic.num_vfs() {
             nic.vfs.extend(self.read_vf(device, n, world)?);
@@ -141,21 +140,34 @@ impl Kernel {
         }
         let group = present(self.sysfs.readlink(&file("iommu_group")))?;
         vf.iommu_group = group.and_then(|g| g.parse().ok());
-        if vf.driver.as_deref().is_some_and(is_userspace) {
-            // A group's file, or with iommufd the function's own.
-            let own = present(self.sysfs.list(&file("vfio-dev")))?.unwrap_or_default();
-            let mut paths: Vec<String> = own.iter().map(|name| format!("{VFIO}devices/{name}")).collect();
-            paths.extend(vf.iommu_group.map(|g| format!("{VFIO}{g}")));
-            let all = world.open_files.get_or_init(|| self.access().open_files(VFIO));
-            let held = all.iter().filter(|f| paths.contains(&f.path));
-            vf.holders = held.map(|f| Holder { pid: f.pid, name: f.name.clone() }).collect();
-            vf.holders.dedup();
-        }
         // Features of VFs' own network devices are not looked at.
         let own = world.of_parent(&*self.sysfs, &DeviceId::new("pci", &address))?;
         vf.netdev = own.first().map(|l| Netdev { tc_offload: None, ..world.netdev(l) });
         vf.address = Some(address);
         Ok(Some(vf))
+    }
+
+    /// Looks for the processes that hold VFs of these NICs, among all processes: with many of them that takes
+    /// milliseconds, so it is done for those who ask only. Where no VF is a userspace driver's there is nothing to look for.
+    ///
+    /// # Errors
+    /// [`ObserveError`] when sysfs could not be read.
+    pub fn find_holders<'a>(&self, nics: impl IntoIterator<Item = &'a mut Nic>) -> Result<(), ObserveError> {
+        let mut all = None;
+        for vf in nics.into_iter().flat_map(|nic| &mut nic.vfs) {
+            let Some(address) = vf.address.as_ref().filter(|_| vf.driver.as_deref().is_some_and(is_userspace)) else {
+                continue;
+            };
+            // A group's file, or with iommufd the function's own.
+            let own = present(self.sysfs.list(&format!("bus/pci/devices/{address}/vfio-dev")))?.unwrap_or_default();
+            let mut paths: Vec<String> = own.iter().map(|name| format!("{VFIO}devices/{name}")).collect();
+            paths.extend(vf.iommu_group.map(|g| format!("{VFIO}{g}")));
+            let all = all.get_or_insert_with(|| self.access().open_files(VFIO));
+            let held = all.iter().filter(|f| paths.contains(&f.path));
+            vf.holders = held.map(|f| Holder { pid: f.pid, name: f.name.clone() }).collect();
+            vf.holders.dedup();
+        }
+        Ok(())
     }
 
     fn number(&self, path: &str) -> Result<Option<u16>, ObserveError> {
@@ -176,17 +188,18 @@ const VFIO: &str = "/dev/vfio/";
 /// What is read once for all NICs.
 struct World {
     ports: Vec<Port>,
-    rates: BTreeMap<PortId, VfRate>,
+    /// Rates of functions, and the nodes that they belong to.
+    rates: BTreeMap<PortId, (VfRate, Option<String>)>,
+    rate_nodes: BTreeMap<DeviceId, BTreeMap<String, RateNode>>,
     links: BTreeMap<u32, Link>,
     /// Whether network devices let rules into hardware.
     offload: BTreeMap<u32, Feature>,
-    /// Looking through all processes takes its time: done once, where some function is for them.
-    open_files: OnceCell<Vec<OpenFile>>,
 }
 
 impl World {
     fn read(kernel: &mut Kernel) -> Result<Self, ObserveError> {
         let (mut ports, mut rates) = (Vec::new(), BTreeMap::new());
+        let mut rate_nodes: BTreeMap<DeviceId, BTreeMap<String, RateNode>> = BTreeMap::new();
         if let Some(devlink) = kernel.devlink()? {
             ports = devlink.ports()?;
             let all = match devlink.rates() {
@@ -195,8 +208,13 @@ impl World {
                 all => all?,
             };
             for rate in all {
-                if let RateId::Leaf(port) = rate.id {
-                    rates.insert(port, VfRate { min: mbit(rate.tx_share), max: mbit(rate.tx_max) });
+                let limits = VfRate { min: mbit(rate.tx_share), max: mbit(rate.tx_max) };
+                match rate.id {
+                    RateId::Leaf(port) => _ = rates.insert(port, (limits, rate.parent)),
+                    RateId::Node { device, name } => {
+                        let node = RateNode { rate: limits, parent: rate.parent };
+                        rate_nodes.entry(device).or_default().insert(name, node);
+                    }
                 }
             }
         }
@@ -214,7 +232,7 @@ impl World {
                 }
             }
         }
-        Ok(World { ports, rates, links, offload, open_files: OnceCell::new() })
+        Ok(World { ports, rates, rate_nodes, links, offload })
     }
 
     /// The network devices of a device. Kernels before 5.14 tell in sysfs only.
@@ -245,6 +263,7 @@ impl World {
             };
             if let (Some(function), Some(pf)) = (function, port.pf) {
                 let name = RepName { controller: port.controller.unwrap_or(0), pf, function };
+                let (rate, rate_parent) = self.rates.get(&port.id).cloned().unzip();
                 nic.representors.push(Representor {
                     key: RepKey { device: nic.device.clone(), name },
                     port: Some(port.id.clone()),
@@ -253,7 +272,8 @@ impl World {
                     function_mac: port.function.as_ref().and_then(|f| f.hw_addr),
                     function_state: port.function.as_ref().and_then(|f| f.state),
                     attached: port.function.as_ref().and_then(|f| f.attached),
-                    rate: self.rates.get(&port.id).copied(),
+                    rate,
+                    rate_parent: rate_parent.flatten(),
                 });
             }
         }
@@ -295,6 +315,7 @@ impl World {
                     function_state: None,
                     attached: None,
                     rate: None,
+                    rate_parent: None,
                 });
             }
         }
@@ -373,7 +394,7 @@ mod tests {
             rates: BTreeMap::new(),
             links,
             offload: BTreeMap::new(),
-            open_files: OnceCell::new(),
+            rate_nodes: BTreeMap::new(),
         }
     }
 
@@ -393,6 +414,7 @@ mod tests {
                     uplink: Some(Uplink { port: None, number: None, netdev: uplink, lag: None }),
                     vfs: Vec::new(),
                     representors: Vec::new(),
+                    rate_nodes: BTreeMap::new(),
                 };
                 world.add_by_port_name(&mut nic);
                 let names: Vec<String> = nic.representors.iter().map(|r| r.key.name.to_string()).collect();

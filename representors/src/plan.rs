@@ -8,6 +8,7 @@ use crate::{
     desired::Desired,
     driver::{Strategy, facts, is_userspace},
     inventory::{Holder, Nic, Vf},
+    kernel::Kernel,
     step::{Step, VfDriver},
     target::Target,
 };
@@ -150,6 +151,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What people should know first.
     pub warnings: Vec<String>,
+    /// VFs that it takes from a userspace driver.
+    pub used: Vec<VfInUse>,
 }
 
 impl Plan {
@@ -182,8 +185,7 @@ impl fmt::Display for Plan {
 /// # Errors
 /// [`PlanError`] when no steps can lead there.
 pub fn plan(desired: &Desired, observed: &Nic) -> Result<Plan, PlanError> {
-    let strategies = facts(observed.driver.as_deref()).strategies;
-    plan_with(desired, observed, strategies.first().copied().unwrap_or(Strategy::ModeFirst))
+    plan_with(desired, observed, first_order(observed))
 }
 
 /// Plans in a given order.
@@ -213,7 +215,7 @@ pub fn plan_with(desired: &Desired, observed: &Nic, strategy: Strategy) -> Resul
     let mut unbound = false;
     if let Some((EswitchMode::Legacy, _)) = mode_change {
         // Sub-functions live on the eswitch: take them down in order.
-        steps.extend(target.remove_sfs(observed, &Default::default()));
+        steps.extend(target.remove_sfs(true));
     }
     match (mode_change, strategy) {
         (None, _) => {
@@ -241,7 +243,7 @@ pub fn plan_with(desired: &Desired, observed: &Nic, strategy: Strategy) -> Resul
     }
     target.vf_steps(anew, unbound, mode_change.is_some(), &mut steps);
     target.sf_steps(mode_change.is_some(), &mut steps);
-    target.offload_steps(anew || mode_change.is_some(), &mut steps);
+    target.offload_steps(anew, mode_change.is_some(), &mut steps);
     let taken = |vf: &&Vf| (anew && now > 0) || unbound || target.rebinds(vf);
     let used: Vec<VfInUse> = observed.vfs.iter().filter(taken).filter_map(in_use).collect();
     if !used.is_empty() && !desired.disturb_used_vfs {
@@ -253,7 +255,39 @@ pub fn plan_with(desired: &Desired, observed: &Nic, strategy: Strategy) -> Resul
             warnings.push(format!("interface {} of VF {} is up and will go", dev.name, vf.index));
         }
     }
-    Ok(Plan { desired: desired.clone(), kept, strategy, base: observed.clone(), steps, warnings })
+    if mode_change.is_some() && !observed.rate_nodes.is_empty() {
+        let names: Vec<&str> = observed.rate_nodes.keys().map(String::as_str).collect();
+        let names = names.join(", ");
+        warnings.push(format!("rate nodes ({names}) go with the mode, or the kernel keeps the mode because of them"));
+    }
+    Ok(Plan { desired: desired.clone(), kept, strategy, base: observed.clone(), steps, warnings, used })
+}
+
+impl Kernel {
+    /// Plans as [`plan`] does. Where VFs that are in use would be taken away, the plan or the refusal names who holds them.
+    ///
+    /// # Errors
+    /// [`PlanError`] when no steps can lead there. Holders that cannot be found out are left out.
+    pub fn plan(&self, desired: &Desired, observed: &Nic) -> Result<Plan, PlanError> {
+        self.plan_with(desired, observed, first_order(observed))
+    }
+
+    pub(crate) fn plan_with(&self, desired: &Desired, observed: &Nic, strategy: Strategy) -> Result<Plan, PlanError> {
+        let result = plan_with(desired, observed, strategy);
+        let takes = match &result {
+            Ok(plan) => !plan.used.is_empty(),
+            Err(e) => matches!(e, PlanError::VfsInUse { .. }),
+        };
+        let mut known = observed.clone();
+        if !takes || self.find_holders([&mut known]).is_err() {
+            return result;
+        }
+        plan_with(desired, &known, strategy)
+    }
+}
+
+fn first_order(nic: &Nic) -> Strategy {
+    facts(nic.driver.as_deref()).strategies.first().copied().unwrap_or(Strategy::ModeFirst)
 }
 
 fn in_use(vf: &Vf) -> Option<VfInUse> {

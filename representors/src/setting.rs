@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use devlink_rs::{FunctionChange, RateChange, RateId};
+use devlink_rs::{FunctionChange, RateChange, RateId, RateParent};
 use netlink::{Mac, VfInfo, VfLinkState, VfRate, VfSettings, VfVlan};
 
 use crate::{
@@ -58,6 +58,20 @@ impl VfSetting {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 
+    /// Why no device could take it; devices have been seen to report such values all the same.
+    pub(crate) fn bad_value(self) -> Option<String> {
+        match self {
+            VfSetting::Mac(mac) => bad_mac(mac),
+            VfSetting::Vlan(v) if v.id > 4094 || v.qos > 7 => {
+                Some(format!("{self} is none; use an id up to 4094 and a priority up to 7"))
+            }
+            VfSetting::Rate(r) if r.max != 0 && r.min > r.max => {
+                Some(format!("{self}: the guaranteed rate is above the limit; lower it"))
+            }
+            _ => None,
+        }
+    }
+
     /// What it is called.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -110,16 +124,7 @@ impl VfSetting {
         let rep = nic.vf_representor(vf);
         match self {
             VfSetting::Mac(mac) if rep.is_some_and(|r| r.function_mac.is_some()) => set_function_mac(kernel, rep, mac),
-            VfSetting::Rate(rate) if rep.is_some_and(|r| r.rate.is_some()) => {
-                let port =
-                    rep.and_then(|r| r.port.clone()).ok_or_else(|| missing(&format!("the devlink port of VF {vf}")))?;
-                let change = RateChange {
-                    tx_share: Some(u64::from(rate.min) * BYTES_OF_MBIT),
-                    tx_max: Some(u64::from(rate.max) * BYTES_OF_MBIT),
-                    ..RateChange::default()
-                };
-                devlink(kernel)?.set_rate(&RateId::Leaf(port), &change).map_err(Cause::Netlink)
-            }
+            VfSetting::Rate(rate) if rep.is_some_and(|r| r.rate.is_some()) => set_rate(kernel, rep, rate),
             _ => {
                 let uplink = nic.uplink.as_ref().and_then(|u| u.netdev.as_ref());
                 let uplink = uplink.ok_or_else(|| missing("the PF's network device"))?;
@@ -144,6 +149,32 @@ impl VfSetting {
 /// `devlink port function set PORT hw_addr`.
 pub(crate) fn set_function_mac(kernel: &mut Kernel, rep: Option<&Representor>, mac: [u8; 6]) -> Result<(), Cause> {
     set_function(kernel, rep, FunctionChange { hw_addr: Some(mac), ..FunctionChange::default() })
+}
+
+/// Why no device could take an address.
+pub(crate) fn bad_mac(mac: [u8; 6]) -> Option<String> {
+    (mac[0] & 1 != 0).then(|| format!("address {} is a multicast address; use another", Mac(mac)))
+}
+
+/// `devlink port function rate set PORT tx_share ... tx_max ...`.
+pub(crate) fn set_rate(kernel: &mut Kernel, rep: Option<&Representor>, rate: VfRate) -> Result<(), Cause> {
+    let change = RateChange {
+        tx_share: Some(u64::from(rate.min) * BYTES_OF_MBIT),
+        tx_max: Some(u64::from(rate.max) * BYTES_OF_MBIT),
+        ..RateChange::default()
+    };
+    set_leaf(kernel, rep, &change)
+}
+
+/// `devlink port function rate set PORT parent NODE`, or `noparent`.
+pub(crate) fn set_parent(kernel: &mut Kernel, rep: Option<&Representor>, node: &str) -> Result<(), Cause> {
+    let parent = if node.is_empty() { RateParent::Nobody } else { RateParent::Node(node.to_owned()) };
+    set_leaf(kernel, rep, &RateChange { parent: Some(parent), ..RateChange::default() })
+}
+
+fn set_leaf(kernel: &mut Kernel, rep: Option<&Representor>, change: &RateChange) -> Result<(), Cause> {
+    let port = rep.and_then(|r| r.port.clone()).ok_or_else(|| missing("the function's devlink port"))?;
+    devlink(kernel)?.set_rate(&RateId::Leaf(port), change).map_err(Cause::Netlink)
 }
 
 /// `devlink port function set PORT`.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use devlink_rs::{EncapMode, EswitchMode, FunctionState, InlineMode};
-use netlink::{Error, Mac};
+use netlink::{Error, Mac, VfRate};
 
 use crate::{
     error::Cause,
@@ -106,6 +106,20 @@ pub enum Step {
         /// Address.
         mac: [u8; 6],
     },
+    /// Give a sub-function its transmit rates, Mbit/s.
+    SetSfRate {
+        /// SF number.
+        sf: u32,
+        /// Rates.
+        rate: VfRate,
+    },
+    /// Make a function's transmit rate belong to a node of the rate tree.
+    SetRateParent {
+        /// Whose.
+        of: Function,
+        /// The node's name; empty: to none.
+        node: String,
+    },
     /// Make a sub-function active, or inactive.
     SetSfActive {
         /// SF number.
@@ -157,6 +171,11 @@ impl fmt::Display for Step {
             Step::SetVf { vf, setting } => write!(f, "set VF {vf} {setting}"),
             Step::AddSf { sf } => write!(f, "add SF {sf}"),
             Step::SetSfMac { sf, mac } => write!(f, "set SF {sf} address {}", Mac(*mac)),
+            Step::SetSfRate { sf, rate } => write!(f, "set SF {sf} {}", VfSetting::Rate(*rate)),
+            Step::SetRateParent { of, node } if node.is_empty() => {
+                write!(f, "take {} out of its rate node", Port::Representor(*of))
+            }
+            Step::SetRateParent { of, node } => write!(f, "put {} into rate node {node}", Port::Representor(*of)),
             Step::SetSfActive { sf, active: true } => write!(f, "activate SF {sf}"),
             Step::SetSfActive { sf, active: false } => write!(f, "deactivate SF {sf}"),
             Step::RemoveSf { sf } => write!(f, "remove SF {sf}"),
@@ -183,6 +202,7 @@ impl Step {
             Step::ReleaseVf { .. } => Some(0),
             Step::SetVf { .. } => Some(1),
             Step::SetVfDriver { .. } => Some(2),
+            Step::SetRateParent { .. } => Some(4),
             Step::SetRepresentorMtu { .. } | Step::SetRepresentorUp { .. } | Step::SetTcOffload { .. } => Some(3),
             _ => None,
         };
@@ -237,6 +257,14 @@ impl Step {
             Step::SetSfMac { sf, mac } => {
                 let got = nic.representor_of(Function::Sf(*sf)).and_then(|r| r.function_mac);
                 same(got == Some(*mac), "its address", &got)
+            }
+            Step::SetSfRate { sf, rate } => {
+                let got = nic.representor_of(Function::Sf(*sf)).and_then(|r| r.rate);
+                same(got == Some(*rate), "its rate", &got)
+            }
+            Step::SetRateParent { of, node } => {
+                let got = nic.representor_of(*of).and_then(|r| r.rate_parent.as_deref()).unwrap_or_default();
+                same(got == node, "its rate node", &got)
             }
             Step::SetSfActive { sf, active } => {
                 let got = nic.representor_of(Function::Sf(*sf)).and_then(|r| r.function_state);

@@ -1,17 +1,15 @@
 //! What each function needs after mode and number of VFs are right.
 
-use std::collections::BTreeMap;
-
 use devlink_rs::{EswitchMode, FunctionState};
-use netlink::{Mac, VfRate};
+use netlink::VfRate;
 
 use crate::{
-    desired::{Desired, SfDesired},
+    desired::{Desired, VfDesired},
     driver::{Facts, facts},
     inventory::{Netdev, Nic, Vf},
     key::Function,
     plan::{NEW_MTU, PlanError},
-    setting::VfSetting,
+    setting::{VfSetting, bad_mac},
     step::{Port, Step, VfDriver},
 };
 
@@ -66,13 +64,14 @@ impl<'a> Target<'a> {
         if desired.hw_tc_offload == Some(true) && uplink.is_some_and(|d| d.tc_offload.is_none()) {
             return Err(lacks("feature hw-tc-offload"));
         }
-        if desired.sfs.as_ref().is_some_and(|s| !s.is_empty()) && !switchdev {
+        let sfs = desired.wanted_sfs();
+        if !sfs.is_empty() && !switchdev {
             return needs("a sub-function");
         }
         if desired.representor_mtu.is_some() && !switchdev {
             return needs("a representor's MTU");
         }
-        for (&sf, wish) in desired.sfs.iter().flatten() {
+        for (sf, wish) in sfs {
             if let Some(what) = wish.mac.and_then(bad_mac) {
                 return Err(PlanError::BadSfValue { device: device(), sf, what });
             }
@@ -89,7 +88,7 @@ impl<'a> Target<'a> {
                 return Err(lacks("drivers for its VFs"));
             }
             for setting in wish.settings() {
-                if let Some(what) = bad_value(setting) {
+                if let Some(what) = setting.bad_value() {
                     return Err(PlanError::BadValue { device: device(), vf, what });
                 }
                 if !facts.takes(setting, mode) {
@@ -127,7 +126,7 @@ impl<'a> Target<'a> {
     pub(crate) fn vf_steps(&self, anew: bool, unbound: bool, mode_change: bool, steps: &mut Vec<Step>) {
         for vf in 0..self.vfs {
             let wish = self.kept.per_vf.get(&vf);
-            for setting in wish.map(super::desired::VfDesired::settings).unwrap_or_default() {
+            for setting in wish.map(VfDesired::settings).unwrap_or_default() {
                 let by_then = if anew {
                     setting.of_new_vf(self.facts)
                 } else {
@@ -139,6 +138,10 @@ impl<'a> Target<'a> {
                     steps.push(Step::SetVf { vf, setting });
                 }
             }
+        }
+        for vf in 0..self.vfs {
+            let node = self.kept.per_vf.get(&vf).and_then(|w| w.rate_parent.as_deref());
+            self.parent_step(Function::Vf(vf), anew, mode_change, node, steps);
         }
         for vf in 0..self.vfs {
             // The driver that it has by then; None: we cannot know.
@@ -177,10 +180,20 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Steps that take away the sub-functions that are not in `wanted`.
-    pub(crate) fn remove_sfs(&self, nic: &Nic, wanted: &BTreeMap<u32, SfDesired>) -> Vec<Step> {
+    /// The rate node that a function's leaf belongs to. What nodes there are after a change of the mode shows only then.
+    fn parent_step(&self, of: Function, fresh: bool, mode_change: bool, node: Option<&str>, steps: &mut Vec<Step>) {
+        let Some(node) = node.filter(|_| self.mode == Some(EswitchMode::Switchdev) && !mode_change) else { return };
+        let rep = self.nic.representor_of(of).filter(|_| !fresh);
+        let by_then = rep.and_then(|r| r.rate_parent.as_deref()).unwrap_or_default();
+        if node != by_then && (node.is_empty() || self.nic.rate_nodes.contains_key(node)) {
+            steps.push(Step::SetRateParent { of, node: node.to_owned() });
+        }
+    }
+
+    /// Steps that take sub-functions away: those that are not wanted, or `all`.
+    pub(crate) fn remove_sfs(&self, all: bool) -> Vec<Step> {
         let mut steps = Vec::new();
-        for (sf, rep) in nic.sfs().filter(|(n, _)| !wanted.contains_key(n)) {
+        for (sf, rep) in self.nic.sfs().filter(|(n, _)| all || self.kept.sf(*n) == Some(None)) {
             if rep.function_state == Some(FunctionState::Active) {
                 steps.push(Step::SetSfActive { sf, active: false });
             }
@@ -190,13 +203,13 @@ impl<'a> Target<'a> {
     }
 
     pub(crate) fn sf_steps(&self, mode_change: bool, steps: &mut Vec<Step>) {
-        let Some(wanted) = self.kept.sfs.as_ref().filter(|_| self.mode == Some(EswitchMode::Switchdev)) else {
+        if self.mode != Some(EswitchMode::Switchdev) {
             return;
-        };
-        if !mode_change {
-            steps.extend(self.remove_sfs(self.nic, wanted));
         }
-        for (&sf, wish) in wanted {
+        if !mode_change {
+            steps.extend(self.remove_sfs(false));
+        }
+        for (sf, wish) in self.kept.wanted_sfs() {
             let of = Function::Sf(sf);
             let rep = self.nic.representor_of(of).filter(|_| !mode_change);
             let mut active = rep.is_some_and(|r| r.function_state == Some(FunctionState::Active));
@@ -211,7 +224,12 @@ impl<'a> Target<'a> {
                 }
                 steps.push(Step::SetSfMac { sf, mac });
             }
-            self.netdev_steps(of, rep.is_none(), wish.representor_up, None, steps);
+            let rate_now = rep.map_or(Some(VfRate::default()), |r| r.rate);
+            if let Some(rate) = wish.rate.filter(|r| rate_now != Some(*r)) {
+                steps.push(Step::SetSfRate { sf, rate });
+            }
+            self.parent_step(of, rep.is_none(), mode_change, wish.rate_parent.as_deref(), steps);
+            self.netdev_steps(of, rep.is_none(), wish.representor_up, wish.representor_mtu, steps);
             if wish.active != active {
                 steps.push(Step::SetSfActive { sf, active: wish.active });
             }
@@ -219,43 +237,29 @@ impl<'a> Target<'a> {
     }
 
     /// `hw-tc-offload` of the uplink and of the representors that will be there.
-    pub(crate) fn offload_steps(&self, fresh: bool, steps: &mut Vec<Step>) {
-        let Some(on) = self.kept.hw_tc_offload else { return };
-        let differs = |dev: &Netdev| dev.tc_offload.is_some_and(|now| now != on);
-        if self.nic.uplink.as_ref().and_then(|u| u.netdev.as_ref()).is_some_and(differs) {
+    pub(crate) fn offload_steps(&self, anew: bool, mode_change: bool, steps: &mut Vec<Step>) {
+        let differs = |dev: &Netdev, on: bool| dev.tc_offload.is_some_and(|now| now != on);
+        let uplink = self.nic.uplink.as_ref().and_then(|u| u.netdev.as_ref());
+        if let Some(on) = self.kept.hw_tc_offload.filter(|on| uplink.is_some_and(|dev| differs(dev, *on))) {
             steps.push(Step::SetTcOffload { port: Port::Uplink, on });
         }
         if self.mode != Some(EswitchMode::Switchdev) {
             return;
         }
-        // Without a wish for them, those that are there stay.
-        let sfs: Vec<u32> = match &self.kept.sfs {
-            Some(wanted) => wanted.keys().copied().collect(),
-            None => self.nic.sfs().map(|(n, _)| n).collect(),
-        };
-        for of in (0..self.vfs).map(Function::Vf).chain(sfs.into_iter().map(Function::Sf)) {
+        let vfs = (0..self.vfs).map(|vf| {
+            let own = self.kept.per_vf.get(&vf).and_then(|w| w.representor_offload);
+            (Function::Vf(vf), own)
+        });
+        // Those that are there and that nobody named are among them.
+        let sfs = self.kept.wanted_sfs().into_iter().map(|(sf, wish)| (Function::Sf(sf), wish.representor_offload));
+        for (of, own) in vfs.chain(sfs) {
+            let Some(on) = own.or(self.kept.hw_tc_offload) else { continue };
+            let fresh = mode_change || anew && matches!(of, Function::Vf(_));
             let dev = self.nic.representor_of(of).and_then(|r| r.netdev.as_ref()).filter(|_| !fresh);
             // A new representor has it off with some drivers, on with others: rather set it than guess.
-            if dev.map_or(on, differs) {
+            if dev.map_or(on, |dev| differs(dev, on)) {
                 steps.push(Step::SetTcOffload { port: Port::Representor(of), on });
             }
         }
     }
-}
-
-fn bad_value(setting: VfSetting) -> Option<String> {
-    match setting {
-        VfSetting::Mac(mac) => bad_mac(mac),
-        VfSetting::Vlan(v) if v.id > 4094 || v.qos > 7 => {
-            Some(format!("{setting} is none; use an id up to 4094 and a priority up to 7"))
-        }
-        VfSetting::Rate(r) if r.max != 0 && r.min > r.max => {
-            Some(format!("{setting}: the guaranteed rate is above the limit; lower it"))
-        }
-        _ => None,
-    }
-}
-
-fn bad_mac(mac: [u8; 6]) -> Option<String> {
-    (mac[0] & 1 != 0).then(|| format!("address {} is a multicast address; use another", Mac(mac)))
 }

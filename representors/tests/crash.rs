@@ -71,6 +71,8 @@ fn named(wish: &Desired, mut now: NicSnapshot) -> NicSnapshot {
             trust: wish.trust.is_some() && kept.trust,
             representor_up: kept.representor_up.filter(|_| wish.representor_up.is_some()),
             representor_mtu: kept.representor_mtu.filter(|_| wish.representor_mtu.is_some()),
+            representor_offload: kept.representor_offload.filter(|_| wish.representor_offload.is_some()),
+            rate_parent: kept.rate_parent.filter(|_| wish.rate_parent.is_some()),
         };
     }
     if wish.hw_tc_offload.is_none() {

@@ -186,7 +186,7 @@ fn sub_functions_come_change_and_go() {
         ]
     );
     // An active one gets another address only through inactive; one goes, one comes.
-    let sf = |mac, active| SfDesired { mac, active, representor_up: None };
+    let sf = |mac, active| SfDesired { mac, active, ..SfDesired::default() };
     let sfs = [(5, sf(Some([2, 0, 0, 0, 8, 6]), true)), (7, sf(None, true))].into();
     let wish = Desired { sfs: Some(sfs), ..Desired::new(device(profile)) };
     let steps: Vec<String> = plan(&wish, &nic).unwrap().steps.iter().map(ToString::to_string).collect();
@@ -237,7 +237,9 @@ fn the_inventory_knows_groups_holders_and_bonds() {
     converge(&start, &mut kernel).unwrap();
     assert!(fake.hold("0000:03:00.3", 4242, "qemu-system-x86"));
     fake.add_bond("bond0", 4, &["p0"]);
-    let nic = kernel.nic(&device(profile)).unwrap();
+    let mut nic = kernel.nic(&device(profile)).unwrap();
+    assert!(nic.vfs.iter().all(|vf| vf.holders.is_empty()), "nobody asked");
+    kernel.find_holders([&mut nic]).unwrap();
     assert_ne!(nic.vfs[0].iommu_group, nic.vfs[1].iommu_group);
     assert_eq!((nic.vfs[0].holders.len(), nic.vfs[1].holders[0].to_string()), (0, "qemu-system-x86 (pid 4242)".into()));
     let lag = nic.uplink.as_ref().unwrap().lag.as_ref().unwrap();

@@ -114,6 +114,7 @@ fn desired_vf(object: &str, of: &VfWish) -> Result<VfDesired, Error> {
         trust: of.trust,
         representor_up: of.up,
         representor_mtu: of.mtu,
+        ..VfDesired::default()
     })
 }
 

@@ -3,7 +3,7 @@
 use super::{
     ethtool,
     fault::Op,
-    functions::leaves,
+    functions::{Leaf, leaves},
     model::{Host, Nic, PortView, RepId},
     wire::{
         EINVAL, ENODEV, ENOENT, EOPNOTSUPP, Refusal, Reply, Request, attrs, find, message, put, put_nested, put_str,
@@ -62,6 +62,7 @@ const RATE_TYPE: u16 = 165;
 const RATE_TX_SHARE: u16 = 166;
 const RATE_TX_MAX: u16 = 167;
 const RATE_NODE_NAME: u16 = 168;
+const RATE_PARENT_NODE_NAME: u16 = 169;
 const TYPE_ETH: u16 = 2;
 const FLAVOUR_PHYSICAL: u16 = 0;
 const FLAVOUR_PCI_VF: u16 = 4;
@@ -164,10 +165,14 @@ pub(super) fn handle(host: &mut Host, journal: &mut Vec<String>, request: &Reque
             let share = find(&attrs, RATE_TX_SHARE).map(u64_of).transpose()?;
             let max = find(&attrs, RATE_TX_MAX).map(u64_of).transpose()?;
             let node = find(&attrs, RATE_NODE_NAME).map(text).transpose()?;
+            let parent = find(&attrs, RATE_PARENT_NODE_NAME).map(text).transpose()?;
             let words = match (cmd, node, find(&attrs, PORT_INDEX)) {
                 (RATE_DEL, Some(node), _) => {
                     host.delete_node(at, node)?;
                     format!("node {node} gone")
+                }
+                (_, Some(_), _) if parent.is_some() => {
+                    return Err((EOPNOTSUPP, "the model has no nodes below nodes".to_owned()));
                 }
                 (_, Some(node), _) => {
                     host.set_node(at, node, cmd == RATE_NEW, share, max)?;
@@ -175,8 +180,8 @@ pub(super) fn handle(host: &mut Host, journal: &mut Vec<String>, request: &Reque
                 }
                 (RATE_SET, None, Some(index)) => {
                     let index = u32_of(index)?;
-                    host.set_leaf(at, index, share, max)?;
-                    format!("{index}")
+                    host.set_leaf(at, index, share, max, parent)?;
+                    parent.map_or_else(|| index.to_string(), |node| format!("{index} parent '{node}'"))
                 }
                 _ => return Err(refuse(EINVAL)),
             };
@@ -354,9 +359,12 @@ fn rates(host: &Host, nic: &Nic) -> Vec<Reply> {
         put(&mut payload, RATE_TX_MAX, &max.to_ne_bytes());
         payload
     };
-    let leaf = |(id, share)| {
+    let leaf = |(id, share, parent): Leaf| {
         let mut payload = object(0, share);
         put_u32(&mut payload, PORT_INDEX, nic.rep_port(id, &host.netdevs).index);
+        if let Some(parent) = parent {
+            put_str(&mut payload, RATE_PARENT_NODE_NAME, &parent);
+        }
         reply(RATE_NEW, payload)
     };
     let node = |(name, node): (&String, &super::functions::RateNode)| {

@@ -44,27 +44,28 @@ impl VfConfig {
             vlan => vlan,
         }
     }
+}
 
-    pub(super) fn rate_mbit(&self) -> (u32, u32) {
-        let mbit = |bytes: u64| u32::try_from(bytes / MBIT).unwrap_or(u32::MAX);
-        (mbit(self.share.0), mbit(self.share.1))
-    }
+/// Guaranteed and greatest rate, from bytes a second to Mbit/s.
+pub(super) fn rate_mbit(share: (u64, u64)) -> (u32, u32) {
+    let mbit = |bytes: u64| u32::try_from(bytes / MBIT).unwrap_or(u32::MAX);
+    (mbit(share.0), mbit(share.1))
 }
 
 /// A sub-function.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Sf {
     pub(super) mac: [u8; 6],
     pub(super) active: bool,
     pub(super) share: (u64, u64),
+    /// The rate node that it belongs to.
+    pub(super) parent: Option<String>,
 }
 
 /// A node of the rate tree.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RateNode {
     pub(super) share: (u64, u64),
-    /// How many leaves and nodes belong to it.
-    pub(super) children: usize,
 }
 
 /// What `RTM_SETLINK` asks of a VF; in the kernel's order.
@@ -138,6 +139,14 @@ impl Host {
         }
         self.touch(ifindex);
         Ok(done.into_iter().map(|d| format!("vf {name} {vf_at} {d}")).collect())
+    }
+
+    /// A VLAN that no request could set.
+    pub(super) fn tell_vlan(&mut self, nic: &str, vf: u16, id: u16, qos: u8) -> bool {
+        let nic = self.nics.iter_mut().find(|n| n.name == nic);
+        let Some(vf) = nic.and_then(|n| n.vfs.get_mut(usize::from(vf))) else { return false };
+        vf.config.vlan = (id, qos, DOT1Q);
+        true
     }
 
     /// `devlink port function set`.
@@ -226,16 +235,23 @@ impl Host {
         index: u32,
         share: Option<u64>,
         max: Option<u64>,
+        parent: Option<&str>,
     ) -> Result<(), Refusal> {
         let nic = &mut self.nics[at];
+        if parent.is_some_and(|name| !name.is_empty() && !nic.rate_nodes.contains_key(name)) {
+            return Err(refuse(ENODEV));
+        }
         let id = nic.rep_at(index, &self.netdevs).filter(|_| nic.profile.rates()).ok_or_else(|| refuse(ENODEV))?;
         let slot = match id {
-            RepId::Vf(0, vf) => nic.vfs.get_mut(usize::from(vf)).map(|vf| &mut vf.config.share),
+            RepId::Vf(0, vf) => nic.vfs.get_mut(usize::from(vf)).map(|vf| (&mut vf.config.share, &mut vf.parent)),
             RepId::Vf(..) => None,
-            RepId::Sf(number) => nic.sfs.get_mut(&number).map(|sf| &mut sf.share),
+            RepId::Sf(number) => nic.sfs.get_mut(&number).map(|sf| (&mut sf.share, &mut sf.parent)),
         };
-        let slot = slot.ok_or_else(|| refuse(ENODEV))?;
+        let (slot, node) = slot.ok_or_else(|| refuse(ENODEV))?;
         *slot = rate(*slot, share, max)?;
+        if let Some(name) = parent {
+            *node = (!name.is_empty()).then(|| name.to_owned());
+        }
         Ok(())
     }
 
@@ -267,7 +283,7 @@ impl Host {
         let nic = &mut self.nics[at];
         match nic.rate_nodes.get(name) {
             None => Err(refuse(ENODEV)),
-            Some(node) if node.children > 0 => Err((EBUSY, "Node has children. Cannot delete node.".to_owned())),
+            Some(_) if has_children(nic, name) => Err((EBUSY, "Node has children. Cannot delete node.".to_owned())),
             Some(_) => {
                 nic.rate_nodes.remove(name);
                 Ok(())
@@ -305,15 +321,24 @@ fn rate(was: (u64, u64), share: Option<u64>, max: Option<u64>) -> Result<(u64, u
     Ok((share.unwrap_or(was.0), max.unwrap_or(was.1)))
 }
 
-/// The rate leaves of a NIC: port and rates.
-pub(super) fn leaves(nic: &Nic) -> Vec<(RepId, (u64, u64))> {
+fn has_children(nic: &Nic, node: &str) -> bool {
+    let mut parents = nic.vfs.iter().map(|vf| &vf.parent).chain(nic.sfs.values().map(|sf| &sf.parent));
+    parents.any(|parent| parent.as_deref() == Some(node))
+}
+
+/// A rate leaf: port, rates, and the node that it belongs to.
+pub(super) type Leaf = (RepId, (u64, u64), Option<String>);
+
+/// The rate leaves of a NIC.
+pub(super) fn leaves(nic: &Nic) -> Vec<Leaf> {
     if !nic.profile.rates() {
         return Vec::new();
     }
     let share = |&id: &RepId| match id {
-        RepId::Vf(0, vf) => nic.vfs.get(usize::from(vf)).map(|vf| vf.config.share),
+        RepId::Vf(0, vf) => nic.vfs.get(usize::from(vf)).map(|vf| (vf.config.share, vf.parent.clone())),
         RepId::Vf(..) => None,
-        RepId::Sf(number) => nic.sfs.get(&number).map(|sf| sf.share),
+        RepId::Sf(number) => nic.sfs.get(&number).map(|sf| (sf.share, sf.parent.clone())),
     };
-    nic.reps.keys().filter_map(|id| Some((*id, share(id)?))).collect()
+    let leaf = |id: &RepId| share(id).map(|(share, parent)| (*id, share, parent));
+    nic.reps.keys().filter_map(leaf).collect()
 }

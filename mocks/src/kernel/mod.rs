@@ -135,6 +135,11 @@ impl FakeKernel {
         self.world().host.count(nic, vf, to_vf, packets, bytes)
     }
 
+    /// The driver of the NIC called `nic` tells of a VLAN of a VF, though nobody could have set it. False when there is no such VF.
+    pub fn tell_vlan(&self, nic: &str, vf: u16, id: u16, qos: u8) -> bool {
+        self.world().host.tell_vlan(nic, vf, id, qos)
+    }
+
     /// Adds a fault to come.
     pub fn inject(&self, rule: FaultRule) {
         self.world().faults.add(rule);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    functions::{RateNode, Sf, VfConfig},
+    functions::{RateNode, Sf, VfConfig, rate_mbit},
     profile::{ModeRule, Profile},
     wire::{EBUSY, ERANGE, Refusal, refuse},
 };
@@ -27,6 +27,7 @@ pub struct NicSpec {
     lag: Duration,
     stagger: u32,
     hide_vf_ports: bool,
+    switch_id: Option<Vec<u8>>,
 }
 
 impl NicSpec {
@@ -44,7 +45,15 @@ impl NicSpec {
             lag: Duration::ZERO,
             stagger: 0,
             hide_vf_ports: false,
+            switch_id: None,
         }
+    }
+
+    /// The identity of its switch; else it has one of its own. The PFs of one mlx5 card share one.
+    #[must_use]
+    pub fn switch_id(mut self, id: &[u8]) -> Self {
+        self.switch_id = Some(id.to_vec());
+        self
     }
 
     /// devlink shows no ports for VFs, as kernels before 5.9.
@@ -114,6 +123,8 @@ pub struct NicSnapshot {
     pub vfs: Vec<VfSnapshot>,
     /// Its sub-functions, by number.
     pub sfs: Vec<SfSnapshot>,
+    /// The nodes of its rate tree, with their rates in Mbit/s.
+    pub rate_nodes: Vec<(String, (u32, u32))>,
 }
 
 /// What a sub-function is like.
@@ -127,6 +138,14 @@ pub struct SfSnapshot {
     pub active: bool,
     /// Whether its representor is up.
     pub representor_up: bool,
+    /// MTU of its representor.
+    pub representor_mtu: u32,
+    /// Whether its representor lets rules into hardware.
+    pub representor_offload: bool,
+    /// Guaranteed and greatest transmit rate, Mbit/s.
+    pub rate: (u32, u32),
+    /// The rate node that it belongs to.
+    pub rate_parent: Option<String>,
 }
 
 /// What a VF is like.
@@ -140,6 +159,8 @@ pub struct VfSnapshot {
     pub representor_up: Option<bool>,
     /// MTU of its representor; `None` without one.
     pub representor_mtu: Option<u32>,
+    /// Whether its representor lets rules into hardware; `None` without one.
+    pub representor_offload: Option<bool>,
     /// VLAN id, priority and Ethertype that its packets are tagged with.
     pub vlan: (u16, u8, u16),
     /// Trusted?
@@ -150,6 +171,8 @@ pub struct VfSnapshot {
     pub link_state: u32,
     /// Guaranteed and greatest transmit rate, Mbit/s, whichever way they were set.
     pub rate: (u32, u32),
+    /// The rate node that it belongs to.
+    pub rate_parent: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -181,6 +204,8 @@ pub(super) struct Vf {
     pub(super) mac: [u8; 6],
     pub(super) netdev: Option<u32>,
     pub(super) config: VfConfig,
+    /// The rate node that it belongs to.
+    pub(super) parent: Option<String>,
     /// Packets and bytes received, sent.
     pub(super) counters: [u64; 4],
 }
@@ -221,6 +246,7 @@ pub(super) struct Nic {
     /// Only so many representors come, although more should: a mode change that was not finished.
     pub(super) reps_stuck_at: Option<usize>,
     pub(super) hide_vf_ports: bool,
+    switch_id: Vec<u8>,
 }
 
 /// A devlink port of the model.
@@ -277,11 +303,11 @@ impl Nic {
     pub(super) fn rep_at(&self, index: u32, netdevs: &BTreeMap<u32, Netdev>) -> Option<RepId> {
         self.reps.keys().copied().find(|&id| self.rep_port(id, netdevs).index == index)
     }
+}
 
-    pub(super) fn switch_id(&self) -> Vec<u8> {
-        let seed = self.name.bytes().fold(7u8, |a, b| a.wrapping_mul(31).wrapping_add(b));
-        vec![seed, 0x0a, 0x42, 0, 3, 0x5c, 0x72, seed ^ 0x55]
-    }
+fn switch_id_of(name: &str) -> Vec<u8> {
+    let seed = name.bytes().fold(7u8, |a, b| a.wrapping_mul(31).wrapping_add(b));
+    vec![seed, 0x0a, 0x42, 0, 3, 0x5c, 0x72, seed ^ 0x55]
 }
 
 impl Host {
@@ -292,6 +318,7 @@ impl Host {
     pub(super) fn add_nic(&mut self, spec: NicSpec) {
         let nic = Nic {
             profile: spec.profile,
+            switch_id: spec.switch_id.unwrap_or_else(|| switch_id_of(&spec.name)),
             name: spec.name,
             pf_number: spec.pf_number,
             total_vfs: spec.total_vfs,
@@ -479,6 +506,12 @@ impl Host {
         if n > nic.total_vfs {
             return Err(refuse(ERANGE));
         }
+        if n == 0 && nic.profile == Profile::Netdevsim {
+            // bus.c, dev.c: without VFs it falls back to legacy, and takes all down that lives on the eswitch.
+            nic.switchdev = false;
+            nic.sfs.clear();
+            nic.rate_nodes.clear();
+        }
         // pci-sysfs.c: from one number to another only through 0.
         if n > 0 && nic.num_vfs > 0 {
             return Err(refuse(EBUSY));
@@ -546,6 +579,7 @@ impl Host {
                 mac: [0; 6],
                 netdev: None,
                 config,
+                parent: None,
                 counters: [0; 4],
             });
             if self.nics[at].autoprobe && self.nics[at].profile.pci_vfs() {
@@ -581,7 +615,7 @@ impl Host {
     /// Makes the representors those that mode and VFs ask for.
     pub(super) fn update_reps(&mut self, at: usize) {
         let nic = &self.nics[at];
-        let (switchdev, id) = (nic.switchdev, nic.switch_id());
+        let (switchdev, id) = (nic.switchdev, nic.switch_id.clone());
         if let Some(uplink) = self.netdevs.get_mut(&nic.uplink) {
             uplink.switch_id = switchdev.then(|| id.clone());
         }
@@ -681,17 +715,23 @@ impl Host {
                     mac: vf.mac,
                     representor_up: dev(RepId::Vf(0, n)).map(|d| d.up),
                     representor_mtu: dev(RepId::Vf(0, n)).map(|d| d.mtu),
+                    representor_offload: dev(RepId::Vf(0, n)).map(|d| d.tc_offload),
                     vlan: vf.config.vlan_shown(),
                     trust: vf.config.trust,
                     spoof_check: vf.config.spoof_check,
                     link_state: vf.config.link_state,
-                    rate: vf.config.rate_mbit(),
+                    rate: rate_mbit(vf.config.share),
+                    rate_parent: vf.parent.clone(),
                 };
                 let sf = |(&number, sf): (&u32, &Sf)| SfSnapshot {
                     number,
                     mac: sf.mac,
                     active: sf.active,
                     representor_up: dev(RepId::Sf(number)).is_some_and(|d| d.up),
+                    representor_mtu: dev(RepId::Sf(number)).map_or(0, |d| d.mtu),
+                    representor_offload: dev(RepId::Sf(number)).is_some_and(|d| d.tc_offload),
+                    rate: rate_mbit(sf.share),
+                    rate_parent: sf.parent.clone(),
                 };
                 NicSnapshot {
                     device: format!("{}/{}", nic.bus(), nic.name),
@@ -701,6 +741,11 @@ impl Host {
                     tc_offload: self.netdevs.get(&nic.uplink).is_some_and(|d| d.tc_offload),
                     vfs: (0u16..).zip(&nic.vfs).map(vf).collect(),
                     sfs: nic.sfs.iter().map(sf).collect(),
+                    rate_nodes: nic
+                        .rate_nodes
+                        .iter()
+                        .map(|(name, node)| (name.clone(), rate_mbit(node.share)))
+                        .collect(),
                 }
             })
             .collect()

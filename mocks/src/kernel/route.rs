@@ -2,7 +2,7 @@
 
 use super::{
     fault::Op,
-    functions::VfRequest,
+    functions::{VfRequest, rate_mbit},
     model::{Host, Netdev, Nic, Vf},
     wire::{
         EEXIST, EINVAL, ENODEV, EOPNOTSUPP, ERANGE, Refusal, Reply, Request, attrs, find, message, put, put_nested,
@@ -239,7 +239,7 @@ fn vf_info(n: u32, vf: &Vf, counters: bool) -> Vec<u8> {
     let c = &vf.config;
     let tag = words(&[n, c.vlan.0.into(), c.vlan.1.into()]);
     put(&mut info, 2, &tag);
-    let (min, max) = c.rate_mbit();
+    let (min, max) = rate_mbit(c.share);
     put(&mut info, 6, &words(&[n, min, max]));
     put(&mut info, 3, &words(&[n, max]));
     put(&mut info, 4, &words(&[n, c.spoof_check.into()]));

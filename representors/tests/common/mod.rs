@@ -58,7 +58,7 @@ pub fn everything(profile: Profile) -> Desired {
     if profile == Profile::Igb {
         return Desired { per_vf, ..Desired::legacy(device(profile), 2) };
     }
-    let sf = |mac, active| SfDesired { mac, active, representor_up: Some(true) };
+    let sf = |mac, active| SfDesired { mac, active, representor_up: Some(true), ..SfDesired::default() };
     let sfs = [(5, sf(Some([2, 0, 0, 0, 8, 5]), true)), (88, sf(None, false))].into();
     Desired {
         hw_tc_offload: Some(true),

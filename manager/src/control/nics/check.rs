@@ -10,7 +10,8 @@ impl Control {
     /// The checks of all NICs, or of one.
     pub fn nic_check(&self, pf: Option<&str>) -> Result<Vec<NicChecks>, Error> {
         let mut kernel = self.nics.host.open()?;
-        let all = inventory(&mut kernel)?;
+        let mut all = inventory(&mut kernel)?;
+        kernel.find_holders(&mut all.nics).map_err(|e| Error::new(api::ErrorKind::Failed, "kernel", e))?;
         let nics: Vec<&Nic> = match pf {
             None => all.nics.iter().collect(),
             Some(name) => vec![names::pf(&all, Some(name))?],
