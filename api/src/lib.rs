@@ -158,6 +158,10 @@ pub mod paths {
     pub const VFS: &str = "/v1/vfs";
     /// GET.
     pub const VF: &str = "/v1/vfs/{vf}";
+    /// GET (query `pf`), POST, PATCH, DELETE.
+    pub const SFS: &str = "/v1/sfs";
+    /// GET.
+    pub const SF: &str = "/v1/sfs/{sf}";
     /// GET (query `pf`), POST: make one a port of a bridge.
     pub const REPRESENTORS: &str = "/v1/representors";
     /// GET, DELETE: it is a port no longer.

@@ -106,6 +106,10 @@ pub enum MockKernel {
     Eswitch { set: crate::EswitchSet },
     /// Somebody else changes a VF.
     Vf { set: crate::VfSet },
+    /// Somebody else makes a sub-function, or changes it.
+    Sf { set: crate::SfCreate },
+    /// Somebody else takes a sub-function away.
+    SfDestroy { sf: crate::SfDestroy },
     /// Packets pass between a VF and software.
     Count { nic: String, vf: u16, to_vf: bool, packets: u64, bytes: u64 },
     /// How long steps are waited for.

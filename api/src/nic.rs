@@ -1,7 +1,7 @@
 //! NICs: what is wanted of them, and how to ask for it.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Formatter};
 
 /// Words of a setting, the same on the command line, in JSON and in the kernel's tools.
@@ -141,6 +141,20 @@ pub struct VfWish {
     pub mtu: Option<u32>,
 }
 
+/// What is wanted of a sub-function; what is absent is left as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SfWish {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// The function is there for its driver. A new one is, unless this says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// The representor is up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up: Option<bool>,
+}
+
 /// How a NIC should be; what is absent is left as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -167,6 +181,12 @@ pub struct NicWish {
     /// Single VFs.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub vf: BTreeMap<u32, VfWish>,
+    /// Sub-functions that are to be there. Others are left alone.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sf: BTreeMap<u32, SfWish>,
+    /// Sub-functions that are to go; forgotten once they are gone.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub sf_destroy: BTreeSet<u32>,
 }
 
 /// What is to change of an eswitch; what is absent stays.
@@ -209,6 +229,48 @@ pub struct VfSet {
     /// Plan only.
     pub dry_run: bool,
     /// Go on even where that takes the VF from a process or a virtual machine.
+    pub disturb: bool,
+}
+
+/// Create a sub-function, or change it when it is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SfCreate {
+    /// `pci/0000:08:00.0`, `0000:08:00.0`, the uplink's network device, or `pf0`.
+    pub pf: String,
+    /// Its number.
+    pub sf: u32,
+    /// What to set.
+    pub set: SfWish,
+    /// Plan only.
+    pub dry_run: bool,
+    /// Go on even where that takes VFs from a process or a virtual machine.
+    pub disturb: bool,
+}
+
+/// What is to change of a sub-function; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SfSet {
+    /// `pf0sf88`, with the PF before it where several NICs have one (`0000:08:00.0/pf0sf88`), or its representor's network device.
+    pub sf: String,
+    /// What to set.
+    pub set: SfWish,
+    /// Plan only.
+    pub dry_run: bool,
+    /// Go on even where that takes VFs from a process or a virtual machine.
+    pub disturb: bool,
+}
+
+/// Destroy a sub-function.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SfDestroy {
+    /// As in [`SfSet`].
+    pub sf: String,
+    /// Plan only.
+    pub dry_run: bool,
+    /// Go on even where that takes VFs from a process or a virtual machine.
     pub disturb: bool,
 }
 

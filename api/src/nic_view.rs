@@ -98,14 +98,46 @@ pub struct VfView {
     pub representor_counters: Option<FunctionCounters>,
 }
 
+/// A sub-function. What the driver does not say is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SfView {
+    /// `pf0sf88`.
+    pub name: String,
+    /// `pci/0000:08:00.0`.
+    pub pf: String,
+    pub sf: u32,
+    /// As it was given to it; zeros: it chooses.
+    pub mac: Option<String>,
+    /// It is there for its driver.
+    pub active: Option<bool>,
+    /// A driver has it.
+    pub attached: Option<bool>,
+    /// Guaranteed transmit rate, Mbit/s; 0: none.
+    pub min_rate: Option<u32>,
+    /// Greatest transmit rate, Mbit/s; 0: none.
+    pub max_rate: Option<u32>,
+    /// Its representor's netdev.
+    pub representor: Option<String>,
+    /// The representor is up.
+    pub up: bool,
+    /// Switch port that its representor is.
+    pub port: Option<String>,
+    /// Whether it is desired; else somebody else made it.
+    pub desired: bool,
+}
+
 /// A representor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepresentorView {
     /// What it stands for: `uplink`, `pf0vf3`.
     pub name: String,
     pub pf: String,
-    /// VF number; `None` for the uplink.
+    /// VF number, when it stands for a VF.
     pub vf: Option<u32>,
+    /// SF number, when it stands for a sub-function.
+    #[serde(default)]
+    pub sf: Option<u32>,
     pub netdev: String,
     pub ifindex: u32,
     /// Switch port that uses it.

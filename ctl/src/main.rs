@@ -81,6 +81,9 @@ enum Noun {
     /// VFs: number, settings, counters
     #[command(subcommand)]
     Vf(commands::vf::Verb),
+    /// Sub-functions (scalable functions): creating, settings
+    #[command(subcommand)]
+    Sf(commands::sf::Verb),
     /// Representors, and making them ports
     #[command(subcommand)]
     Rep(commands::rep::Verb),
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Noun::Nic(verb) => commands::nic::run(verb, &client, out),
         Noun::Eswitch(verb) => commands::eswitch::run(verb, &client, out),
         Noun::Vf(verb) => commands::vf::run(verb, &client, out),
+        Noun::Sf(verb) => commands::sf::run(verb, &client, out),
         Noun::Rep(verb) => commands::rep::run(verb, &client, out),
         Noun::Demo(args) => demo::run(&args, out),
     };

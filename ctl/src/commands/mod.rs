@@ -16,6 +16,7 @@ pub mod pmd;
 pub mod port;
 pub mod port_device;
 pub mod rep;
+pub mod sf;
 pub mod show;
 pub mod table;
 pub mod vf;

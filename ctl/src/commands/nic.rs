@@ -177,6 +177,7 @@ fn show(nic: &NicView) -> String {
     let mut lines: Vec<_> = rows.iter().map(|(name, value)| format!("{name:<8} {value}")).collect();
     if let Some(desired) = &nic.desired {
         lines.extend(desired.vf.iter().map(|(vf, of)| format!("{:<8} VF {vf}: {}", "", vf_wish(of))));
+        lines.extend(super::sf::wishes(desired).into_iter().map(|sf| format!("{:<8} {sf}", "")));
     }
     lines.extend(nic.to_do.iter().map(|step| format!("{:<8} {step}", "to do")));
     if !nic.repair.is_empty() {

@@ -29,6 +29,8 @@ impl Control {
             }
         }
         let mut inner = self.lock();
+        // What was to go and is gone by now is not wanted any more.
+        desired.nics.clone_from(&inner.desired.nics);
         for bridge in desired.bridges.values() {
             self.make_bridge(&mut inner, bridge)?;
         }

@@ -36,6 +36,14 @@ pub fn routes() -> Router<Arc<Control>> {
         )
         .route(paths::VF, get(async |c: Daemon, p: Names<String>| named(c, p, Control::vf).await))
         .route(
+            paths::SFS,
+            get(async |c: Daemon, q: Chosen| of(c, q, Control::sfs).await)
+                .post(async |c: Daemon, b: Input<api::SfCreate>| with(c, b, Control::sf_create).await)
+                .patch(async |c: Daemon, b: Input<api::SfSet>| with(c, b, Control::sf_set).await)
+                .delete(async |c: Daemon, b: Input<api::SfDestroy>| with(c, b, Control::sf_destroy).await),
+        )
+        .route(paths::SF, get(async |c: Daemon, p: Names<String>| named(c, p, Control::sf).await))
+        .route(
             paths::REPRESENTORS,
             get(async |c: Daemon, q: Chosen| of(c, q, Control::representors).await)
                 .post(async |c: Daemon, b: Input<api::RepAttach>| with(c, b, Control::rep_attach).await),

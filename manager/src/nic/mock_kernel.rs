@@ -77,6 +77,21 @@ pub fn happen(host: &Host, what: &MockKernel) -> Result<bool, Error> {
             representors::converge(&desired, &mut kernel).map_err(|e| converge_error(&nic.device, &e))?;
             true
         }
+        MockKernel::Sf { set } => {
+            let mut kernel = host.open()?;
+            let nic = names::pf(&inventory(&mut kernel)?, Some(&set.pf))?.clone();
+            let desired = wish::desired(&wish::changed_sf(None, &nic, set.sf, &set.set)?, set.disturb)?;
+            representors::converge(&desired, &mut kernel).map_err(|e| converge_error(&nic.device, &e))?;
+            true
+        }
+        MockKernel::SfDestroy { sf } => {
+            let mut kernel = host.open()?;
+            let all = inventory(&mut kernel)?;
+            let (nic, number) = names::sf(&all, &sf.sf, |_, _| false)?;
+            let desired = wish::desired(&wish::without_sf(None, nic, number), sf.disturb)?;
+            representors::converge(&desired, &mut kernel).map_err(|e| converge_error(&nic.device, &e))?;
+            true
+        }
         MockKernel::Count { nic, vf, to_vf, packets, bytes } => fake.count(nic, *vf, *to_vf, *packets, *bytes),
         MockKernel::Deadline { ms } => {
             deadline.store(*ms, Ordering::Relaxed);

@@ -69,7 +69,11 @@ pub fn function<'a>(all: &'a Inventory, name: &str) -> Result<(&'a Nic, Which), 
         };
         let which = which(rest).ok_or_else(unknown)?;
         let nic = pf(all, Some(pf_name))?;
-        return if has(nic, which) { Ok((nic, which)) } else { Err(missing(&object, &nic.device.to_string())) };
+        return if has(nic, which) {
+            Ok((nic, which))
+        } else {
+            Err(missing(&object, &nic.device.to_string(), Some(which)))
+        };
     }
     let found: Vec<(&Nic, Which)> = match which(name) {
         Some(which) => all.nics.iter().filter(|nic| has(nic, which)).map(|nic| (nic, which)).collect(),
@@ -77,7 +81,7 @@ pub fn function<'a>(all: &'a Inventory, name: &str) -> Result<(&'a Nic, Which), 
     };
     match found.as_slice() {
         [one] => Ok(*one),
-        [] => Err(missing(&object, "")),
+        [] => Err(missing(&object, "", which(name))),
         several => Err(ambiguous(object, several.iter().map(|(nic, which)| format!("{}/{which}", nic.device)))),
     }
 }
@@ -96,6 +100,33 @@ pub fn vf<'a>(all: &'a Inventory, name: &str) -> Result<(&'a Nic, u16), Error> {
             Err(Error::new(ErrorKind::Invalid, format!("VF {name}"), format!("{other} is no VF of this host"))
                 .remedy("list them with: shuntctl vf list"))
         }
+    }
+}
+
+/// The sub-function that `name` means. One that is not there is known by the NIC of which it is `wanted`.
+pub fn sf<'a>(all: &'a Inventory, name: &str, wanted: impl Fn(&Nic, u32) -> bool) -> Result<(&'a Nic, u32), Error> {
+    let object = format!("SF {name}");
+    let mut missing = match function(all, name) {
+        Ok((nic, Which::Of(RepName { controller: 0, function: Function::Sf(n), .. }))) => return Ok((nic, n)),
+        Ok((_, other)) => {
+            return Err(Error::new(ErrorKind::Invalid, object, format!("{other} is no sub-function of this host"))
+                .remedy("list them with: shuntctl sf list"));
+        }
+        Err(e) => e,
+    };
+    missing.object = object;
+    let (of, text) = name.rsplit_once('/').map_or((None, name), |(of, text)| (Some(of), text));
+    let Some(Which::Of(RepName { controller: 0, pf: number, function: Function::Sf(n) })) = which(text) else {
+        return Err(missing);
+    };
+    let nics = match of {
+        Some(of) => vec![pf(all, Some(of))?],
+        None => all.nics.iter().collect(),
+    };
+    let mut here = nics.into_iter().filter(|nic| nic.pf_number() == number && wanted(nic, n));
+    match (here.next(), here.next()) {
+        (Some(nic), None) => Ok((nic, n)),
+        _ => Err(missing),
     }
 }
 
@@ -131,6 +162,12 @@ pub fn vf_name(nic: &Nic, vf: u16) -> RepName {
     nic.vf_representor(vf).map_or(own, |rep| rep.key.name)
 }
 
+/// A sub-function's name.
+#[must_use]
+pub fn sf_name(nic: &Nic, sf: u32) -> RepName {
+    RepName { controller: 0, pf: nic.pf_number(), function: Function::Sf(sf) }
+}
+
 /// The key of a function; `None` for the uplink.
 #[must_use]
 pub fn key(nic: &Nic, which: Which) -> Option<RepKey> {
@@ -140,10 +177,14 @@ pub fn key(nic: &Nic, which: Which) -> Option<RepKey> {
     }
 }
 
-fn missing(object: &str, nic: &str) -> Error {
+fn missing(object: &str, nic: &str, what: Option<Which>) -> Error {
     let whose = if nic.is_empty() { "no NIC has it".to_owned() } else { format!("NIC {nic} does not have it") };
-    Error::new(ErrorKind::NotFound, object, whose)
-        .remedy("list them with: shuntctl rep list; make VFs with: shuntctl vf create PF NUMBER")
+    let sf = matches!(what, Some(Which::Of(RepName { function: Function::Sf(_), .. })));
+    Error::new(ErrorKind::NotFound, object, whose).remedy(if sf {
+        "list them with: shuntctl sf list; make one with: shuntctl sf create PF NUMBER"
+    } else {
+        "list them with: shuntctl rep list; make VFs with: shuntctl vf create PF NUMBER"
+    })
 }
 
 fn ambiguous(object: String, candidates: impl Iterator<Item = String>) -> Error {

@@ -1,9 +1,9 @@
 //! NICs, VFs and representors, as the API shows them. Switch ports are put in by whoever knows them.
 
-use super::names::vf_name;
+use super::names::{sf_name, vf_name};
 use super::wish::mac_text;
-use api::{EswitchView, FunctionCounters, HolderView, NicView, RepresentorView, VfView, VfVlan};
-use representors::{Function, LinkStats, Netdev, Nic, Representor, VfCounters, VfLinkState, VfStats};
+use api::{EswitchView, FunctionCounters, HolderView, NicView, RepresentorView, SfView, VfView, VfVlan};
+use representors::{Function, FunctionState, LinkStats, Netdev, Nic, Representor, VfCounters, VfLinkState, VfStats};
 
 /// An eswitch, when there is one.
 #[must_use]
@@ -72,13 +72,31 @@ pub fn vfs(nic: &Nic, counters: &[VfCounters]) -> Vec<VfView> {
     nic.vfs.iter().map(view).collect()
 }
 
+/// The sub-functions of a NIC; which of them are desired is the control's to say.
+#[must_use]
+pub fn sfs(nic: &Nic) -> Vec<SfView> {
+    let view = |(sf, rep): (u32, &Representor)| SfView {
+        name: sf_name(nic, sf).to_string(),
+        pf: nic.device.to_string(),
+        sf,
+        mac: rep.function_mac.map(mac_text),
+        active: rep.function_state.map(|state| state == FunctionState::Active),
+        attached: rep.attached,
+        min_rate: rep.rate.map(|r| r.min),
+        max_rate: rep.rate.map(|r| r.max),
+        representor: rep.netdev.as_ref().map(|d| d.name.clone()),
+        up: rep.netdev.as_ref().is_some_and(|d| d.up),
+        ..SfView::default()
+    };
+    nic.sfs().map(view).collect()
+}
+
 /// The uplink of a NIC and its representors, uplink first.
 #[must_use]
 pub fn representors(nic: &Nic) -> Vec<RepresentorView> {
-    let view = |name: String, vf, dev: Option<&Netdev>| RepresentorView {
+    let view = |name: String, dev: Option<&Netdev>| RepresentorView {
         name,
         pf: nic.device.to_string(),
-        vf,
         netdev: dev.map(|d| d.name.clone()).unwrap_or_default(),
         ifindex: dev.map(|d| d.ifindex).unwrap_or_default(),
         up: dev.is_some_and(|d| d.up),
@@ -87,13 +105,14 @@ pub fn representors(nic: &Nic) -> Vec<RepresentorView> {
         ..RepresentorView::default()
     };
     let of = |rep: &Representor| {
-        let vf = match rep.key.name.function {
-            Function::Vf(n) => Some(u32::from(n)),
-            _ => None,
+        let (vf, sf) = match rep.key.name.function {
+            Function::Vf(n) => (Some(u32::from(n)), None),
+            Function::Sf(n) => (None, Some(n)),
+            Function::Pf => (None, None),
         };
-        RepresentorView { external: rep.external, ..view(rep.key.name.to_string(), vf, rep.netdev.as_ref()) }
+        RepresentorView { vf, sf, external: rep.external, ..view(rep.key.name.to_string(), rep.netdev.as_ref()) }
     };
-    let uplink = nic.uplink.as_ref().map(|uplink| view("uplink".to_owned(), None, uplink.netdev.as_ref()));
+    let uplink = nic.uplink.as_ref().map(|uplink| view("uplink".to_owned(), uplink.netdev.as_ref()));
     uplink.into_iter().chain(nic.representors.iter().map(of)).collect()
 }
 

@@ -2,8 +2,10 @@
 
 use super::errors::about;
 use crate::control::invalid;
-use api::{Error, ErrorKind, EswitchSet, NicWish, VfVlan, VfWish};
-use representors::{Desired, DeviceId, Nic, VfDesired, VfDriver, VfRate, VlanProto};
+use api::{Error, ErrorKind, EswitchSet, NicWish, SfWish, VfVlan, VfWish};
+use representors::{
+    Desired, DeviceId, Function, FunctionState, Nic, SfDesired, VfDesired, VfDriver, VfRate, VlanProto,
+};
 
 /// The wish after a change of the eswitch. Wishes about VFs that will not be there are dropped; those about
 /// representors are kept in mode legacy for the next switchdev.
@@ -60,6 +62,50 @@ pub fn changed_vf(before: Option<&NicWish>, nic: &Nic, vf: u16, set: &VfWish) ->
     Ok(wish)
 }
 
+/// The wish after a change of a sub-function, or a new one. Where there are sub-functions there is switchdev: with one of
+/// them, that mode is wanted, too.
+pub fn changed_sf(before: Option<&NicWish>, nic: &Nic, sf: u32, set: &SfWish) -> Result<NicWish, Error> {
+    let object = format!("SF {}", super::names::sf_name(nic, sf));
+    let Some(mode) = before.and_then(|w| w.mode).or_else(|| super::view::mode(nic.mode?)) else {
+        let driver = nic.driver.as_deref().unwrap_or_default();
+        return Err(Error::new(ErrorKind::Unsupported, object, format!("driver {driver} has no eswitch"))
+            .remedy("use a NIC that has one; see: shuntctl nic list"));
+    };
+    if mode != api::EswitchMode::Switchdev {
+        return Err(invalid(object, format!("there are no sub-functions in mode {mode}"))
+            .remedy(format!("change the mode first: shuntctl eswitch set {} --mode switchdev", nic.device)));
+    }
+    let mut wish = before.cloned().unwrap_or_default();
+    wish.pf = nic.device.to_string();
+    wish.mode = Some(mode);
+    wish.sf_destroy.remove(&sf);
+    let of = wish.sf.entry(sf).or_default();
+    if let Some(text) = &set.mac {
+        of.mac = Some(mac_text(mac(&object, text)?));
+    }
+    let now = nic.representor_of(Function::Sf(sf)).and_then(|r| r.function_state).map(|s| s == FunctionState::Active);
+    of.active = set.active.or(of.active).or(now).or(Some(true));
+    of.up = set.up.or(of.up);
+    Ok(wish)
+}
+
+/// The wish without a sub-function: it is to go, whoever made it.
+#[must_use]
+pub fn without_sf(before: Option<&NicWish>, nic: &Nic, sf: u32) -> NicWish {
+    let mut wish = before.cloned().unwrap_or_default();
+    wish.pf = nic.device.to_string();
+    wish.sf.remove(&sf);
+    wish.sf_destroy.insert(sf);
+    wish
+}
+
+/// The wish once it is fulfilled: what is gone is wanted neither there nor away.
+#[must_use]
+pub fn fulfilled(mut wish: NicWish) -> NicWish {
+    wish.sf_destroy.clear();
+    wish
+}
+
 /// The wish for the crate that fulfils it.
 pub fn desired(wish: &NicWish, disturb: bool) -> Result<Desired, Error> {
     let object = format!("eswitch {}", wish.pf);
@@ -94,6 +140,13 @@ pub fn desired(wish: &NicWish, disturb: bool) -> Result<Desired, Error> {
         of.representor_mtu = of.representor_mtu.filter(|_| switchdev);
         desired.per_vf.insert(number(*vf)?, of);
     }
+    for (sf, of) in wish.sf.iter().filter(|_| switchdev) {
+        let mac = of.mac.as_deref().map(|text| mac(&format!("SF {sf} of {}", wish.pf), text)).transpose()?;
+        let active = of.active.unwrap_or(true);
+        let of = SfDesired { mac, active, representor_up: of.up, ..SfDesired::default() };
+        desired.per_sf.insert(*sf, Some(of));
+    }
+    desired.per_sf.extend(wish.sf_destroy.iter().map(|sf| (*sf, None)));
     Ok(desired)
 }
 

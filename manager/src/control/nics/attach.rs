@@ -4,7 +4,7 @@ use super::super::errors::invalid;
 use super::super::{Control, kernel_ports};
 use crate::nic::names::{self, Which};
 use ::kernel_ports::{Absent, KernelPort, Kind};
-use api::{Ack, Error, ErrorKind, Port, PortType, RepAttach, RepresentorPath};
+use api::{Ack, Error, ErrorKind, NicWish, Port, PortType, RepAttach, RepresentorPath};
 use netlink::{LinkClient, Protocol};
 use representors::{DpdkRepresentors, Function, Netdev, Nic, RepName, dpdk_devargs};
 
@@ -126,6 +126,10 @@ impl Control {
         };
         let mocked = self.lock().nic.is_mock(&pf);
         if mocked {
+            if let Which::Of(RepName { function: Function::Sf(_), .. }) = which {
+                return Err(Error::new(ErrorKind::Unsupported, object, "the mock NIC has no ports for sub-functions")
+                    .remedy("attach a VF of it: pf0vf0"));
+            }
             let there = dev.is_some() || which == Which::Uplink;
             let device = self.lock().nic.mock_port(&pf, which).filter(|_| there);
             return device.map(|device| (device, None)).ok_or_else(missing);
@@ -162,12 +166,14 @@ impl Control {
         let wanted_down = {
             let inner = self.lock();
             let wish = inner.desired.nics.get(pf);
-            let vf = match which {
-                Which::Of(RepName { controller: 0, function: Function::Vf(n), .. }) => Some(u32::from(n)),
+            let up = |wish: &NicWish| match which {
+                Which::Of(RepName { controller: 0, function: Function::Vf(n), .. }) => {
+                    wish.vf.get(&u32::from(n)).and_then(|vf| vf.up).or(wish.representors_up)
+                }
+                Which::Of(RepName { controller: 0, function: Function::Sf(n), .. }) => wish.sf.get(&n)?.up,
                 _ => None,
             };
-            let of_vf = wish.zip(vf).and_then(|(wish, vf)| wish.vf.get(&vf)?.up);
-            of_vf.or(wish.and_then(|w| w.representors_up).filter(|_| which != Which::Uplink)) == Some(false)
+            wish.and_then(up) == Some(false)
         };
         if dev.up || wanted_down {
             return Ok(());

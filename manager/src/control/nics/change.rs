@@ -5,7 +5,7 @@ use super::ports::Touched;
 use crate::failpoint;
 use crate::nic::{converge_error, inventory, names, object, observe_error, plan_error, wish};
 use crate::state::Change;
-use api::{Ack, Error, EswitchPlan, EswitchSet, NicConverge, NicWish, VfSet};
+use api::{Ack, Error, EswitchPlan, EswitchSet, NicConverge, NicWish, SfCreate, SfDestroy, SfSet, VfSet};
 use representors::{Desired, Kernel, Nic, Phase, Plan};
 
 /// How a change is to be done.
@@ -29,6 +29,37 @@ impl Control {
         let all = self.nics.host.inventory()?;
         let (nic, vf) = names::vf(&all, &set.vf)?;
         self.nic_change(how, |_| Ok(nic.clone()), |before, nic| wish::changed_vf(before, nic, vf, &set.set))
+    }
+
+    /// Create a sub-function, or change one that is there.
+    pub fn sf_create(&self, ask: &SfCreate) -> Result<EswitchPlan, Error> {
+        let how = How { dry_run: ask.dry_run, disturb: ask.disturb };
+        let find = |kernel: &mut Kernel| Ok(names::pf(&inventory(kernel)?, Some(&ask.pf))?.clone());
+        self.nic_change(how, find, |before, nic| wish::changed_sf(before, nic, ask.sf, &ask.set))
+    }
+
+    /// Change a sub-function.
+    pub fn sf_set(&self, set: &SfSet) -> Result<EswitchPlan, Error> {
+        let how = How { dry_run: set.dry_run, disturb: set.disturb };
+        let (nic, sf) = self.sf_of(&set.sf)?;
+        self.nic_change(how, |_| Ok(nic), |before, nic| wish::changed_sf(before, nic, sf, &set.set))
+    }
+
+    /// Destroy a sub-function, whoever made it.
+    pub fn sf_destroy(&self, ask: &SfDestroy) -> Result<EswitchPlan, Error> {
+        let how = How { dry_run: ask.dry_run, disturb: ask.disturb };
+        let (nic, sf) = self.sf_of(&ask.sf)?;
+        self.nic_change(how, |_| Ok(nic), |before, nic| Ok(wish::without_sf(before, nic, sf)))
+    }
+
+    /// The sub-function that a name means: one that is there, or one that is desired.
+    fn sf_of(&self, name: &str) -> Result<(Nic, u32), Error> {
+        let all = self.nics.host.inventory()?;
+        let wanted = |nic: &Nic, sf: u32| {
+            let inner = self.lock();
+            inner.desired.nics.get(&nic.device.to_string()).is_some_and(|wish| wish.sf.contains_key(&sf))
+        };
+        names::sf(&all, name, wanted).map(|(nic, sf)| (nic.clone(), sf))
     }
 
     /// Bring NICs to what is desired of them. All are tried; the first error is told.
@@ -89,17 +120,20 @@ impl Control {
         let before = self.lock().desired.nics.get(&pf).cloned();
         let wish = make(before.as_ref(), &nic)?;
         let desired = wish::desired(&wish, how.disturb)?;
-        let plan = representors::plan(&desired, &nic).map_err(|e| plan_error(&nic.device, &e))?;
+        let plan = kernel.plan(&desired, &nic).map_err(|e| plan_error(&nic.device, &e))?;
         let touched = Touched::by(&plan);
         let mut answer = EswitchPlan { pf, warnings: plan.warnings.clone(), ..EswitchPlan::default() };
         if how.dry_run {
             answer.steps = self.steps_of(&plan, &touched, &plan_steps(&plan));
             return Ok(answer);
         }
+        let nothing = NicWish { pf: answer.pf.clone(), ..NicWish::default() };
         // A wish for nothing is none.
-        let kept = Some(&wish).filter(|w| **w != NicWish { pf: answer.pf.clone(), ..NicWish::default() });
-        if before.as_ref() != kept {
-            self.keep_wish(&answer.pf, kept)?;
+        let some = |wish: NicWish| Some(wish).filter(|w| *w != nothing);
+        let in_the_end = some(wish::fulfilled(wish.clone()));
+        let kept = if plan.is_empty() { in_the_end.clone() } else { some(wish) };
+        if before != kept {
+            self.keep_wish(&answer.pf, kept.as_ref())?;
         }
         failpoint::nic_boundary("what is desired is on disk");
         if plan.is_empty() {
@@ -112,10 +146,13 @@ impl Control {
                 self.nics.is_as_desired(&answer.pf);
                 answer.steps = steps;
                 answer.applied = true;
+                if in_the_end != kept {
+                    self.keep_wish(&answer.pf, in_the_end.as_ref())?;
+                }
                 Ok(answer)
             }
             Err(e) => {
-                if before.as_ref() != kept {
+                if before != kept {
                     self.keep_wish(&answer.pf, before.as_ref())?;
                 }
                 Err(e)

@@ -2,7 +2,7 @@
 
 use super::super::Control;
 use crate::nic::{inventory, names, observe_error, view};
-use api::{Error, EswitchView, NicView, RepresentorView, VfView};
+use api::{Error, EswitchView, NicView, RepresentorView, SfView, VfView};
 use representors::{Inventory, Kernel, Nic};
 
 impl Control {
@@ -58,7 +58,7 @@ impl Control {
         let all = inventory(&mut kernel)?;
         let mut views = Vec::new();
         for nic in chosen(&all, pf)? {
-            views.extend(self.vfs_of(&mut kernel, nic)?);
+            views.extend(self.vfs_of(&mut kernel, nic.clone())?);
         }
         Ok(views)
     }
@@ -68,21 +68,49 @@ impl Control {
         let mut kernel = self.nics.host.open()?;
         let all = inventory(&mut kernel)?;
         let (nic, vf) = names::vf(&all, name)?;
-        let found = self.vfs_of(&mut kernel, nic)?.into_iter().find(|v| v.vf == u32::from(vf));
+        let found = self.vfs_of(&mut kernel, nic.clone())?.into_iter().find(|v| v.vf == u32::from(vf));
         found.ok_or_else(|| {
             Error::new(api::ErrorKind::NotFound, format!("VF {name}"), "it has just gone")
                 .remedy("list them with: shuntctl vf list")
         })
     }
 
-    fn vfs_of(&self, kernel: &mut Kernel, nic: &Nic) -> Result<Vec<VfView>, Error> {
+    fn vfs_of(&self, kernel: &mut Kernel, mut nic: Nic) -> Result<Vec<VfView>, Error> {
         let counters = kernel.vf_counters(&nic.device).map_err(|e| observe_error(&nic.device, &e))?;
-        let mut views = view::vfs(nic, &counters);
+        kernel.find_holders([&mut nic]).map_err(|e| observe_error(&nic.device, &e))?;
+        let mut views = view::vfs(&nic, &counters);
         let inner = self.lock();
         for view in &mut views {
             view.port = inner.port_of(&view.pf, &view.name).map(|p| p.port.name.clone());
         }
         Ok(views)
+    }
+
+    /// All sub-functions, or those of one PF.
+    pub fn sfs(&self, pf: Option<&str>) -> Result<Vec<SfView>, Error> {
+        let all = self.nics.host.inventory()?;
+        let nics = chosen(&all, pf)?;
+        Ok(nics.into_iter().flat_map(|nic| self.sfs_of(nic)).collect())
+    }
+
+    /// One sub-function.
+    pub fn sf(&self, name: &str) -> Result<SfView, Error> {
+        let all = self.nics.host.inventory()?;
+        let (nic, sf) = names::sf(&all, name, |_, _| false)?;
+        self.sfs_of(nic).into_iter().find(|v| v.sf == sf).ok_or_else(|| {
+            Error::new(api::ErrorKind::NotFound, format!("SF {name}"), "it has just gone")
+                .remedy("list them with: shuntctl sf list")
+        })
+    }
+
+    fn sfs_of(&self, nic: &Nic) -> Vec<SfView> {
+        let mut views = view::sfs(nic);
+        let inner = self.lock();
+        for view in &mut views {
+            view.port = inner.port_of(&view.pf, &view.name).map(|p| p.port.name.clone());
+            view.desired = inner.desired.nics.get(&view.pf).is_some_and(|wish| wish.sf.contains_key(&view.sf));
+        }
+        views
     }
 
     /// All uplinks and representors, or those of one PF, with the switch port that uses each.
