@@ -2,9 +2,9 @@
 
 use super::{matching, plan};
 use crate::caps::{Capabilities, FieldCaps, MaskCap, VlanAbsent};
-use crate::rule::{Bits, HwMatch, InnerTag, L3Match, L4Match, VlanMatch};
-use crate::testing::world;
-use flow::dp::{Actions, DpAction, DpFlow, DropReason, FlowId, Mark};
+use crate::rule::{Bits, HwAction, HwMatch, InnerTag, L3Match, L4Match, Plan, RuleRole, VlanMatch};
+use crate::testing::{world, world_of};
+use flow::dp::{Actions, DpAction, DpFlow, DropReason, Encap, FlowId, Mark, MeterId};
 use flow::extract::{RxMeta, extract};
 use flow::field::{FIELDS, datapath_fields};
 use flow::port::DpPort;
@@ -309,4 +309,106 @@ fn variants(first: &Frame, other: &Frame) -> Vec<Frame> {
         Frame { src_ip: other.src_ip, ttl: other.ttl, tos: other.tos, ..f() },
         Frame { ports: other.ports, flags: other.flags, ..f() },
     ]
+}
+
+/// Actions of all sorts that a plan can have, on frames of all sorts.
+fn actions() -> impl Strategy<Value = Actions> {
+    let set = prop::sample::select(vec![
+        (FieldId::EthSrc, 7u128),
+        (FieldId::VlanVid, 0x1005),
+        (FieldId::Ipv4Src, 9),
+        (FieldId::Ipv6Dst, 9),
+        (FieldId::TcpDst, 80),
+        (FieldId::IpTtl, 9),
+        (FieldId::IpDscp, 3),
+        (FieldId::PktMark, 1),
+    ]);
+    let set = set.prop_map(|(field, value)| DpAction::Set { field, value: Value(value), mask: field.def().ones() });
+    let outer = DpAction::TunnelPush(Encap { header: vec![1; 50].into(), port: DpPort(1) });
+    let tag = VlanTag { tpid: 0x8100.into(), tci: 0x1007.into() };
+    let others = prop::sample::select(vec![
+        DpAction::DecTtl,
+        DpAction::PopVlan,
+        DpAction::PushVlan(tag),
+        DpAction::Meter(MeterId(1)),
+        DpAction::CtClear,
+        outer,
+        DpAction::Truncate(64),
+    ]);
+    let send = || (2..5u32).prop_map(|port| DpAction::Output(DpPort(port)));
+    let step = prop_oneof![3 => set, 2 => others, 2 => send()];
+    let inner = prop::collection::vec(step.clone(), 0..2);
+    let cloned = (inner, send()).prop_map(|(mut list, out)| {
+        list.push(out);
+        DpAction::Clone(list.into())
+    });
+    (prop::collection::vec(prop_oneof![6 => step, 1 => cloned], 0..4), send()).prop_map(|(mut list, out)| {
+        list.push(out);
+        list.into_iter().collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+    /// Whatever actions make of the match, and whatever is split off: no rule takes packets of others, and programs hold
+    /// together.
+    #[test]
+    fn programs_hold_together_and_take_no_packet_of_others(
+        first in frames(), others in prop::collection::vec(frames(), 1..4), mask in masks(), actions in actions(),
+        resume in any::<bool>(), outputs in 1..5usize, rewrites in prop::option::of(1..4u32), again in any::<bool>(),
+    ) {
+        let mut caps = super::tests::able();
+        let transfer = caps.transfer.as_mut().unwrap();
+        (transfer.max_outputs, transfer.rewrite_after_output) = (outputs, again);
+        caps.limits.rewrites = rewrites;
+        let mut world = world_of(caps);
+        world.resume = resume;
+        world.meters.insert(MeterId(1), world.ports[&DpPort(1)].device());
+        let mut mask = mask;
+        mask.require(FieldId::RecircId);
+        let flow = DpFlow {
+            id: FlowId(1), key: key_of(&first.bytes()).masked(&mask), mask, actions, deps: Default::default(),
+            effects: Default::default(), mark: Mark(9),
+        };
+        let (program, done) = match plan(&flow, &world) {
+            Plan::Full(program) => (program, None),
+            Plan::Partial { program, done, refused, .. } => {
+                prop_assert!(!refused.is_empty());
+                prop_assert!(done == 0 || resume && done < flow.actions.len());
+                (program, Some(done))
+            }
+            Plan::Software(refused) => {
+                prop_assert!(!refused.is_empty());
+                return Ok(());
+            }
+        };
+        let (main, guards) = program.rules.split_last().unwrap();
+        prop_assert!(guards.iter().all(|guard| guard.role != RuleRole::Main && !guard.count && guard.encap.is_none()));
+        let is_copy = |a: &HwAction| matches!(a, HwAction::Mirror(_));
+        let copies = main.actions.iter().filter(|a| is_copy(a)).count();
+        let fates = main.actions.iter().filter(|a| matches!(a, HwAction::Output(_))).count();
+        let changes = main.actions.iter().filter(|a| a.is_rewrite()).count();
+        prop_assert_eq!(main.encap.is_some(), main.actions.contains(&HwAction::Encap));
+        prop_assert_eq!(!program.shared.is_empty(), main.actions.contains(&HwAction::Meter(MeterId(1))));
+        prop_assert!(rewrites.is_none_or(|max| changes <= max as usize));
+        match done {
+            None => {
+                prop_assert!(main.count && fates == 1 && copies < outputs);
+                prop_assert!(matches!(main.actions.last(), Some(HwAction::Output(_))));
+                let first_copy = main.actions.iter().position(is_copy).unwrap_or(main.actions.len());
+                prop_assert!(again || main.actions[first_copy..].iter().all(|a| !a.is_rewrite()));
+            }
+            Some(_) => prop_assert!(!main.count && fates + copies == 0 && main.actions.contains(&HwAction::Mark(Mark(9)))),
+        }
+        for frame in others.iter().flat_map(|other| variants(&first, other)) {
+            let bytes = frame.bytes();
+            for rule in &program.rules {
+                if nic(&rule.matches, &bytes, true) {
+                    let there = key_of(&bytes);
+                    prop_assert!(mask.matches(&there, &flow.key), "{rule:?}\n{there:?}\n{:?}\n{frame:?}", flow.key);
+                }
+            }
+        }
+    }
 }
