@@ -13,7 +13,7 @@ use crate::shared::Shared;
 use dpdk::{Mempool, Port};
 use flow::DpPort;
 use flow::clock::{Clock, Time};
-use flow::dp::{DpFlow, FlowListener, Hits, Meters, Slowpath, WorkerFence};
+use flow::dp::{DpFlow, FlowId, FlowListener, Hits, Meters, Slowpath, WorkerFence};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -261,6 +261,28 @@ impl Datapath {
         }
         self.shared.registry.lock().add_hardware(flow, hits);
         self.shared.slowpath.replay(&flow.effects, hits);
+    }
+
+    /// While hardware does all of a flow's work: all of its packets until then were reported, none if there were none. `None`:
+    /// software sees all of its packets from now on. A flow expires only for time of which it is known that no packet came.
+    pub fn hardware_read(&self, flow: &Arc<DpFlow>, until: Option<Time>) {
+        self.shared.registry.lock().hardware_read(flow, until);
+    }
+
+    /// How many packets software has switched so far, of each flow that had some since it was last sampled; looks at `most` flows'
+    /// places from `from` on. The answer is where to go on; 0 after the last. Flows that hardware never hears of are left out.
+    pub fn sample(&self, from: usize, most: usize, into: &mut Vec<(FlowId, u64)>) -> usize {
+        const CHUNK: usize = 64;
+        let end = from.saturating_add(most);
+        let mut from = from;
+        while from < end {
+            let n = CHUNK.min(end - from);
+            if !self.shared.registry.lock().sample(from, n, into) {
+                return 0;
+            }
+            from += n;
+        }
+        from
     }
 
     /// All live flows.

@@ -108,6 +108,21 @@ impl Ledgers {
 pub(crate) struct Offloaded {
     pub(crate) flow: Arc<DpFlow>,
     pub(crate) hits: Hits,
+    /// Hardware does all of the flow's work, and all its packets until then are in `hits`.
+    pub(crate) read: Option<Time>,
+    /// Packets in software when they were last sampled.
+    pub(crate) sampled: u64,
+}
+
+impl Offloaded {
+    pub(crate) fn new(flow: Arc<DpFlow>) -> Offloaded {
+        Offloaded { flow, hits: Hits::default(), read: None, sampled: 0 }
+    }
+
+    /// Until when it is known whether the flow had packets. Time in which a counter could not be read is no idle time.
+    pub(crate) fn known_until(&self, now: Time) -> Time {
+        self.read.map_or(now, |read| read.min(now))
+    }
 }
 
 /// A live flow.

@@ -12,6 +12,7 @@ pub(crate) mod effects;
 mod flow;
 mod intern;
 mod limit;
+mod offloaded;
 mod owned;
 mod sieve;
 
@@ -438,7 +439,7 @@ impl Registry {
     fn offer(&mut self, index: u32) -> Option<Arc<DpFlow>> {
         let flow = self.flow(index)?;
         let made = Arc::new(self.describe(index, flow)?);
-        let offloaded = Offloaded { flow: Arc::clone(&made), hits: Hits::default() };
+        let offloaded = Offloaded::new(Arc::clone(&made));
         self.flow_mut(index)?.offloaded = Some(Box::new(offloaded));
         Some(made)
     }
@@ -724,21 +725,14 @@ impl Registry {
                 let effects = behind.cloned().or_else(|| effects_at(&self.effects, &self.classes, pattern, class, row));
                 into.hits.extend(effects.map(|effects| (effects, hits)));
             });
-            let hardware = flow.offloaded.as_ref().map_or(Time::default(), |o| o.hits.used);
-            if now.since(flow.created.max(used).max(hardware)) > idle {
+            let known = flow.offloaded.as_ref();
+            let hardware = known.map_or(Time::default(), |o| o.hits.used);
+            let until = known.map_or(now, |o| o.known_until(now));
+            if until.since(flow.created.max(used).max(hardware)) > idle {
                 into.idle.push(index as u32);
             }
         }
         end < self.slots.len()
-    }
-
-    /// Hits that hardware reported; nothing when the flow is gone.
-    pub(crate) fn add_hardware(&mut self, flow: &DpFlow, hits: &Hits) {
-        let index = index_of(flow.mark.0) as u32;
-        let there = self.flow_mut(index).filter(|f| f.id == flow.id);
-        if let Some(offloaded) = there.and_then(|f| f.offloaded.as_mut()) {
-            offloaded.hits.add(hits);
-        }
     }
 
     /// The live flows with an index in `from..from + n`, and whether there may be more behind.

@@ -71,6 +71,57 @@ fn a_flow_idles_out_unless_software_or_hardware_uses_it() {
 }
 
 #[test]
+fn a_flow_in_hardware_expires_only_for_time_in_which_its_counter_was_read() {
+    let mut rig = rig(Config { offload: true, idle: Duration::from_secs(10), ..Config::default() });
+    rig.inject(1, &frame(1, 2, 3, 0));
+    rig.poll();
+    let flow = rig.heard.added.lock()[0].clone();
+    rig.dp.hardware_read(&flow, Some(rig.now()));
+    rig.clock.advance(Duration::from_secs(60));
+    assert_eq!(rig.run().expired, 0, "nobody knows whether packets came");
+    rig.dp.hardware_read(&flow, Some(rig.now()));
+    rig.dp.hardware_hits(&flow, &Hits { packets: 1, bytes: 60, used: rig.now() });
+    rig.clock.advance(Duration::from_secs(11));
+    assert_eq!(rig.run().expired, 0);
+    rig.dp.hardware_read(&flow, Some(rig.now()));
+    assert_eq!(rig.run().expired, 1, "a reading says that none came");
+}
+
+#[test]
+fn a_flow_that_hardware_let_go_of_expires_by_the_clock() {
+    let mut rig = rig(Config { offload: true, idle: Duration::from_secs(10), ..Config::default() });
+    rig.inject(1, &frame(1, 2, 3, 0));
+    rig.poll();
+    let flow = rig.heard.added.lock()[0].clone();
+    rig.dp.hardware_read(&flow, Some(rig.now()));
+    rig.dp.hardware_read(&flow, None);
+    rig.clock.advance(Duration::from_secs(11));
+    assert_eq!(rig.run().expired, 1);
+}
+
+#[test]
+fn a_sample_tells_of_flows_that_had_packets_since_the_last() {
+    let mut rig = rig(Config { offload: true, ..Config::default() });
+    for n in 0..2 {
+        rig.inject(1, &frame(1, 2, 3, n));
+    }
+    rig.poll();
+    let mut sample = Vec::new();
+    assert_eq!(rig.dp.sample(0, 1000, &mut sample), 0);
+    let packets: u64 = sample.iter().map(|(_, n)| n).sum();
+    assert_eq!(packets, 2);
+    let flows = sample.len();
+    sample.clear();
+    rig.dp.sample(0, 1000, &mut sample);
+    assert_eq!(sample, [], "nothing new");
+    rig.inject(1, &frame(1, 2, 3, 0));
+    rig.poll();
+    assert_eq!((rig.dp.sample(0, 1, &mut sample), sample.len()), (1, 0), "no flow has the first place");
+    assert_eq!(rig.dp.sample(1, 1000, &mut sample), 0);
+    assert!(!sample.is_empty() && sample.len() <= flows);
+}
+
+#[test]
 fn a_mark_finds_its_flow_and_a_stale_one_is_looked_up_by_bytes() {
     let mut rig = rig(Config { offload: true, flow_limit: 1, ..Config::default() });
     let bytes = frame(1, 2, 3, 0);

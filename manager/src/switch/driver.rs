@@ -1,7 +1,8 @@
 //! Who moves packets: threads, or the caller frame by frame.
 
+use super::rates::{Rates, RatesThread};
 use super::{Switch, SwitchError};
-use datapath::{Pmd, PmdConfig, PmdThread, Revalidator, RevalidatorThread};
+use datapath::{Datapath, Pmd, PmdConfig, PmdThread, Revalidator, RevalidatorThread};
 use flow::clock::{Time, VirtualClock};
 use mocks::nic::{MockNic, NicThread};
 use offload::{Engine, EngineThread};
@@ -23,6 +24,7 @@ pub struct Threads {
     /// By the PMDs' numbers.
     pmds: Mutex<BTreeMap<u32, PmdThread>>,
     _revalidator: RevalidatorThread,
+    _rates: Option<RatesThread>,
     _engine: EngineThread,
 }
 
@@ -31,10 +33,13 @@ impl Driver {
     pub fn threads(switch: &Switch, nic: Option<MockNic>) -> Result<Driver, SwitchError> {
         let spawned = |pmd: &Pmd| Ok((pmd.id(), spawn(switch, pmd)?));
         let pmds = switch.datapath.pmds().iter().map(spawned).collect::<Result<_, SwitchError>>()?;
+        let rates = || RatesThread::start(switch.datapath.clone(), switch.engine.clone(), switch.clock_handle());
         Ok(Driver::Threads(Threads {
             _nic: nic.map(MockNic::spawn).transpose()?,
             pmds: Mutex::new(pmds),
             _revalidator: switch.datapath.revalidator().spawn()?,
+            // Without a device nobody asks for rates.
+            _rates: switch.offload.then(rates).transpose()?,
             _engine: switch.engine.spawn(switch.clock_handle())?,
         }))
     }
@@ -91,6 +96,8 @@ struct Moving {
     nic: MockNic,
     pmds: Vec<Pmd>,
     revalidator: Revalidator,
+    datapath: Arc<Datapath>,
+    rates: Rates,
     /// Frames that hardware handled alone, when counters were last read.
     hardware: u64,
     /// When rules and addresses were last looked at for their age.
@@ -110,6 +117,8 @@ impl Lockstep {
             nic,
             pmds: switch.datapath.pmds(),
             revalidator: switch.datapath.revalidator(),
+            datapath: switch.datapath.clone(),
+            rates: Rates::default(),
             hardware: 0,
             aged: Time(0),
         };
@@ -164,6 +173,7 @@ impl Moving {
             self.hardware = hardware;
             engine.refresh();
         }
+        self.rates.run(&self.datapath, engine, now);
         let done = self.revalidator.run(now);
         let engine_moved = engine.step(now);
         let again = self.revalidator.run_changes();

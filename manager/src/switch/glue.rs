@@ -1,6 +1,7 @@
 //! What passes between engine and datapath.
 
 use datapath::Datapath;
+use flow::clock::Time;
 use flow::dp::{self, DpFlow};
 use offload::{Backend, Completion, HitSink, Op};
 use std::sync::{Arc, OnceLock, Weak};
@@ -25,6 +26,12 @@ impl HitSink for Hits {
     fn hardware_hits(&self, flow: &Arc<DpFlow>, hits: dp::Hits) {
         if let Some(datapath) = self.datapath() {
             datapath.hardware_hits(flow, &hits);
+        }
+    }
+
+    fn hardware_read(&self, flow: &Arc<DpFlow>, until: Option<Time>) {
+        if let Some(datapath) = self.datapath() {
+            datapath.hardware_read(flow, until);
         }
     }
 

@@ -7,6 +7,7 @@ mod driver;
 mod glue;
 mod pmds;
 mod punted;
+mod rates;
 mod tap;
 
 pub use driver::{Driver, Lockstep, LockstepError};

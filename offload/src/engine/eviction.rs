@@ -77,7 +77,7 @@ impl Reluctance {
     }
 }
 
-/// Most flows that go for others within a second.
+/// Most flows that go for others within a second, and that many more once, when none went for a second.
 pub(super) fn most_in_a_second(limit: u32) -> u32 {
     (limit / SHARE).max(FEW)
 }

@@ -51,6 +51,16 @@ impl Fake {
         })))
     }
 
+    /// Packets of 100 bytes for some rules.
+    pub fn hit(&self, which: impl Fn(&HwRule) -> bool, packets: u64) {
+        self.with(|state| {
+            for (_, counters) in state.rules.values_mut().filter(|(rule, _)| which(rule)) {
+                counters.packets += packets;
+                counters.bytes += packets * 100;
+            }
+        });
+    }
+
     pub fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         f(&mut self.0.lock().unwrap())
     }

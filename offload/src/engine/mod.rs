@@ -15,6 +15,8 @@ mod report;
 #[cfg(test)]
 mod chaos_tests;
 #[cfg(test)]
+mod eviction_tests;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod policy_tests;
