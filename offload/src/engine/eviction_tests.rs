@@ -29,7 +29,6 @@ struct Rig {
     software: Vec<u64>,
     hits: u64,
     packets: u64,
-    inserts: u64,
     worst_second: u64,
     evictions: Vec<u64>,
 }
@@ -46,7 +45,7 @@ impl Rig {
         }
         engine.settle(Time(0), 1000);
         let software = vec![0; flows as usize];
-        Rig { fake, engine, tick: 0, software, hits: 0, packets: 0, inserts: 0, worst_second: 0, evictions: vec![0] }
+        Rig { fake, engine, tick: 0, software, hits: 0, packets: 0, worst_second: 0, evictions: vec![0] }
     }
 
     fn status(&self) -> EngineStatus {
@@ -78,7 +77,7 @@ impl Rig {
         }
         self.engine.rates(now, rates);
         assert!(self.engine.settle(now, 1000));
-        if self.tick % TICKS_A_SECOND == 0 {
+        if self.tick.is_multiple_of(TICKS_A_SECOND) {
             let total = self.status().tables.iter().map(|t| t.evictions).sum();
             let before = self.evictions.last().copied().unwrap_or(0);
             self.worst_second = self.worst_second.max(total - before);
