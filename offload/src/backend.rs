@@ -175,7 +175,8 @@ pub trait Backend: Send {
         let _ = idle;
     }
 
-    /// Whether a device that was said to be dead works again: it answers, and no rule of ours is left in it.
+    /// Whether a device that was said to be dead works again: it answers, no rule of ours is left in it, and nothing that was
+    /// under way when it died will still be done.
     ///
     /// # Errors
     /// It does not, or not yet; asked again later.

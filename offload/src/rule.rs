@@ -272,6 +272,16 @@ impl<T: Default> Bits<T> {
 }
 
 impl HwMatch {
+    /// Whether nothing but a missing item says that packets have no tag, so that the rule may match fewer than it should.
+    #[must_use]
+    pub fn is_by_pattern(&self) -> bool {
+        matches!(
+            self.vlan,
+            VlanMatch::Absent { by_pattern: true }
+                | VlanMatch::Tagged { inner: InnerTag::Absent { by_pattern: true }, .. }
+        )
+    }
+
     fn forget_values(&mut self) {
         self.eth_dst.forget();
         self.eth_src.forget();

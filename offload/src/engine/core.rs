@@ -87,6 +87,7 @@ pub(super) struct Core {
     inexact_counts: u64,
     unknown_completions: u64,
     lost_rules: u64,
+    missed_rules: u64,
     stuck_counters: u64,
 }
 
@@ -127,6 +128,7 @@ impl Core {
             inexact_counts: 0,
             unknown_completions: 0,
             lost_rules: 0,
+            missed_rules: 0,
             stuck_counters: 0,
         };
         core.take_over(found);

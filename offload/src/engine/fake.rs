@@ -1,7 +1,10 @@
 //! A device in memory that does what it is told, or, by seed, does not.
 
-use crate::backend::{Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, Done, Op, RuleKey};
+use crate::backend::{
+    Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey,
+};
 use crate::rule::{HwRule, RuleRole};
+use crate::world::EthdevId;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +20,10 @@ pub struct Chaos {
     pub resist: u64,
     /// Submissions of which only some are taken.
     pub choke: u64,
+    /// Inserts that are said to be done and are not, of which the device says nothing later either.
+    pub pretend: u64,
+    /// Readings that fail.
+    pub unreadable: u64,
 }
 
 #[derive(Debug)]
@@ -25,11 +32,23 @@ pub struct State {
     pub chaos: Chaos,
     pub capacity: usize,
     pub dead: bool,
+    /// Counters stand where they are.
+    pub stuck: bool,
+    /// Every insertion is refused so.
+    pub refuses: Option<DeviceErrorKind>,
+    /// A rule can be replaced by one of the same place.
+    pub replaces: bool,
+    pub updates: usize,
+    pub revivals: usize,
+    ghosts: BTreeMap<RuleKey, Arc<HwRule>>,
+    /// What readings say while counters are stuck.
+    frozen: BTreeMap<RuleKey, Counters>,
     pub submitted: usize,
     pub lost: usize,
     /// What the engine must never do.
     pub violations: Vec<String>,
     waiting: VecDeque<(u64, Op)>,
+    cancelled: Vec<OpId>,
     rng: u64,
 }
 
@@ -43,10 +62,18 @@ impl Fake {
             chaos,
             capacity,
             dead: false,
+            stuck: false,
+            refuses: None,
+            replaces: true,
+            updates: 0,
+            revivals: 0,
+            ghosts: BTreeMap::new(),
+            frozen: BTreeMap::new(),
             submitted: 0,
             lost: 0,
             violations: Vec::new(),
             waiting: VecDeque::new(),
+            cancelled: Vec::new(),
             rng: seed | 1,
         })))
     }
@@ -91,13 +118,37 @@ impl State {
         if rule.role == RuleRole::Main && rule.count { packets } else { 0 }
     }
 
+    /// From now on counters stand still, or move again. What was counted meanwhile shows then.
+    pub fn stick(&mut self, stuck: bool) {
+        self.stuck = stuck;
+        self.frozen.clear();
+        if stuck {
+            self.frozen = self.rules.iter().map(|(key, (_, counters))| (*key, *counters)).collect();
+        }
+    }
+
+    /// Rules that are said to be there and are not.
+    pub fn ghosts(&self) -> usize {
+        self.ghosts.len()
+    }
+
+    /// All rules are gone, and nobody is told.
+    pub fn reset(&mut self) {
+        self.rules.clear();
+        self.ghosts.clear();
+        self.frozen.clear();
+    }
+
     fn execute(&mut self, op: &Op) -> Result<Done, DeviceError> {
         if self.dead {
-            self.rules.clear();
+            self.reset();
             return refuse(DeviceErrorKind::Dead);
         }
         match op {
             Op::Insert { key, rule, .. } => {
+                if let Some(kind) = self.refuses {
+                    return refuse(kind);
+                }
                 if self.chance(self.chaos.refuse) {
                     let kinds = [DeviceErrorKind::NotSupported, DeviceErrorKind::Busy, DeviceErrorKind::Other(71)];
                     let n = self.random(3) as usize;
@@ -110,6 +161,11 @@ impl State {
                     self.lost += 1;
                     return Ok(Done::Inserted);
                 }
+                if self.chance(self.chaos.pretend) {
+                    self.lost += 1;
+                    self.ghosts.insert(*key, Arc::clone(rule));
+                    return Ok(Done::Inserted);
+                }
                 let same = |r: &HwRule| (r.port, r.table, r.matches) == (rule.port, rule.table, rule.matches);
                 if self.rules.values().any(|(r, _)| same(r)) {
                     self.violations.push(format!("{key:?}: two rules in one place"));
@@ -117,24 +173,47 @@ impl State {
                 if self.rules.insert(*key, (Arc::clone(rule), Counters::default())).is_some() {
                     self.violations.push(format!("{key:?} used twice"));
                 }
+                if self.stuck {
+                    self.frozen.insert(*key, Counters::default());
+                }
                 Ok(Done::Inserted)
             }
             Op::Remove { key, .. } => {
                 if self.chance(self.chaos.resist) {
                     return refuse(DeviceErrorKind::Busy);
                 }
+                let frozen = self.frozen.remove(key);
+                if self.ghosts.remove(key).is_some() {
+                    return Ok(Done::Removed { last: Some(Counters::default()), exact: true });
+                }
                 let Some((rule, counters)) = self.rules.remove(key) else { return refuse(DeviceErrorKind::NotFound) };
+                let counters = frozen.unwrap_or(counters);
                 Ok(Done::Removed { last: rule.count.then_some(counters), exact: true })
             }
+            Op::Query { .. } if self.chance(self.chaos.unreadable) => refuse(DeviceErrorKind::Busy),
+            Op::Query { key, .. } if self.ghosts.contains_key(key) => Ok(Done::Counted(Counters::default())),
             Op::Query { key, .. } => match self.rules.get(key) {
-                Some((rule, counters)) if rule.count => Ok(Done::Counted(*counters)),
+                Some((rule, counters)) if rule.count => Ok(Done::Counted(*self.frozen.get(key).unwrap_or(counters))),
                 Some(_) => {
                     self.violations.push(format!("{key:?} does not count"));
                     refuse(DeviceErrorKind::Invalid)
                 }
                 None => refuse(DeviceErrorKind::NotFound),
             },
-            Op::Update { .. } => refuse(DeviceErrorKind::NotSupported),
+            Op::Update { .. } if !self.replaces => refuse(DeviceErrorKind::NotSupported),
+            Op::Update { old, new, rule, .. } => {
+                if self.chance(self.chaos.refuse) {
+                    return refuse(DeviceErrorKind::Busy);
+                }
+                let Some((before, counters)) = self.rules.remove(old) else { return refuse(DeviceErrorKind::NotFound) };
+                if (before.port, before.table, before.matches) != (rule.port, rule.table, rule.matches) {
+                    self.violations.push(format!("{old:?} is replaced at another place"));
+                }
+                self.updates += 1;
+                let counters = self.frozen.remove(old).unwrap_or(counters);
+                self.rules.insert(*new, (Arc::clone(rule), Counters::default()));
+                Ok(Done::Removed { last: before.count.then_some(counters), exact: true })
+            }
         }
     }
 }
@@ -169,6 +248,9 @@ impl Backend for Fake {
 
     fn poll(&mut self, done: &mut Vec<Completion>) {
         self.with(|state| {
+            for id in std::mem::take(&mut state.cancelled) {
+                done.push(Completion { id, result: refuse(DeviceErrorKind::Dead) });
+            }
             for (delay, op) in std::mem::take(&mut state.waiting) {
                 if delay > 0 {
                     state.waiting.push_back((delay - 1, op));
@@ -193,6 +275,17 @@ impl Backend for Fake {
                     counters: Some(*counters),
                 })
                 .collect()
+        })
+    }
+
+    fn revive(&mut self, _: DeviceKey, _: &[EthdevId]) -> Result<(), DeviceError> {
+        self.with(|state| {
+            state.revivals += 1;
+            state.reset();
+            // What was under way went down with the device.
+            let lost = std::mem::take(&mut state.waiting);
+            state.cancelled.extend(lost.into_iter().map(|(_, op)| op.id()));
+            if state.dead { refuse(DeviceErrorKind::Dead).map(|_| ()) } else { Ok(()) }
         })
     }
 }

@@ -22,6 +22,8 @@ mod fake;
 mod policy_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trouble_tests;
 
 pub use policy::{Demotion, DemotionId, Hot, Policy, Which};
 pub use report::{

@@ -123,6 +123,9 @@ pub struct EngineStatus {
     pub unknown_completions: u64,
     /// Rules that a device took and no longer has.
     pub lost_rules: u64,
+    /// Flows that were taken out because all their packets came to software though a device had taken their rules: it lost
+    /// the rules, or all of the packets are of a kind that its parser does not vouch for.
+    pub missed_rules: u64,
     /// Flows whose counter stood still while packets came.
     pub stuck_counters: u64,
     /// Rules that a device does not let go of; tried again.

@@ -93,6 +93,7 @@ impl Core {
             inexact_counts: self.inexact_counts,
             unknown_completions: self.unknown_completions,
             lost_rules: self.lost_rules,
+            missed_rules: self.missed_rules,
             stuck_counters: self.stuck_counters,
             stuck_rules: self.stale.values().filter(|why| why.is_some()).count(),
             orphans: self.orphans.len(),

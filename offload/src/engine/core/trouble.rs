@@ -205,7 +205,8 @@ impl Core {
             }
             return;
         }
-        if entry.phase != Phase::In || !entry.full {
+        // A rule that says by its pattern alone that there is no tag leaves packets with tags to software.
+        if entry.phase != Phase::In || !entry.full || entry.rules.iter().any(|rule| rule.rule.matches.is_by_pattern()) {
             return;
         }
         // The first that is told after a move was before it.
@@ -214,7 +215,7 @@ impl Core {
         }
         let settled = now.since(entry.since) >= MOVED && now.since(entry.moved) >= MOVED;
         if settled && entry.astray >= ASTRAY && !entry.busy {
-            self.lost_rules += 1;
+            self.missed_rules += 1;
             let until = self.fault(id, now);
             let error = DeviceError {
                 kind: DeviceErrorKind::NotFound,
