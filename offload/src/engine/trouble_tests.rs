@@ -289,14 +289,18 @@ fn a_port_with_ten_thousand_rules_goes_and_leaves_nothing() {
     let engine = Engine::new(config(), world("connectx"), Box::new(fake.clone()), sink);
     let flows: Vec<_> = (0..10_000).map(flow).collect();
     flows.iter().for_each(|flow| engine.flow_added(flow));
-    (0..2000).for_each(|n| drop(engine.step(Time(n))));
+    for n in 0..2000 {
+        engine.step(Time(n));
+    }
     assert_eq!(engine.status().full, 10_000);
     let mut without = world("connectx");
     without.ports.remove(&flow::port::DpPort(1));
     engine.set_world(without);
     let ticket = engine.fence();
     flows.iter().step_by(2).for_each(|flow| engine.flow_removed(flow));
-    (0..4000).for_each(|n| drop(engine.step(Time(2000 + n))));
+    for n in 0..4000 {
+        engine.step(Time(2000 + n));
+    }
     assert_eq!(engine.pending(&ticket), HardwareFence::Fenced);
     let status = engine.status();
     assert_eq!((status.software, fake.with(|state| state.rules.len())), (5000, 0));
