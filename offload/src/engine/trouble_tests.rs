@@ -190,6 +190,24 @@ fn a_flow_that_falls_silent_is_looked_for_once_and_not_accused() {
 }
 
 #[test]
+fn a_watch_ends_when_the_world_puts_the_flow_back() {
+    let mut rig = Rig::new(1);
+    rig.run(2000, |_| 3);
+    rig.run(3200, |_| 0);
+    assert_eq!(rig.reasons(0), ["CounterStuck"]);
+    rig.engine.set_world(world("connectx"));
+    rig.engine.settle(Time(rig.now), 10);
+    assert_eq!(rig.placement(0), Placement::Full);
+    // Told late: they came while the flow was watched.
+    rig.engine.rates(Time(rig.now), vec![FlowRate { flow: FlowId(0), packets: 100 }]);
+    rig.run(100, |_| 0);
+    assert_eq!((rig.placement(0), rig.engine.status().tables[0].used), (Placement::Full, 1));
+    rig.engine.flow_removed(&flow(0));
+    rig.run(20, |_| 0);
+    assert_eq!(rig.fake.with(|state| state.rules.len()), 0);
+}
+
+#[test]
 fn readings_that_fail_say_nothing_and_are_no_idle_time() {
     let mut rig = Rig::new(1);
     rig.run(500, |_| 1);

@@ -82,6 +82,8 @@ impl Core {
         (entry.program, entry.full, entry.refusals) = (program, full, why);
         entry.next = Next::Replan;
         (entry.last, entry.read) = (Counters::default(), None);
+        // Whatever it was watched or kept in software for is over.
+        (entry.watched, entry.held) = (false, None);
         entry.since = now;
         self.sit(id, Some(Seat::Resident(device)));
         if !self.adopt_rules(id, now) {

@@ -190,7 +190,7 @@ impl Core {
     /// Software saw packets of the flow.
     pub(super) fn came_to_software(&mut self, id: FlowId, packets: u64, now: Time) {
         let Some(entry) = self.flows.get_mut(&id) else { return };
-        if entry.watched {
+        if entry.watched && entry.phase == Phase::Software {
             entry.astray += packets;
             if entry.astray > 1 {
                 // They would have come by hardware, uncounted.
