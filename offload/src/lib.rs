@@ -23,6 +23,9 @@
 //!   well-formed headers), and what it misses is switched by software with the same result.
 //! * A program is in hardware as a whole or not at all: guards go in before the rule they guard and come out
 //!   after it.
+//! * Whose place in hardware is wanted by others is taken from it by rates, priorities and a bounded number a second.
+//! * What hardware has is idle only for time of which a successful reading says so ([`HitSink::hardware_read`]).
+//! * A device's trouble moves flows to software, with a reason, and back when it is over.
 //! * Every flow that was removed gets exactly one [`HitSink::hardware_gone`], after its last hits.
 //! * A counter that went backwards is an anomaly that is counted, never a hit.
 #![forbid(unsafe_code)]
