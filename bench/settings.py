@@ -4,7 +4,7 @@
     BENCH_FLOWS      1000 8000 100000
     BENCH_SHAPES     ipv6 vlan prefixes ports masks30 masks300     quick: masks30 masks300
     BENCH_SHAPE_FLOWS 8000
-    BENCH_EXTRAS     newflows churn pmds memory verify slowpath    quick: newflows churn pmds
+    BENCH_EXTRAS     newflows churn pmds memory verify slowpath offload    quick: newflows churn pmds
     BENCH_ROUNDS     3                                             quick: 1
     BENCH_SECONDS    3, of each measurement                        quick: 1
     BENCH_SUSTAINED  30, of new flows                              quick: 4
@@ -51,7 +51,7 @@ def read():
         flows=tuple(int(n) for n in words("FLOWS", "1000 8000 100000")),
         shapes=tuple(words("SHAPES", "ipv6 vlan prefixes ports masks30 masks300", "masks30 masks300")),
         shape_flows=number("SHAPE_FLOWS", 8000),
-        extras=tuple(words("EXTRAS", "newflows churn pmds memory verify slowpath", "newflows churn pmds memory verify")),
+        extras=tuple(words("EXTRAS", "newflows churn pmds memory verify slowpath offload", "newflows churn pmds memory verify")),
         rounds=number("ROUNDS", 3, 1),
         seconds=number("SECONDS", 3, 1),
         sustained=number("SUSTAINED", 30, 4),

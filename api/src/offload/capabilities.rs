@@ -13,8 +13,16 @@ pub struct OffloadCapabilities {
     pub groups: Vec<CapabilityGroup>,
     pub fields: Vec<CapabilityRow>,
     pub actions: Vec<CapabilityRow>,
-    /// Limits, in words.
-    pub limits: Vec<CapabilityRow>,
+    /// What there is only so much of, where that is known.
+    pub limits: Vec<CapabilityLimit>,
+}
+
+/// What there is only so much of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityLimit {
+    /// Such as `rules`, `priorities`, `outputs per rule`.
+    pub name: String,
+    pub value: u64,
 }
 
 /// A table, or several that are alike.

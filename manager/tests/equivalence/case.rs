@@ -15,6 +15,12 @@ use std::time::Duration;
 const EVENTS: usize = 200;
 /// Packets that come again and again, so that their flows are met by more than one.
 const HOT: usize = 20;
+/// Packets of a short case, and how many different ones.
+const SHORT_EVENTS: usize = 20;
+const SHORT_HOT: usize = 4;
+/// The same of a case for threads.
+const UNORDERED_EVENTS: usize = 200;
+const UNORDERED_HOT: usize = 8;
 /// How long an address that is silent is remembered (the pipeline's default).
 const AGEING: Duration = Duration::from_secs(300);
 
@@ -136,6 +142,54 @@ impl Case {
             });
         }
         Case { seed, ports: if rng.percent(50) { plain_ports() } else { varied_ports() }, rules, events }
+    }
+
+    /// A short case without changes, to be one of many: a few rules, and packets that meet them.
+    pub fn short(seed: u64) -> Case {
+        let mut rng = Rng::new(seed ^ 0x5407);
+        let options = RuleOptions {
+            tables: 1 + rng.below(3) as u8,
+            normal: rng.percent(50),
+            controller: rng.percent(10),
+            unchecked_sets: rng.percent(15),
+        };
+        let rules = RuleGen::with_options(seed, options).rules(4 + rng.below(12), &PORTS);
+        let mut generator = PacketGen::new(seed, &rules, &PORTS);
+        let few: Vec<TestPacket> = (0..SHORT_HOT).map(|_| generator.next_packet()).collect();
+        // Each comes twice or more often: the first makes the flow, the others meet it.
+        let events =
+            (0..SHORT_EVENTS).map(|i| packet(few[if i < SHORT_HOT { i } else { rng.below(SHORT_HOT) }].clone()));
+        Case { seed, ports: plain_ports(), rules, events: events.collect() }
+    }
+
+    /// The same with rules whose packets may come in any order: nothing is learned.
+    pub fn unordered(seed: u64) -> Case {
+        let mut rng = Rng::new(seed ^ 0x0d0e);
+        let options = RuleOptions {
+            tables: 1 + rng.below(3) as u8,
+            normal: false,
+            controller: false,
+            unchecked_sets: rng.percent(15),
+        };
+        let rules = RuleGen::with_options(seed, options).rules(4 + rng.below(12), &PORTS);
+        let mut generator = PacketGen::new(seed, &rules, &PORTS);
+        let few: Vec<TestPacket> = (0..UNORDERED_HOT).map(|_| generator.next_packet()).collect();
+        let events = (0..UNORDERED_EVENTS).map(|_| packet(few[rng.below(UNORDERED_HOT)].clone()));
+        Case { seed, ports: plain_ports(), rules, events: events.collect() }
+    }
+
+    /// Play it on a switch that others were played on before, from `now` on.
+    pub fn play(&self, rig: &mut Rig, now: &mut Time) -> Run {
+        rig.begin(&self.rules);
+        for event in &self.events {
+            let Event::Packet { end, packet } = event else { continue };
+            *now = now.after(Duration::from_millis(1));
+            rig.advance(*now);
+            rig.inject(*end, &packet.frame);
+        }
+        rig.note_placements();
+        rig.read_counters();
+        rig.end()
     }
 
     /// Run it.

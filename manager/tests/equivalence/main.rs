@@ -16,9 +16,12 @@
 
 mod captures;
 mod case;
+mod chaos;
+mod concurrent;
 mod cut;
 mod faults;
 mod fresh;
+mod many;
 mod random;
 mod rig;
 mod traffic;

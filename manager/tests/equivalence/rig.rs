@@ -1,7 +1,8 @@
 //! A switch on a mock NIC in lockstep, and what came of a run.
 
+use crate::chaos;
 use dpdk::{Mempool, MempoolConfig, PortConfig};
-use flow::clock::{Time, VirtualClock};
+use flow::clock::{Clock, MonotonicClock, Time, VirtualClock};
 use flow::dp::{BridgeId, DpAction, FlowId, HardwareFence, WorkerFence};
 use flow::rule::RuleSpec;
 use flow::{DpPort, FlowKey, OfPort};
@@ -14,6 +15,7 @@ use pipeline::{FailMode, PortSpec, RuleChange, Select};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 /// All profiles that are compared with a switch without offload.
 pub const PROFILES: [&str; 5] = ["connectx", "e810", "mark-only", "tiny", "none"];
@@ -48,7 +50,23 @@ pub struct Rig {
     /// Last counts of rules that were deleted, in order.
     removed: Vec<Count>,
     troubles: Vec<String>,
+    /// What there was when the present case began.
+    base: Base,
 }
+
+/// Counters that go on from case to case.
+#[derive(Clone, Debug, Default)]
+struct Base {
+    tally: api::Tally,
+    misses: Vec<u64>,
+    lost: u64,
+}
+
+/// Readings of counters, of which a misbehaving device answers nearly all.
+const READINGS: usize = 8;
+
+/// Tables of which misses are compared.
+const TABLES: u8 = 8;
 
 /// Packets and bytes.
 pub type Count = (u64, u64);
@@ -80,6 +98,35 @@ pub struct Run {
 impl Rig {
     /// A switch on a NIC of this profile.
     pub fn new(profile: &str, faults: Faults, offload: bool, ports: &[TestPort], rules: &[RuleSpec]) -> Rig {
+        Rig::with_backend(profile, faults, offload, ports, rules, Box::new(|backend| Box::new(backend)))
+    }
+
+    /// The same with something between engine and device.
+    pub fn with_backend(
+        profile: &str,
+        faults: Faults,
+        offload: bool,
+        ports: &[TestPort],
+        rules: &[RuleSpec],
+        wrap: chaos::Wrap,
+    ) -> Rig {
+        Rig::make(profile, faults, offload, ports, rules, wrap, false)
+    }
+
+    /// With threads of its own and a real clock, instead of lockstep.
+    pub fn with_threads(profile: &str) -> Rig {
+        Rig::make(profile, Faults::none(), true, &plain_ports(), &[], Box::new(|backend| Box::new(backend)), true)
+    }
+
+    fn make(
+        profile: &str,
+        faults: Faults,
+        offload: bool,
+        ports: &[TestPort],
+        rules: &[RuleSpec],
+        wrap: chaos::Wrap,
+        threads: bool,
+    ) -> Rig {
         // Names and domains are unique in the process; tests run side by side.
         static SERIAL: AtomicU16 = AtomicU16::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
@@ -98,11 +145,12 @@ impl Rig {
         )
         .unwrap();
         let clock = Arc::new(VirtualClock::default());
+        let virtual_or_not: Arc<dyn Clock> = if threads { Arc::new(MonotonicClock::default()) } else { clock.clone() };
         let switch = Switch::new(Parts {
             eal,
             pool: pool.clone(),
-            clock: clock.clone(),
-            backend: Some(Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())))),
+            clock: virtual_or_not,
+            backend: Some(wrap(RteFlowBackend::new(Box::new(nic.rte_flow())))),
             datapath: datapath::Config::default(),
             pipeline: pipeline::Config::default(),
             mtu: Some(u16::MAX),
@@ -111,7 +159,11 @@ impl Rig {
         let handle = nic.handle();
         let caps = Arc::new(handle.capabilities());
         let domain = Some(handle.domain());
-        switch.drive(Driver::Lockstep(Lockstep::new(&switch, nic, clock)));
+        switch.drive(if threads {
+            Driver::threads(&switch, Some(nic)).unwrap()
+        } else {
+            Driver::Lockstep(Lockstep::new(&switch, nic, clock))
+        });
 
         let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
         let mut world = World::new();
@@ -154,9 +206,30 @@ impl Rig {
             promised: (0, 0),
             removed: Vec::new(),
             troubles: Vec::new(),
+            base: Base { misses: vec![0; usize::from(TABLES)], ..Base::default() },
         };
         rig.offload(offload);
         rig
+    }
+
+    /// Begin another case on the same switch: other rules, nothing learned, and counters as if they were new.
+    pub fn begin(&mut self, rules: &[RuleSpec]) {
+        let bridge = self.bridge;
+        let mut changes = vec![RuleChange::Delete { bridge, select: Select::default() }];
+        changes.extend(rules.iter().map(|rule| RuleChange::Add { bridge, rule: rule.clone() }));
+        self.switch.pipeline().apply(&changes).unwrap();
+        self.switch.pipeline().fdb_flush(bridge, None);
+        self.fence();
+        self.forget_left();
+        self.troubles.clear();
+        self.removed.clear();
+        self.placements.clear();
+        (self.step, self.promised, self.rules_peak) = (0, (0, 0), 0);
+        self.base = Base { tally: self.tally(), misses: self.misses(), lost: self.nic.stats().drops.values().sum() };
+    }
+
+    fn misses(&self) -> Vec<u64> {
+        (0..TABLES).map(|table| self.switch.pipeline().table_misses(self.bridge, table)).collect()
     }
 
     /// Turn offload on or off.
@@ -182,6 +255,43 @@ impl Rig {
     pub fn inject(&mut self, end: usize, frame: &[u8]) {
         self.nic.inject(self.ends[end], frame).unwrap();
         self.settle();
+    }
+
+    /// A frame comes in at an end of a switch with threads. What has left so far is taken, so that no ring is full.
+    pub fn send(&mut self, end: usize, frame: &[u8]) {
+        self.nic.inject(self.ends[end], frame).unwrap();
+        self.step += 1;
+        self.gather();
+    }
+
+    /// Read all counters, again and again: a device that misbehaves does not answer each time.
+    pub fn read_counters(&mut self) {
+        for _ in 0..READINGS {
+            self.switch.engine().refresh();
+            self.lockstep().settle().unwrap();
+        }
+    }
+
+    /// Wait until nothing is under way on a switch with threads: frames, flows, hardware.
+    pub fn rest(&mut self) {
+        let (start, mut last, mut same) = (Instant::now(), self.tally(), 0);
+        while same < 5 {
+            std::thread::sleep(Duration::from_millis(2));
+            self.gather();
+            self.switch.drain_punted();
+            let (tally, now) = (since(&self.tally(), &self.base.tally), self.tally());
+            let whole = tally.frames_in + tally.copies == tally.frames_out + tally.frames_dropped;
+            same = if whole && now == last && self.switch.engine().is_quiet() { same + 1 } else { 0 };
+            last = now;
+            assert!(start.elapsed() < Duration::from_secs(10), "{}: no rest: {tally:?}", self.profile);
+        }
+        self.gather();
+    }
+
+    fn gather(&mut self) {
+        for (end, left) in self.ends.iter().zip(&mut self.left) {
+            left.extend(self.nic.collect(*end).unwrap().into_iter().map(|frame| (self.step, frame)));
+        }
     }
 
     /// Frames come in at ends, together.
@@ -229,7 +339,7 @@ impl Rig {
         self.note_placements();
     }
 
-    fn note_placements(&mut self) {
+    pub fn note_placements(&mut self) {
         if self.world.admission != Admission::All {
             return;
         }
@@ -287,9 +397,14 @@ impl Rig {
 
     /// The end of the run.
     pub fn finish(mut self) -> Run {
+        self.end()
+    }
+
+    /// The end of a case; another one can begin.
+    pub fn end(&mut self) -> Run {
         self.switch.fold();
         let engine = self.switch.engine().status();
-        let tally = self.tally();
+        let tally = since(&self.tally(), &self.base.tally);
         let mut troubles = std::mem::take(&mut self.troubles);
         if tally.frames_in + tally.copies != tally.frames_out + tally.frames_dropped {
             troubles.push(format!("frames do not add up: {tally:?}"));
@@ -298,7 +413,7 @@ impl Rig {
             troubles.push(format!("handlings do not add up: {tally:?}"));
         }
         let lost = self.nic.stats().drops;
-        if !lost.is_empty() {
+        if lost.values().sum::<u64>() > self.base.lost {
             troubles.push(format!("the NIC lost frames: {lost:?}"));
         }
         let anomalies = [
@@ -317,17 +432,29 @@ impl Rig {
         let pipeline = self.switch.pipeline();
         Run {
             rules: self.rules(),
-            removed: self.removed,
-            misses: (0..8).map(|table| pipeline.table_misses(self.bridge, table)).collect(),
+            removed: std::mem::take(&mut self.removed),
+            misses: self.misses().iter().zip(&self.base.misses).map(|(now, then)| now - then).collect(),
             fdb: pipeline.fdb(self.bridge).iter().map(|e| (e.vlan, e.mac, e.port, e.used)).collect(),
-            left: self.left,
+            left: std::mem::replace(&mut self.left, vec![Vec::new(); ENDS]),
             rules_peak: self.rules_peak,
             tally,
             engine,
-            placements: self.placements,
+            placements: std::mem::take(&mut self.placements),
             promised: self.promised,
             troubles,
         }
+    }
+}
+
+fn since(now: &api::Tally, then: &api::Tally) -> api::Tally {
+    api::Tally {
+        frames_in: now.frames_in - then.frames_in,
+        copies: now.copies - then.copies,
+        frames_out: now.frames_out - then.frames_out,
+        frames_dropped: now.frames_dropped - then.frames_dropped,
+        hardware: now.hardware - then.hardware,
+        partial: now.partial - then.partial,
+        software: now.software - then.software,
     }
 }
 

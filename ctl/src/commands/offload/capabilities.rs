@@ -13,13 +13,10 @@ pub fn text(c: &OffloadCapabilities) -> String {
     if c.groups.is_empty() {
         return format!("{head}\nno hardware rules");
     }
-    let parts = [
-        ("match", &c.fields, "not matched"),
-        ("action", &c.actions, "not done"),
-        ("limit", &c.limits, "no limit known"),
-    ];
+    let parts = [("match", &c.fields, "not matched"), ("action", &c.actions, "not done")];
     let parts = parts.map(|(what, rows, nowhere)| part(c, what, rows, nowhere));
-    format!("{head}\n\n{}", parts.join("\n\n"))
+    let limits = table(["limit", "value"], c.limits.iter().map(|l| [l.name.clone(), l.value.to_string()]));
+    format!("{head}\n\n{}\n\n{limits}", parts.join("\n\n"))
 }
 
 /// Rows that say the same are one line; those that no group can do are a list.
@@ -35,7 +32,11 @@ fn part(c: &OffloadCapabilities, what: &str, rows: &[CapabilityRow], nowhere: &s
         }
     }
     let cannot: Vec<&str> = rows.iter().filter(|r| !can(r)).map(|r| r.name.as_str()).collect();
-    let head: Vec<String> = c.groups.iter().map(|g| format!("{} ({})", g.name, g.handles)).collect();
+    let head: Vec<String> = c
+        .groups
+        .iter()
+        .map(|g| if g.name.ends_with(')') { g.name.clone() } else { format!("{} ({})", g.name, g.handles) })
+        .collect();
     let at = |cells: &[String], i: usize| cells.get(i).cloned().unwrap_or_default();
     let shown = match head.len() {
         1 => table([what, &head[0]], lines.iter().map(|l| [at(l, 0), at(l, 1)])),

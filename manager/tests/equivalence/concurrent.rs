@@ -1,0 +1,68 @@
+//! With all threads running, and offload turned off and on meanwhile: rules for which the order of packets means nothing send
+//! and count what a linear reading says, as multisets.
+
+use crate::case::{Case, Event};
+use crate::rig::{PORTS, PROFILES, Rig};
+use flow::extract::{RxMeta, extract};
+use pipeline::testing::{Rng, dp};
+use std::time::Instant;
+
+/// Cases of each profile.
+const CASES: u64 = 30;
+/// Packets that are under way at most: each may be copied to all ports.
+const UNDER_WAY: usize = 64;
+
+fn play(rig: &mut Rig, case: &Case) {
+    let (expected, mut rng) = (case.expected(), Rng::new(case.seed));
+    rig.begin(&case.rules);
+    for (n, event) in case.events.iter().enumerate() {
+        let Event::Packet { end, packet } = event else { continue };
+        rig.send(*end, &packet.frame);
+        if rng.percent(3) {
+            let on = rng.percent(60);
+            rig.offload(on);
+        }
+        if n % UNDER_WAY == UNDER_WAY - 1 {
+            rig.rest();
+        }
+    }
+    rig.offload(true);
+    rig.rest();
+    let run = rig.end();
+    // Whether hardware kept a promise is a question of order.
+    let troubles: Vec<_> = run.troubles.iter().filter(|t| !t.starts_with("hardware handled")).collect();
+    assert!(troubles.is_empty(), "seed {}: {troubles:?}", case.seed);
+    let mut got = Vec::new();
+    for (port, left) in PORTS.iter().zip(&run.left) {
+        for (_, frame) in left {
+            let mut key = extract(frame, frame.len(), &RxMeta::from_port(dp(*port)));
+            key.in_port = 0.into();
+            got.push((dp(*port), key));
+        }
+    }
+    let mut want: Vec<_> = expected.sent.iter().flatten().copied().collect();
+    let order = |(port, key): &(flow::DpPort, flow::FlowKey)| (*port, *key.words());
+    got.sort_by_key(order);
+    want.sort_by_key(order);
+    assert_eq!(got.len(), want.len(), "seed {}: frames", case.seed);
+    assert!(got == want, "seed {}: other frames left than should", case.seed);
+    let count = |cookie: u64| expected.rules.get(&cookie).copied().unwrap_or_default();
+    for ((.., cookie), counted) in &run.rules {
+        assert_eq!(*counted, count(*cookie), "seed {}, rule {cookie:#x}", case.seed);
+    }
+}
+
+#[test]
+fn threads_send_and_count_the_same_in_some_order() {
+    for profile in PROFILES {
+        let (start, mut rig) = (Instant::now(), Rig::with_threads(profile));
+        for seed in 0..CASES {
+            play(&mut rig, &Case::unordered(seed));
+        }
+        let tally = rig.tally();
+        println!("{profile:<10} {tally:?}, {:?}", start.elapsed());
+        if profile == "connectx" {
+            assert!(tally.hardware * 5 > tally.frames_in, "{tally:?}");
+        }
+    }
+}
