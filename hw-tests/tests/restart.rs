@@ -95,3 +95,32 @@ fn a_standalone_bridge_whose_first_rule_was_removed_comes_back_without_it() {
     rig.restart().unwrap();
     assert_eq!(matches(&rig), BTreeSet::new());
 }
+
+/// A state file appears whole or not at all, whenever its daemon is killed.
+#[test]
+fn a_daemon_that_is_killed_at_its_first_start_leaves_no_half_a_state_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, state) = (dir.path().join("s.sock"), dir.path().join("state.redb"));
+    let program = hw_tests::program("shuntd").unwrap();
+    let mut made = 0;
+    for round in 0..40 {
+        let _ = std::fs::remove_file(&state);
+        let mut daemon = std::process::Command::new(&program)
+            .args(["--mock", "none,vfs=0", "--socket"])
+            .arg(&socket)
+            .arg("--state")
+            .arg(&state)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // A little later each time, until it is surely there.
+        std::thread::sleep(Duration::from_micros(1000 + 500 * round));
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        let Ok(bytes) = std::fs::read(&state) else { continue };
+        made += 1;
+        // redb's design document: a file begins with its magic number.
+        assert!(bytes.starts_with(b"redb"), "after round {round}: {:?}", bytes.get(..8));
+    }
+    println!("{made} files of 40");
+}

@@ -120,7 +120,7 @@ impl Store {
             std::fs::create_dir_all(dir).map_err(|e| open(e.to_string()))?;
         }
         let file = path.to_owned();
-        Store::open_with(path, Box::new(move || Database::create(&file)))
+        Store::open_with(path, Box::new(move || open_or_make(&file)))
     }
 
     fn open_with(path: &Path, opener: Opener) -> Result<(Store, Desired), StoreError> {
@@ -169,6 +169,20 @@ impl Drop for Store {
             let _ = writer.join();
         }
     }
+}
+
+/// The database in a file. A new one gets its name when it is whole: what a daemon leaves that is killed in between would be refused.
+fn open_or_make(path: &Path) -> Result<Database, redb::DatabaseError> {
+    if !path.exists() {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}.new", std::process::id()));
+        let new = PathBuf::from(name);
+        drop(Database::create(&new)?);
+        // Not over one that another daemon has made meanwhile. Where there are no links, it is made in its place below.
+        let _ = std::fs::hard_link(&new, path);
+        let _ = std::fs::remove_file(&new);
+    }
+    Database::create(path)
 }
 
 type Opener = Box<dyn Fn() -> Result<Database, redb::DatabaseError> + Send>;
