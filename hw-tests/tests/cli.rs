@@ -55,6 +55,8 @@ fn rig() -> Rig {
 fn steady(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
+        // The engine may just be told of the last change.
+        let line = if line.starts_with("queued ") { "queued     -" } else { line };
         let words = line.split(", ").map(|part| match part.trim_start().split_once('=') {
             Some(("duration", _)) => "duration=0.000s".to_owned(),
             _ => part.to_owned(),
