@@ -6,6 +6,7 @@
 //!
 //! Copies travel as packets for controllers do, with the reason `PacketOut`: no rule sends a packet to a controller for that.
 
+use arc_swap::ArcSwap;
 use datapath::PuntedPacket;
 use flow::action::PacketInReason;
 use flow::clock::Time;
@@ -14,7 +15,7 @@ use flow::field::datapath_fields;
 use flow::{DpPort, FieldId, FlowKey, Mask, Value};
 use pipeline::Pipeline;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Packets that a tap keeps for its reader; more are lost, and counted.
 const KEPT: usize = 65_536;
@@ -103,7 +104,10 @@ type Wake = Arc<dyn Fn() + Send + Sync>;
 /// The pipeline with taps before it.
 pub struct Taps {
     pipeline: Arc<Pipeline>,
-    wanted: RwLock<Arc<BTreeMap<u16, Wanted>>>,
+    /// Looked at with each translation: without a lock, and without a count that PMDs share.
+    wanted: ArcSwap<BTreeMap<u16, Wanted>>,
+    /// Only one at a time changes them.
+    changing: Mutex<()>,
     kept: Mutex<BTreeMap<u16, Kept>>,
     changes: Mutex<Vec<Change>>,
     wake: OnceLock<Wake>,
@@ -125,38 +129,35 @@ impl Taps {
     pub fn new(pipeline: Arc<Pipeline>) -> Taps {
         Taps {
             pipeline,
-            wanted: RwLock::default(),
+            wanted: ArcSwap::default(),
+            changing: Mutex::default(),
             kept: Mutex::default(),
             changes: Mutex::default(),
             wake: OnceLock::new(),
         }
     }
 
-    fn wanted(&self) -> Arc<BTreeMap<u16, Wanted>> {
-        self.wanted.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Take packets from the next fence on. `None`: there are 65,536 taps already.
     pub fn add(&self, wanted: Wanted) -> Option<u16> {
-        let mut all = self.wanted.write().unwrap_or_else(PoisonError::into_inner);
-        let id = (0..=u16::MAX).find(|id| !all.contains_key(id))?;
-        let mut more = (**all).clone();
+        let changing = lock(&self.changing);
+        let mut more = (**self.wanted.load()).clone();
+        let id = (0..=u16::MAX).find(|id| !more.contains_key(id))?;
         lock(&self.kept).insert(id, Kept::default());
         // The tap is there before flows are looked at again.
         more.insert(id, wanted.clone());
-        *all = Arc::new(more);
-        drop(all);
+        self.wanted.store(Arc::new(more));
+        drop(changing);
         self.tell(&wanted);
         Some(id)
     }
 
     /// Take no more; packets that nobody has read are dropped. How many were lost before. `None`: there is no such tap.
     pub fn remove(&self, id: u16) -> Option<u64> {
-        let mut all = self.wanted.write().unwrap_or_else(PoisonError::into_inner);
-        let mut less = (**all).clone();
+        let changing = lock(&self.changing);
+        let mut less = (**self.wanted.load()).clone();
         let wanted = less.remove(&id)?;
-        *all = Arc::new(less);
-        drop(all);
+        self.wanted.store(Arc::new(less));
+        drop(changing);
         self.tell(&wanted);
         lock(&self.kept).remove(&id).map(|kept| kept.lost)
     }
@@ -192,7 +193,7 @@ impl Taps {
 
     /// What the pipeline says, with copies for the taps that want the packet.
     fn tapped(&self, at: &Resume, key: &FlowKey, mut translation: Translation) -> Translation {
-        let wanted = self.wanted();
+        let wanted = self.wanted.load();
         if wanted.is_empty() || at.recirc_id.0 != 0 {
             return translation;
         }
