@@ -1,12 +1,15 @@
-//! How many rules a second go from the offload engine's backend into the model, on one thread: by templates and by single calls.
+//! How many rules a second go into the model on one thread.
 //!
-//! `cargo run --release -p mocks --example inserts [RULES]` prints one line a way: inserts a second, and of the backend alone with the
-//! rules made before.
+//! `cargo run --release -p mocks --example inserts [RULES]` prints one line a way: from flows through the offload engine (planned, put
+//! in by templates), and of the backend alone with rules made before, by templates and by single calls.
 
+use flow::clock::Time;
+use flow::dp::{DpAction, DpFlow, FlowId, FlowListener, Hits, Mark};
+use flow::{DpPort, FieldId, FlowKey, Mask, Value};
 use mocks::nic::{Eswitch, Faults, MockRteFlow, Profile};
 use offload::{
-    Backend, Bits, Done, EthdevId, HwAction, HwMatch, HwRule, L3Match, L4Match, Op, OpId, RteFlowBackend, RuleKey,
-    RuleRole, Table,
+    Backend, Bits, Done, Engine, EngineConfig, EswitchDomain, EthdevId, HitSink, HwAction, HwMatch, HwRule, L3Match,
+    L4Match, Op, OpId, PortInfo, PortKind, RteFlowBackend, RuleKey, RuleRole, Table, World,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,10 +44,86 @@ fn rule(n: u32) -> HwRule {
     }
 }
 
-fn run(rules: u32, templates: bool) -> Result<f64, String> {
+fn device(rules: u32) -> Result<MockRteFlow, String> {
     let mut profile = Profile::named("full").map_err(|e| e.to_string())?;
     profile.max_rules = rules as usize;
-    let nic = MockRteFlow::of(Eswitch::new(profile, ETHDEVS.to_vec(), Faults::none(), 0));
+    Ok(MockRteFlow::of(Eswitch::new(profile, ETHDEVS.to_vec(), Faults::none(), 0)))
+}
+
+fn rate(rules: u32, start: Instant, nic: &MockRteFlow) -> Result<f64, String> {
+    let seconds = start.elapsed().as_secs_f64();
+    match nic.with(|nic| nic.rule_count()) {
+        all if all == rules as usize => Ok(f64::from(rules) / seconds),
+        some => Err(format!("{some} of {rules} rules are in")),
+    }
+}
+
+struct NoSink;
+
+impl HitSink for NoSink {
+    fn hardware_hits(&self, _: &Arc<DpFlow>, _: Hits) {}
+    fn hardware_gone(&self, _: &Arc<DpFlow>) {}
+}
+
+/// A connection from one port to the other.
+fn flow(n: u32) -> Arc<DpFlow> {
+    let (mut key, mut mask) = (FlowKey::ZERO, Mask::ANY);
+    let fields: [(FieldId, u128); 10] = [
+        (FieldId::InPort, 1),
+        (FieldId::RecircId, 0),
+        (FieldId::EthDst, 0x0200_0000_0001),
+        (FieldId::EthType, 0x0800),
+        (FieldId::IpProto, 6),
+        (FieldId::IpFrag, 0),
+        (FieldId::Ipv4Src, u128::from(0x0a00_0000 | n >> 4)),
+        (FieldId::Ipv4Dst, u128::from(0x0b00_0000 | n)),
+        (FieldId::TcpSrc, u128::from(n as u16)),
+        (FieldId::TcpDst, 443),
+    ];
+    for (field, value) in fields {
+        key.set(field, Value(value));
+        mask.require(field);
+    }
+    Arc::new(DpFlow {
+        id: FlowId(n.into()),
+        key,
+        mask,
+        actions: [DpAction::Output(DpPort(2))].into_iter().collect(),
+        deps: Default::default(),
+        effects: Default::default(),
+        mark: Mark(1 + n),
+    })
+}
+
+fn world(caps: offload::Capabilities) -> World {
+    let caps = Arc::new(caps);
+    let ports = [(1, PortKind::Uplink), (2, PortKind::VfRepresentor(0))];
+    ports.into_iter().zip(ETHDEVS).fold(World::new(), |world, ((port, kind), ethdev)| {
+        let info = PortInfo {
+            name: format!("p{port}"),
+            kind,
+            ethdev: EthdevId(ethdev),
+            domain: Some(EswitchDomain(0)),
+            rx_queues: 1,
+            caps: Arc::clone(&caps),
+        };
+        world.with_port(DpPort(port), info)
+    })
+}
+
+fn engine(rules: u32) -> Result<f64, String> {
+    let nic = device(rules)?;
+    let world = world(nic.with(|nic| nic.profile().capabilities()));
+    let backend = Box::new(RteFlowBackend::new(Box::new(nic.clone())));
+    let engine = Engine::new(EngineConfig::default(), world, backend, Arc::new(NoSink));
+    (0..rules).map(flow).for_each(|flow| engine.flow_added(&flow));
+    let start = Instant::now();
+    while engine.step(Time(0)) || !engine.is_quiet() {}
+    rate(rules, start, &nic)
+}
+
+fn run(rules: u32, templates: bool) -> Result<f64, String> {
+    let nic = device(rules)?;
     let backend = RteFlowBackend::new(Box::new(nic.clone()));
     let mut backend = if templates { backend } else { backend.without_templates() };
     let ops: Vec<Op> = (0..rules)
@@ -63,20 +142,16 @@ fn run(rules: u32, templates: bool) -> Result<f64, String> {
             }
         }
     }
-    let seconds = start.elapsed().as_secs_f64();
-    match nic.with(|nic| nic.rule_count()) {
-        all if all == ops.len() => Ok(f64::from(rules) / seconds),
-        some => Err(format!("{some} of {rules} rules are in")),
-    }
+    rate(rules, start, &nic)
 }
 
 fn main() -> Result<(), String> {
     let rules = std::env::args().nth(1).map_or(Ok(200_000), |n| n.parse()).map_err(|e| format!("RULES: {e}"))?;
-    for (name, templates) in [("templates", true), ("single", false)] {
-        let mut rates = Vec::new();
-        for _ in 0..3 {
-            rates.push(run(rules, templates)?);
-        }
+    type Way<'a> = &'a dyn Fn() -> Result<f64, String>;
+    let ways: [(&str, Way<'_>); 3] =
+        [("engine", &|| engine(rules)), ("templates", &|| run(rules, true)), ("single", &|| run(rules, false))];
+    for (name, way) in ways {
+        let mut rates = (0..3).map(|_| way()).collect::<Result<Vec<f64>, String>>()?;
         rates.sort_by(f64::total_cmp);
         println!("{name}: {:.0} inserts/s (best of 3: {:.0}; {rules} rules)", rates[1], rates[2]);
     }

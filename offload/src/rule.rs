@@ -43,7 +43,8 @@ impl Plan {
 /// Rules that belong together. They are put in in this order, guards first, and taken out in the opposite one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HwProgram {
-    pub rules: SmallVec<[HwRule; 2]>,
+    /// Shared with whoever carries them out.
+    pub rules: SmallVec<[Arc<HwRule>; 2]>,
     /// Objects that rules of several flows share.
     pub shared: Vec<SharedObject>,
 }

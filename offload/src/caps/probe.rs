@@ -136,7 +136,7 @@ impl Prober<'_> {
     fn without_count(&mut self, flow: &DpFlow) -> Result<bool, DeviceError> {
         let Plan::Full(mut program) = plan(flow, &self.world()) else { return Ok(false) };
         for rule in &mut program.rules {
-            rule.count = false;
+            Arc::make_mut(rule).count = false;
         }
         Ok(self.answer(Asked::Count, &program)? == Some(true))
     }

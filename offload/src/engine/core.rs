@@ -10,7 +10,7 @@ mod restart;
 mod trouble;
 
 use super::device::Devices;
-use super::entry::{Entry, Place};
+use super::entry::{Entry, PlaceOf};
 use super::policy::{DemotionId, Policy, Which, Wishes};
 use super::report::{FlowRate, HitSink};
 use super::{EngineConfig, FenceTicket, NOT_REACHED};
@@ -58,9 +58,10 @@ pub(super) struct Core {
     next_demotion: u64,
     backend: Box<dyn Backend>,
     sink: Arc<dyn HitSink>,
-    flows: HashMap<FlowId, Entry>,
+    /// Boxed, so that a map that grows moves little.
+    flows: HashMap<FlowId, Box<Entry>>,
     /// Who has, and who waits for, each place in hardware.
-    places: HashMap<Place, (FlowId, VecDeque<FlowId>)>,
+    places: HashMap<PlaceOf, (FlowId, Vec<FlowId>)>,
     orphans: Orphans,
     devices: Devices,
     /// Changes, and readings of counters, that the backend has not taken yet.

@@ -9,6 +9,7 @@ use crate::world::EthdevId;
 use flow::clock::Time;
 use flow::dp::{DpFlow, Hits};
 use smallvec::SmallVec;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A rule that is in hardware, or that an operation is under way for.
@@ -188,8 +189,8 @@ impl Entry {
     }
 
     /// The place of its main rule.
-    pub fn place(&self) -> Option<Place> {
-        self.program.rules.last().map(place_of)
+    pub fn place(&self) -> Option<PlaceOf> {
+        self.program.rules.last().map(PlaceOf::of)
     }
 
     /// Packets a second of late, wherever they are switched.
@@ -206,7 +207,31 @@ impl Entry {
 /// Two rules of one place would match the same packets: only one may be in.
 pub(super) type Place = (EthdevId, Table, HwMatch);
 
-pub(super) fn place_of(rule: &HwRule) -> Place {
-    debug_assert_eq!(rule.role, RuleRole::Main);
-    (rule.port, rule.table, rule.matches)
+/// The place of a main rule, without a copy of the match.
+#[derive(Clone, Debug)]
+pub(super) struct PlaceOf(Arc<HwRule>);
+
+impl PlaceOf {
+    pub fn of(rule: &Arc<HwRule>) -> PlaceOf {
+        debug_assert_eq!(rule.role, RuleRole::Main);
+        PlaceOf(Arc::clone(rule))
+    }
+
+    fn place(&self) -> (EthdevId, Table, &HwMatch) {
+        (self.0.port, self.0.table, &self.0.matches)
+    }
+}
+
+impl PartialEq for PlaceOf {
+    fn eq(&self, other: &PlaceOf) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.place() == other.place()
+    }
+}
+
+impl Eq for PlaceOf {}
+
+impl Hash for PlaceOf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.place().hash(state);
+    }
 }

@@ -26,6 +26,7 @@ use crate::world::{Admission, PortInfo, PortKind, World};
 use flow::dp::{DpFlow, Mark, Resume};
 use flow::port::DpPort;
 use smallvec::{SmallVec, smallvec};
+use std::sync::Arc;
 
 /// What to do with a flow. Pure.
 #[must_use]
@@ -133,17 +134,12 @@ fn transfer(
     if !refused.is_empty() {
         return Err(refused);
     }
-    let rule = |role, priority, matches, actions, encap, count| HwRule {
-        role,
-        table: Table::Transfer { group: 0, priority },
-        port: info.ethdev,
-        matches,
-        actions,
-        encap,
-        count,
+    let rule = |role, priority, matches, actions, encap, count| {
+        let table = Table::Transfer { group: 0, priority };
+        Arc::new(HwRule { role, table, port: info.ethdev, matches, actions, encap, count })
     };
     let aside = HwAction::ToRepresentor(info.ethdev);
-    let mut rules: SmallVec<[HwRule; 2]> =
+    let mut rules: SmallVec<[Arc<HwRule>; 2]> =
         guards.into_iter().map(|(role, matches)| rule(role, 0, matches, smallvec![aside], None, false)).collect();
     rules.push(rule(RuleRole::Main, main_priority(caps), matches, done.actions, done.encap, count));
     Ok(HwProgram { rules, shared: done.shared })
@@ -183,7 +179,7 @@ fn partial(flow: &DpFlow, info: &PortInfo) -> Result<HwProgram, Refusals> {
         encap: None,
         count: false,
     };
-    Ok(HwProgram { rules: smallvec![rule], shared: Vec::new() })
+    Ok(HwProgram { rules: smallvec![Arc::new(rule)], shared: Vec::new() })
 }
 
 /// A marked packet must still come to a queue that is polled.

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex};
 
 fn rules(flow: FlowMaker) -> Vec<HwRule> {
     match crate::plan(&flow.build(1), &world("connectx")) {
-        Plan::Full(program) | Plan::Partial { program, .. } => program.rules.into_vec(),
+        Plan::Full(program) | Plan::Partial { program, .. } => {
+            program.rules.iter().map(|rule| HwRule::clone(rule)).collect()
+        }
         Plan::Software(refused) => panic!("{refused:?}"),
     }
 }

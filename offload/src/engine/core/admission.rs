@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::backend::{DeviceErrorKind, DeviceKey};
-use crate::engine::entry::{Next, Phase, Seat, place_of};
+use crate::engine::entry::{Next, Phase, PlaceOf, Seat};
 use crate::engine::rate::Rank;
 use crate::plan::{fall_back, plan};
 use crate::refusal::{Refusal, Refusals};
@@ -12,7 +12,6 @@ use flow::clock::Time;
 use flow::dp::{DpFlow, FlowId};
 use smallvec::smallvec;
 use std::cmp::Reverse;
-use std::collections::VecDeque;
 
 /// Waiting flows that are tried in vain before the rest is left for the next time that room is made.
 const MOST_UNFIT: usize = 16;
@@ -106,11 +105,11 @@ impl Core {
         }
         let Some(entry) = self.flows.get_mut(&id) else { return };
         let Some(main) = program.rules.last() else { return Self::stay(entry, refusals, now) };
-        let (owner, waiting) = self.places.entry(place_of(main)).or_insert_with(|| (id, VecDeque::new()));
+        let (owner, waiting) = self.places.entry(PlaceOf::of(main)).or_insert_with(|| (id, Vec::new()));
         if *owner != id {
             // A flow that this one replaces is still there: the device would not know which of the two is meant.
             if !waiting.contains(&id) {
-                waiting.push_back(id);
+                waiting.push(id);
             }
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::{Core, Doing};
 use crate::backend::{Counters, DeviceKey, Op, RuleKey};
-use crate::engine::entry::{Entry, Installed, Next, Phase, Place, Seat};
+use crate::engine::entry::{Entry, Installed, Next, Phase, PlaceOf, Seat};
 use crate::plan::fall_back;
 use crate::refusal::Refusals;
 use crate::rule::{HwProgram, Plan};
@@ -18,7 +18,7 @@ impl Core {
         }
         let mut entry = Entry::new(flow, now);
         entry.hot = self.wishes.is_hot(0, false);
-        self.flows.insert(id, entry);
+        self.flows.insert(id, Box::new(entry));
         self.plan(id, now);
     }
 
@@ -102,7 +102,6 @@ impl Core {
         let key = self.new_key();
         let Some(entry) = self.flows.get_mut(&id) else { return };
         if let Some(rule) = entry.program.rules.get(entry.rules.len()).cloned() {
-            let rule = Arc::new(rule);
             entry.rules.push(Installed { key, rule: Arc::clone(&rule) });
             entry.busy = true;
             let op = self.op(Doing::Insert(id));
@@ -139,7 +138,7 @@ impl Core {
         if entry.busy || !same_place || guards != old_guards || here.no_update || here.dead.is_some() {
             return false;
         }
-        let (old, rule) = (last.key, Arc::new(main.clone()));
+        let (old, rule) = (last.key, Arc::clone(main));
         (entry.program, entry.full, entry.refusals) = (program.clone(), full, why.clone());
         entry.coming = Some(Installed { key, rule: Arc::clone(&rule) });
         (entry.phase, entry.busy) = (Phase::Updating, true);
@@ -228,7 +227,7 @@ impl Core {
     }
 
     /// Give a place back, and let those go on who wait for it.
-    fn vacate(&mut self, place: Option<Place>, id: FlowId, now: Time) {
+    fn vacate(&mut self, place: Option<PlaceOf>, id: FlowId, now: Time) {
         if let Some(place) = place
             && self.places.get(&place).is_some_and(|(owner, _)| *owner == id)
             && let Some((_, waiting)) = self.places.remove(&place)

@@ -76,8 +76,9 @@ impl Core {
         }
         let Some(entry) = self.flows.get_mut(&id) else { return false };
         let orphans = &mut self.orphans;
-        let same =
-            |rule: &HwRule| orphans.by_place.get(&spot(rule)).is_some_and(|o| o.leaving.is_none() && *o.rule == *rule);
+        let same = |rule: &Arc<HwRule>| {
+            orphans.by_place.get(&spot(rule)).is_some_and(|o| o.leaving.is_none() && o.rule == *rule)
+        };
         if !entry.program.rules.iter().all(same) {
             return false;
         }
@@ -106,7 +107,7 @@ impl Core {
             .iter()
             .filter_map(|rule| {
                 let orphan = self.orphans.by_place.get(&spot(rule))?;
-                Some((spot(rule), orphan.leaving.is_none() && *orphan.rule == *rule))
+                Some((spot(rule), orphan.leaving.is_none() && orphan.rule == *rule))
             })
             .collect();
         if places.len() == program.rules.len() && places.iter().all(|(_, same)| *same) {
