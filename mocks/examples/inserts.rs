@@ -1,6 +1,6 @@
 //! How many rules a second go into the model on one thread.
 //!
-//! `cargo run --release -p mocks --example inserts [RULES]` prints one line a way: from flows through the offload engine (planned, put
+//! `cargo run --release -p mocks --example inserts [RULES [WAY]]` prints one line a way: from flows through the offload engine (planned, put
 //! in by templates), and of the backend alone with rules made before, by templates and by single calls.
 
 use flow::clock::Time;
@@ -150,7 +150,8 @@ fn main() -> Result<(), String> {
     type Way<'a> = &'a dyn Fn() -> Result<f64, String>;
     let ways: [(&str, Way<'_>); 3] =
         [("engine", &|| engine(rules)), ("templates", &|| run(rules, true)), ("single", &|| run(rules, false))];
-    for (name, way) in ways {
+    let only = std::env::args().nth(2);
+    for (name, way) in ways.into_iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
         let mut rates = (0..3).map(|_| way()).collect::<Result<Vec<f64>, String>>()?;
         rates.sort_by(f64::total_cmp);
         println!("{name}: {:.0} inserts/s (best of 3: {:.0}; {rules} rules)", rates[1], rates[2]);

@@ -181,6 +181,9 @@ impl Case {
     /// Play it on a switch that others were played on before, from `now` on.
     pub fn play(&self, rig: &mut Rig, now: &mut Time) -> Run {
         rig.begin(&self.rules);
+        // So that a device that was full, busy or dead in an earlier case is asked again.
+        *now = now.after(Duration::from_secs(11));
+        rig.advance(*now);
         for event in &self.events {
             let Event::Packet { end, packet } = event else { continue };
             *now = now.after(Duration::from_millis(1));

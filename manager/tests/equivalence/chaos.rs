@@ -1,8 +1,8 @@
-//! A device that misbehaves by seed: refuses, is busy, is slow, answers in its own order, loses rules.
+//! A device that misbehaves by seed: refuses, is busy, is slow, answers in its own order, loses rules, and dies if it may.
 
 use offload::{
-    Adopted, Backend, Completion, Cookie, DeviceError, DeviceErrorKind, DeviceKey, Done, EthdevId, Op, RteFlowBackend,
-    RuleKey,
+    Adopted, Backend, Completion, Cookie, DeviceError, DeviceErrorKind, DeviceKey, Done, EthdevId, Op, OpId,
+    RteFlowBackend, RuleKey, RuleRole,
 };
 use pipeline::testing::Rng;
 use std::collections::{HashSet, VecDeque};
@@ -22,21 +22,29 @@ impl Tally {
 /// What wraps a backend into a device that misbehaves.
 pub type Wrap = Box<dyn FnOnce(RteFlowBackend) -> Box<dyn Backend>>;
 
-/// A device that misbehaves as this seed says.
-pub fn wrap(seed: u64) -> (Wrap, Tally) {
+/// A device that misbehaves as this seed says; whether it may die, too.
+pub fn wrap(seed: u64, dies: bool) -> (Wrap, Tally) {
     let tally = Tally::default();
     let counted = tally.clone();
     let wrap = move |inner| -> Box<dyn Backend> {
-        let (late, lost) = (VecDeque::new(), HashSet::new());
-        Box::new(Chaos { inner, rng: Rng::new(seed ^ 0xc4a05), late, lost, tally: counted })
+        Box::new(Chaos {
+            inner,
+            rng: Rng::new(seed ^ 0xc4a05),
+            late: VecDeque::new(),
+            lost: HashSet::new(),
+            there: HashSet::new(),
+            dies,
+            dead: false,
+            tally: counted,
+        })
     };
     (Box::new(wrap), tally)
 }
 
 /// Whether a trouble of a run is only what such a device does.
 pub fn is_expected(trouble: &str) -> bool {
-    // Rules that are accepted and are not there.
-    trouble.ends_with(" lost rules")
+    // Rules that are accepted and are not there, and a device that is not back yet at the end.
+    [" lost rules", " dead devices"].iter().any(|what| trouble.ends_with(what))
 }
 
 struct Chaos {
@@ -46,6 +54,10 @@ struct Chaos {
     late: VecDeque<Completion>,
     /// Rules that were accepted and are not there.
     lost: HashSet<RuleKey>,
+    /// Rules that went to the inner device.
+    there: HashSet<RuleKey>,
+    dies: bool,
+    dead: bool,
     tally: Tally,
 }
 
@@ -61,16 +73,47 @@ impl Chaos {
     }
 }
 
+/// Numbers of operations of its own, which the engine does not come to.
+const OWN: u64 = 1 << 60;
+
+impl Chaos {
+    /// All rules are gone at once.
+    fn die(&mut self) {
+        self.mischief();
+        self.dead = true;
+        let own = self.there.drain().zip(OWN..);
+        let removals: Vec<Op> = own.map(|(key, n)| Op::Remove { id: OpId(n), key }).collect();
+        let (mut left, mut done) = (&removals[..], Vec::new());
+        // What was under way comes to its end first; a rule that is not in is not found.
+        self.inner.poll(&mut done);
+        done.clear();
+        for _ in 0..1000 {
+            left = &left[self.inner.submit(left)..];
+            self.inner.poll(&mut done);
+            if done.len() >= removals.len() {
+                break;
+            }
+        }
+        assert!(done.len() >= removals.len(), "{} of {} rules did not go", done.len(), removals.len());
+        self.lost.clear();
+    }
+}
+
 impl Backend for Chaos {
     fn submit(&mut self, ops: &[Op]) -> usize {
         // Sometimes it takes nothing, or not all.
         let most = if self.rng.percent(5) { self.rng.below(ops.len() + 1) } else { ops.len() };
         for op in &ops[..most] {
             let dice = self.rng.below(100);
+            if self.dies && !self.dead && self.rng.below(50) == 0 {
+                self.die();
+            }
             match op {
+                _ if self.dead => self.fail(op, DeviceErrorKind::Dead),
                 Op::Insert { .. } if dice < 6 => self.fail(op, DeviceErrorKind::Busy),
                 Op::Insert { .. } if dice < 8 => self.fail(op, DeviceErrorKind::TableFull),
-                Op::Insert { id, key, .. } if dice < 11 => {
+                // Not of guards: nobody can know then which packets they should have left to software (docs/guide/offload-engine.md).
+                Op::Insert { id, key, rule } if dice < 11 && rule.role == RuleRole::Main => {
                     self.mischief();
                     self.lost.insert(*key);
                     self.late.push_back(Completion { id: *id, result: Ok(Done::Inserted) });
@@ -85,6 +128,10 @@ impl Backend for Chaos {
                 // Counters that are read late bring back addresses that have moved meanwhile (docs/guide/offload.md).
                 // Removals are not refused: a rule that is stale and stays does what it did, which nobody can help.
                 _ => {
+                    match op {
+                        Op::Insert { key, .. } | Op::Update { new: key, .. } => drop(self.there.insert(*key)),
+                        Op::Remove { .. } | Op::Query { .. } => {}
+                    }
                     self.inner.submit(std::slice::from_ref(op));
                 }
             }
@@ -118,6 +165,10 @@ impl Backend for Chaos {
     }
 
     fn revive(&mut self, device: DeviceKey, ports: &[EthdevId]) -> Result<(), DeviceError> {
+        if self.dead && self.rng.percent(50) {
+            return Err(DeviceError { kind: DeviceErrorKind::Dead, message: "still gone".to_owned() });
+        }
+        self.dead = false;
         self.inner.revive(device, ports)
     }
 }

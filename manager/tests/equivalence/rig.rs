@@ -285,6 +285,12 @@ impl Rig {
             last = now;
             assert!(start.elapsed() < Duration::from_secs(10), "{}: no rest: {tally:?}", self.profile);
         }
+        // A machine with much else to do takes longer for a reading than a fold waits for it.
+        self.switch.engine().refresh();
+        while !self.switch.engine().is_quiet() {
+            std::thread::sleep(Duration::from_millis(1));
+            assert!(start.elapsed() < Duration::from_secs(20), "{}: counters are not read", self.profile);
+        }
         self.gather();
     }
 
@@ -459,6 +465,16 @@ fn since(now: &api::Tally, then: &api::Tally) -> api::Tally {
 }
 
 impl Run {
+    /// Forget what was counted, and when addresses were last seen, which counters tell.
+    pub fn take_counts_of(&mut self, other: &Run) {
+        self.rules.clone_from(&other.rules);
+        self.removed.clone_from(&other.removed);
+        self.misses.clone_from(&other.misses);
+        for (mine, theirs) in self.fdb.iter_mut().zip(&other.fdb) {
+            mine.3 = theirs.3;
+        }
+    }
+
     /// How this run differs from one without offload, or what is wrong with it; `None`: all is well.
     pub fn fault(&self, off: &Run) -> Option<String> {
         for (end, (got, want)) in self.left.iter().zip(&off.left).enumerate() {
