@@ -401,6 +401,7 @@ pub enum FieldId {
 impl FieldId {
     /// The field's row.
     #[must_use]
+    #[inline]
     pub fn def(self) -> &'static FieldDef {
         &FIELDS[self as usize]
     }

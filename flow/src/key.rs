@@ -208,12 +208,14 @@ impl FlowKey {
 
     /// The value of a field that lives in the key; `None` for a register.
     #[must_use]
+    #[inline]
     pub fn get(&self, field: FieldId) -> Option<Value> {
         field.def().read_key(self)
     }
 
     /// Set a field that lives in the key; bits of `value` beyond the field's width are dropped. `false` (and no
     /// change) for a register.
+    #[inline]
     pub fn set(&mut self, field: FieldId, value: Value) -> bool {
         field.def().write_key(self, value)
     }
@@ -295,6 +297,7 @@ impl Mask {
 
     /// The required bits of a field; zero when it is a wildcard or a register.
     #[must_use]
+    #[inline]
     pub fn get(&self, field: FieldId) -> Value {
         self.0.get(field).unwrap_or_default()
     }
@@ -317,6 +320,7 @@ pub struct Registers {
 impl FieldDef {
     /// The field's value in a key; `None` for a register.
     #[must_use]
+    #[inline]
     pub fn read_key(&self, key: &FlowKey) -> Option<Value> {
         match self.place {
             Place::Key { offset, bytes } => Some(self.read(key.as_bytes(), offset, bytes)),
@@ -325,6 +329,7 @@ impl FieldDef {
     }
 
     /// Set the field in a key; `false` for a register.
+    #[inline]
     pub fn write_key(&self, key: &mut FlowKey, value: Value) -> bool {
         match self.place {
             Place::Key { offset, bytes } => {
@@ -353,11 +358,12 @@ impl FieldDef {
     }
 
     /// The bits of the field, right-aligned.
+    #[inline]
     fn ones64(&self) -> u64 {
         u64::MAX.checked_shr(64 - u32::from(self.bits.min(64))).unwrap_or(0)
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&self, from: &[u8], offset: u16, bytes: u8) -> Value {
         let start = usize::from(offset);
         let place = &from[start..start + usize::from(bytes)];
@@ -367,7 +373,7 @@ impl FieldDef {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&self, into: &mut [u8], offset: u16, bytes: u8, value: Value) {
         let start = usize::from(offset);
         let place = &mut into[start..start + usize::from(bytes)];

@@ -5,7 +5,8 @@ use crate::backend::DeviceKey;
 use crate::caps::Capabilities;
 use flow::dp::MeterId;
 use flow::port::DpPort;
-use std::collections::{BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A DPDK ethdev port number.

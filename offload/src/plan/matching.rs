@@ -84,7 +84,7 @@ static NOT_FROM_OUTSIDE: LazyLock<u64> =
     LazyLock::new(|| TUNNEL.iter().chain(&CONNECTION).fold(0, |words, field| words | words_of(*field)));
 
 /// The words that a field of a key is in.
-#[inline]
+#[inline(always)]
 fn words_of(field: FieldId) -> u64 {
     match field.def().place {
         Place::Key { offset, bytes } => {
@@ -111,7 +111,8 @@ impl Translator<'_> {
         add(&mut self.refused, refusal);
     }
 
-    /// Consume a field: its value and mask.
+    /// Consume a field: its value and mask. Inlined with a field that is known, it comes down to two loads.
+    #[inline(always)]
     fn take(&mut self, field: FieldId) -> (u128, u128) {
         if self.busy & words_of(field) == 0 {
             return (0, 0);
@@ -125,12 +126,14 @@ impl Translator<'_> {
     }
 
     /// Consume a field that the device has to match as `named`.
+    #[inline(always)]
     fn want_as(&mut self, field: FieldId, named: FieldId) -> (u128, u128) {
         let (value, mask) = self.take(field);
         self.check(named, mask, field.def().bits);
         (value, mask)
     }
 
+    #[inline(always)]
     fn want(&mut self, field: FieldId) -> (u128, u128) {
         self.want_as(field, field)
     }

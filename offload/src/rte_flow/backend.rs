@@ -9,11 +9,11 @@ use crate::backend::{
 };
 use crate::rule::{HwRule, Table};
 use crate::world::EthdevId;
+use hashbrown::{HashMap, HashSet};
 use rte_flow_rs::{
-    Action, ActionHandle, Class, CountQuery, LoweredActions, LoweredFlow, LoweredPattern, RteFlowApi, RteFlowError,
-    RuleHandle, TemplateTable,
+    Action, ActionHandle, Class, CountQuery, Item, LoweredActions, LoweredFlow, LoweredPattern, RteFlowApi,
+    RteFlowError, RuleHandle, TemplateTable,
 };
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Operations that one `submit` takes where each is a call that waits: a rule takes a driver some 100 µs, and nobody else is
@@ -40,6 +40,9 @@ pub struct RteFlowBackend {
     no_age: HashSet<u16>,
     /// Ports that rules were put in on.
     ports: HashSet<u16>,
+    /// A rule on its way down, in memory that is used again.
+    items: Vec<Item>,
+    list: Vec<Action>,
     pattern: LoweredPattern,
     actions: LoweredActions,
     count: LoweredActions,
@@ -105,6 +108,8 @@ impl RteFlowBackend {
             age: None,
             no_age: HashSet::new(),
             ports: HashSet::new(),
+            items: Vec::new(),
+            list: Vec::new(),
             pattern: LoweredPattern::default(),
             actions: LoweredActions::default(),
             count: LoweredActions::new(&[Action::Count(0)]),
@@ -187,11 +192,12 @@ impl RteFlowBackend {
             None if rule.count => self.counter(port, attr)?,
             None => Counter::None,
         };
-        let pattern = lower::pattern(rule);
+        lower::pattern_into(rule, &mut self.items);
         let created = loop {
             let age = self.age_of(key, port, rule);
             let aged = age.is_some();
-            let lowered = LoweredFlow::new(attr, &pattern, &actions(rule, counter, age));
+            actions(rule, counter, age, &mut self.list);
+            let lowered = LoweredFlow::new(attr, &self.items, &self.list);
             match self.api.create(port, &lowered) {
                 Err(error) if aged && matches!(error.class(), Class::Unsupported | Class::Invalid) => {
                     self.no_age.insert(port);
@@ -240,10 +246,12 @@ impl RteFlowBackend {
                 Err(error) => return Err(error.into()),
             }
         }
-        let list = actions(rule, counter, self.age_of(key, port, rule));
-        self.pattern.set(&lower::pattern(rule));
-        self.actions.set(&list);
-        let lists = Lists { attr, pattern: &self.pattern, actions: &list, lowered: &self.actions };
+        let age = self.age_of(key, port, rule);
+        actions(rule, counter, age, &mut self.list);
+        lower::pattern_into(rule, &mut self.items);
+        self.pattern.set(&self.items);
+        self.actions.set(&self.list);
+        let lists = Lists { attr, pattern: &self.pattern, actions: &self.list, lowered: &self.actions };
         let queued = self.queued.insert(self.api.as_mut(), port, &lists, id);
         match queued {
             Ok(Some((handle, table))) => {
@@ -357,17 +365,15 @@ impl RteFlowBackend {
     }
 }
 
-fn actions(rule: &HwRule, counter: Counter, age: Option<Action>) -> Vec<Action> {
+fn actions(rule: &HwRule, counter: Counter, age: Option<Action>, out: &mut Vec<Action>) {
     let count = match counter {
         Counter::None => None,
         Counter::InRule => Some(Action::Count(0)),
         Counter::Indirect(handle) => Some(Action::Indirect(handle)),
     };
-    let mut actions = lower::actions(rule, count);
-    if let Some(age) = age {
-        actions.insert(0, age);
-    }
-    actions
+    out.clear();
+    out.extend(age);
+    lower::actions_into(rule, count, out);
 }
 
 pub(super) fn counters(count: CountQuery) -> Option<Counters> {
@@ -500,7 +506,7 @@ impl Backend for RteFlowBackend {
         if self.age.is_none() {
             return;
         }
-        for port in self.ports.iter().filter(|port| !self.no_age.contains(port)) {
+        for port in self.ports.iter().filter(|port| !self.no_age.contains(*port)) {
             if let Ok(contexts) = self.api.aged(*port, MOST_QUEUED) {
                 idle.extend(contexts.into_iter().map(RuleKey));
             }

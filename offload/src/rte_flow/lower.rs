@@ -20,15 +20,21 @@ pub fn attributes(rule: &HwRule) -> Attr {
 /// ethdev stands for (`RTE_FLOW_ITEM_TYPE_REPRESENTED_PORT`).
 #[must_use]
 pub fn pattern(rule: &HwRule) -> Vec<Item> {
-    let mut out = Vec::with_capacity(5);
+    let mut out = Vec::new();
+    pattern_into(rule, &mut out);
+    out
+}
+
+/// The same, instead of what `out` has.
+pub(super) fn pattern_into(rule: &HwRule, out: &mut Vec<Item>) {
+    out.clear();
     if matches!(rule.table, Table::Transfer { .. }) {
         let spec = Ethdev { port_id: rule.port.0 };
         out.push(Item::RepresentedPort(Match::Masked { spec, mask: Ethdev { port_id: u16::MAX } }));
     }
-    ethernet(rule, &mut out);
-    network(&rule.matches.l3, &mut out);
-    transport(&rule.matches.l4, &mut out);
-    out
+    ethernet(rule, out);
+    network(&rule.matches.l3, out);
+    transport(&rule.matches.l4, out);
 }
 
 /// A header with no bit that counts needs no values.
@@ -150,7 +156,14 @@ fn transport(l4: &L4Match, out: &mut Vec<Item>) {
 /// What happens to packets, in order. `count` is the action that counts, if the rule is counted: it comes first.
 #[must_use]
 pub fn actions(rule: &HwRule, count: Option<Action>) -> Vec<Action> {
-    let mut out: Vec<Action> = count.into_iter().collect();
+    let mut out = Vec::new();
+    actions_into(rule, count, &mut out);
+    out
+}
+
+/// The same, behind what `out` has.
+pub(super) fn actions_into(rule: &HwRule, count: Option<Action>, out: &mut Vec<Action>) {
+    out.extend(count);
     for action in &rule.actions {
         match *action {
             HwAction::Output(port) => out.push(Action::RepresentedPort(port.0)),
@@ -173,7 +186,6 @@ pub fn actions(rule: &HwRule, count: Option<Action>) -> Vec<Action> {
             HwAction::Rss { queues } => out.push(Action::Rss(Rss { queues: (0..queues).collect(), ..Rss::default() })),
         }
     }
-    out
 }
 
 /// `None` for a field that the planner never sets.
