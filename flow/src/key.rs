@@ -208,7 +208,7 @@ impl FlowKey {
 
     /// The value of a field that lives in the key; `None` for a register.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, field: FieldId) -> Option<Value> {
         field.def().read_key(self)
     }
@@ -297,7 +297,7 @@ impl Mask {
 
     /// The required bits of a field; zero when it is a wildcard or a register.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, field: FieldId) -> Value {
         self.0.get(field).unwrap_or_default()
     }
@@ -320,7 +320,7 @@ pub struct Registers {
 impl FieldDef {
     /// The field's value in a key; `None` for a register.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn read_key(&self, key: &FlowKey) -> Option<Value> {
         match self.place {
             Place::Key { offset, bytes } => Some(self.read(key.as_bytes(), offset, bytes)),

@@ -165,7 +165,7 @@ impl Decoder<'_> {
             Domain::Transfer => check_transfer(&acts, caps, pattern)?,
             Domain::Ingress(_) => check_ingress(&acts)?,
         }
-        Ok(acts.into_iter().collect())
+        Ok(Arc::from(&acts[..]))
     }
 
     fn action(&self, action: &ActionView<'_>) -> Result<(ActionName, Act), Refusal> {
@@ -347,8 +347,8 @@ fn check_sample(acts: &[Act], domain: Domain) -> Result<(), Refusal> {
 }
 
 fn check_transfer(acts: &[Act], caps: &RuleCaps, pattern: &Pattern) -> Result<(), Refusal> {
-    let fates: Vec<&Act> = acts.iter().filter(|act| is_fate(act)).collect();
-    let outputs: Vec<usize> =
+    let fates: SmallVec<[&Act; 4]> = acts.iter().filter(|act| is_fate(act)).collect();
+    let outputs: SmallVec<[usize; 4]> =
         acts.iter().filter_map(|a| if let Act::Output(p) = a { Some(*p) } else { None }).collect();
     if fates.is_empty() {
         return Err(Refusal::invalid(RefusalKind::ActionNum, "no action says where packets go"));
