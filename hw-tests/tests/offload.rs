@@ -127,6 +127,32 @@ fn a_port_is_turned_off_and_on_and_the_policy_is_kept_over_a_restart() {
 }
 
 #[test]
+fn a_flow_goes_in_when_it_is_hot_and_comes_out_when_it_is_cold() {
+    let rig = switch("connectx,vfs=2,lockstep");
+    rig.ok(&["flow", "add", "br0", "in_port=1,udp,tp_src=1,actions=output:2"]).unwrap();
+    rig.ok(&["offload", "policy", "set", "hot", "--rate", "100"]).unwrap();
+    let mut now = 0;
+    // So many packets a second, for so long; where the flow is handled then, and why.
+    let mut send = |pps: u64, ms: u64| {
+        let end = now + ms;
+        while now < end {
+            now += 1000 / pps;
+            assert_eq!(rig.ends(0, now, &[udp(1, 2, 1)]).unwrap(), [1], "a packet at {now} ms");
+        }
+        let flows = flows(&rig, &[]);
+        let [flow] = &flows[..] else { panic!("{flows:?}") };
+        (flow.handled, flow.reasons.iter().map(|r| r.name.clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(send(20, 1000), (Handled::Software, vec!["Cold".to_owned()]));
+    // Ten times the rate: in within a tenth of a second.
+    assert_eq!(send(1000, 100), (Handled::Hardware, vec![]));
+    // Above half of the threshold it stays, below it goes.
+    assert_eq!(send(70, 5000), (Handled::Hardware, vec![]));
+    assert_eq!(send(20, 5000), (Handled::Software, vec!["Cold".to_owned()]));
+    assert_eq!(rig.json::<Vec<api::FlowView>>(&["flow", "dump", "br0"]).unwrap()[0].packets, 20 + 100 + 358 + 100);
+}
+
+#[test]
 fn a_packet_is_explained_as_its_flow_is_handled_then() {
     let rig = busy("connectx");
     for (end, port, tp_src) in [(0, 1, 1), (0, 1, 2), (1, 2, 3)] {

@@ -102,7 +102,7 @@ fn counts_all(profile: &str) {
         let sender = scope.spawn(|| send(&rig, &stop));
         disturb(&rig);
         let flows: Vec<DpFlowView> = rig.json(&["dp", "flows"]).unwrap();
-        if ["connectx", "e810", "tiny"].contains(&profile) {
+        if ["connectx", "e810", "tiny", "full"].contains(&profile) {
             let hardware = flows.iter().filter(|f| f.handled == Handled::Hardware);
             assert!(hardware.clone().count() > 0, "{profile}: {flows:?}");
             assert!(hardware.clone().all(|f| f.read_age_ms.is_some()), "{profile}: {flows:?}");
@@ -139,6 +139,11 @@ fn rules_count_what_was_sent_on_mark_only() {
 #[test]
 fn rules_count_what_was_sent_on_tiny_where_flows_push_each_other_out() {
     counts_all("tiny");
+}
+
+#[test]
+fn rules_count_what_was_sent_on_full() {
+    counts_all("full");
 }
 
 #[test]
