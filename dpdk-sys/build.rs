@@ -86,7 +86,7 @@ fn main() {
         .allowlist_function("rte_flow_action_handle_(create|destroy|query|update)")
         .allowlist_function("rte_flow_(info_get|configure|push|pull)")
         .allowlist_function("rte_flow_(pattern_template|actions_template|template_table)_(create|destroy)")
-        .allowlist_function("rte_flow_async_(create|destroy|action_handle_create|action_handle_destroy)")
+        .allowlist_function("rte_flow_async_(create|destroy|action_handle_(create|destroy|query))")
         .allowlist_function(
             "rte_mtr_(capabilities_get|meter_profile_add|meter_profile_delete|create|destroy|stats_read|stats_update)",
         )

@@ -308,6 +308,19 @@ pub trait RteFlowApi: Send {
         no("rte_flow_async_action_handle_destroy", port)
     }
 
+    /// Asks what a shared COUNT has counted (`rte_flow_async_action_handle_query`), and sets it to zero if `reset`. The answer comes
+    /// with the pull of `queue.user`: [`AsyncResult::count`].
+    fn async_action_query_count(
+        &mut self,
+        port: u16,
+        queue: Queue,
+        action: ActionHandle,
+        reset: bool,
+    ) -> Result<(), RteFlowError> {
+        let _ = (queue, action, reset);
+        no("rte_flow_async_action_handle_query", port)
+    }
+
     /// Gives postponed operations of a queue to the device (`rte_flow_push`).
     fn push(&mut self, port: u16, queue: u32) -> Result<(), RteFlowError> {
         let _ = queue;

@@ -340,13 +340,13 @@ pub(crate) fn gone(answer: &Result<(), RteFlowError>) -> bool {
     answer.as_ref().err().is_none_or(|e| e.class() == Class::DeviceDead)
 }
 
-fn count_query(reset: bool) -> dpdk_sys::rte_flow_query_count {
+pub(crate) fn count_query(reset: bool) -> dpdk_sys::rte_flow_query_count {
     let mut query = dpdk_sys::rte_flow_query_count::default();
     query.set_reset(reset.into());
     query
 }
 
-fn count_answer(query: &dpdk_sys::rte_flow_query_count) -> CountQuery {
+pub(crate) fn count_answer(query: &dpdk_sys::rte_flow_query_count) -> CountQuery {
     CountQuery {
         packets: (query.hits_set() != 0).then_some(query.hits),
         bytes: (query.bytes_set() != 0).then_some(query.bytes),
@@ -723,6 +723,16 @@ impl RteFlowApi for RealRteFlow {
 
     fn async_action_destroy(&mut self, port: u16, queue: Queue, action: ActionHandle) -> Result<(), RteFlowError> {
         self.queue_action_destroy(port, queue, action)
+    }
+
+    fn async_action_query_count(
+        &mut self,
+        port: u16,
+        queue: Queue,
+        action: ActionHandle,
+        reset: bool,
+    ) -> Result<(), RteFlowError> {
+        self.queue_action_query(port, queue, action, reset)
     }
 
     fn push(&mut self, port: u16, queue: u32) -> Result<(), RteFlowError> {

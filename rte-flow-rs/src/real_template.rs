@@ -9,10 +9,12 @@ use dpdk_sys::{
     rte_flow_actions_template, rte_flow_op_attr, rte_flow_op_result, rte_flow_pattern_template, rte_flow_template_table,
 };
 
-use crate::api::{ActionHandle, Attr, RuleHandle};
+use crate::api::{ActionHandle, Attr, CountQuery, RuleHandle};
 use crate::error::{Class, ErrorKind, RteFlowError};
 use crate::lower::{LoweredActions, LoweredPattern, no_error};
-use crate::real::{Foreign, Lists, NO_LISTS, RealRteFlow, Rule, Shared, done, errno_of, error, own_counter};
+use crate::real::{
+    Foreign, Lists, NO_LISTS, RealRteFlow, Rule, Shared, count_answer, count_query, done, errno_of, error, own_counter,
+};
 use crate::template::{
     ActionsTemplate, AsyncResult, EngineConfig, EngineInfo, PatternTemplate, Queue, TemplateAttr, TemplateTable,
 };
@@ -49,6 +51,31 @@ enum What {
     Destroy(RuleHandle),
     CreateAction(ActionHandle),
     DestroyAction(ActionHandle),
+    QueryAction(Answer),
+}
+
+/// Where the device writes a counter's value until the operation is pulled. One that is never pulled is never freed: nobody knows
+/// then whether the device still writes.
+#[derive(Clone, Copy, Debug)]
+struct Answer(NonNull<dpdk_sys::rte_flow_query_count>);
+
+// SAFETY: memory of the operation's own; nobody but the device writes it, until the pull, which takes it back once.
+unsafe impl Send for Answer {}
+
+impl Answer {
+    fn new(reset: bool) -> Answer {
+        Answer(NonNull::from(Box::leak(Box::new(count_query(reset)))))
+    }
+
+    /// What is in it; the memory is freed.
+    ///
+    /// # Safety
+    /// The device is done with it, and this is the only call.
+    unsafe fn take(self) -> CountQuery {
+        // SAFETY: from Box::leak in `new`; taken back once, as the caller says.
+        let query = unsafe { Box::from_raw(self.0.as_ptr()) };
+        count_answer(&query)
+    }
 }
 
 /// An operation whose end has not been pulled.
@@ -494,6 +521,48 @@ impl RealRteFlow {
         Ok(())
     }
 
+    pub(crate) fn queue_action_query(
+        &mut self,
+        port: u16,
+        queue: Queue,
+        action: ActionHandle,
+        reset: bool,
+    ) -> Result<(), RteFlowError> {
+        let operation = "rte_flow_async_action_handle_query";
+        let owner = self.port_of(operation, port)?.port.clone();
+        self.checked_queue(operation, port, queue.id)?;
+        let token = self.handle();
+        let answer = owner.serialised(|stops| {
+            let live = self.shared(operation, port, action, stops)?;
+            if live.ty != dpdk_sys::RTE_FLOW_ACTION_TYPE_COUNT {
+                let reason = "the shared action is no COUNT";
+                return Err(RteFlowError::new(operation, port, ErrorKind::Action, Errno::EINVAL, reason));
+            }
+            let (attr, mut raw, answer) = (op_attr(queue), no_error(), Answer::new(reset));
+            // SAFETY: the handle is live and counts, so the answer is an rte_flow_query_count, which stays where it is until the
+            // operation is pulled; the queue exists.
+            let ret = unsafe {
+                dpdk_sys::rte_flow_async_action_handle_query(
+                    port,
+                    queue.id,
+                    &attr,
+                    live.raw.0.as_ptr(),
+                    answer.0.as_ptr().cast(),
+                    number(token),
+                    &mut raw,
+                )
+            };
+            if let Err(error) = done(operation, port, ret, &raw, &NO_LISTS) {
+                // SAFETY: an operation that was refused is none: the device has nothing to answer.
+                unsafe { answer.take() };
+                return Err(error);
+            }
+            Ok(answer)
+        })?;
+        self.expect_end(port, queue.user, token, What::QueryAction(answer));
+        Ok(())
+    }
+
     pub(crate) fn queue_push(&self, port: u16, queue: u32) -> Result<(), RteFlowError> {
         let operation = "rte_flow_push";
         let held = self.port_of(operation, port)?;
@@ -537,7 +606,12 @@ impl RealRteFlow {
                 }
                 _ => {}
             }
-            ends.push(AsyncResult { user: pending.user, done: success });
+            let count = match pending.what {
+                // SAFETY: the operation has come to its end, and its entry is gone.
+                What::QueryAction(answer) => Some(unsafe { answer.take() }).filter(|_| success),
+                _ => None,
+            };
+            ends.push(AsyncResult { user: pending.user, done: success, count });
             told += 1;
         }
         Ok(told)

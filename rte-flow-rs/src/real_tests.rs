@@ -150,6 +150,8 @@ fn queues_tables_and_templates_that_are_not_there_never_reach_the_driver() {
     assert_eq!(api.push(id, 0).unwrap_err().class(), Class::Invalid);
     assert_eq!(api.pull(id, 0, &mut Vec::new(), 1).unwrap_err().class(), Class::Invalid);
     assert_eq!(api.async_destroy(id, queue, RuleHandle(1)).unwrap_err().class(), Class::Invalid);
+    let error = api.async_action_query_count(id, queue, ActionHandle(1), false).unwrap_err();
+    assert_eq!(error.class(), Class::Invalid);
     assert_eq!(api.table_destroy(id, TemplateTable(9)).unwrap_err().class(), Class::NotFound);
     assert_eq!(api.pattern_template_destroy(id, PatternTemplate(9)).unwrap_err().class(), Class::NotFound);
     assert_eq!(api.actions_template_destroy(id, ActionsTemplate(9)).unwrap_err().class(), Class::NotFound);

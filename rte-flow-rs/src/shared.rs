@@ -202,6 +202,16 @@ impl<A: RteFlowApi> RteFlowApi for SharedRteFlow<A> {
         self.lock().async_action_destroy(port, queue, action)
     }
 
+    fn async_action_query_count(
+        &mut self,
+        port: u16,
+        queue: Queue,
+        action: ActionHandle,
+        reset: bool,
+    ) -> Result<(), RteFlowError> {
+        self.lock().async_action_query_count(port, queue, action, reset)
+    }
+
     fn push(&mut self, port: u16, queue: u32) -> Result<(), RteFlowError> {
         self.lock().push(port, queue)
     }

@@ -3,6 +3,8 @@
 //!
 //! mlx5 has it in one of its two engines only, chosen by a devarg when the port is probed: see [`Requirement`].
 
+use crate::api::CountQuery;
+
 /// A shape of patterns: only a number, checked by its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PatternTemplate(pub u64);
@@ -76,6 +78,8 @@ pub struct AsyncResult {
     pub user: u64,
     /// Whether it was done.
     pub done: bool,
+    /// The answer to [`crate::RteFlowApi::async_action_query_count`].
+    pub count: Option<CountQuery>,
 }
 
 /// What must be different about a port before a function of it can be used. None of these is ever tried silently: each costs a

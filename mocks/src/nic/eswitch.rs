@@ -521,12 +521,16 @@ impl Eswitch {
     pub fn query_counter(&mut self, handle: u64, reset: bool) -> Result<Count, Refusal> {
         self.operation()?;
         let unknown = || Refusal::new(RefusalKind::Handle, errno::ENOENT, "no such counter");
-        let (count, _) = self.counters.get_mut(&handle).ok_or_else(unknown)?;
+        self.read_counter(handle, reset).ok_or_else(unknown)
+    }
+
+    pub(super) fn read_counter(&mut self, handle: u64, reset: bool) -> Option<Count> {
+        let (count, _) = self.counters.get_mut(&handle)?;
         let value = *count;
         if reset {
             *count = Count::default();
         }
-        Ok(value)
+        Some(value)
     }
 
     /// Take a counter away.

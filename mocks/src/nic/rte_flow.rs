@@ -342,6 +342,18 @@ impl RteFlowApi for MockRteFlow {
         self.call("rte_flow_async_action_handle_destroy", port, |nic| nic.async_counter_destroy(port, queue, action.0))
     }
 
+    fn async_action_query_count(
+        &mut self,
+        port: u16,
+        queue: Queue,
+        action: ActionHandle,
+        reset: bool,
+    ) -> Result<(), RteFlowError> {
+        self.call("rte_flow_async_action_handle_query", port, |nic| {
+            nic.async_counter_query(port, queue, action.0, reset)
+        })
+    }
+
     fn push(&mut self, port: u16, queue: u32) -> Result<(), RteFlowError> {
         self.call("rte_flow_push", port, |nic| nic.push(port, queue))
     }

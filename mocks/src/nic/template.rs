@@ -12,7 +12,8 @@ use super::rule::{Act, Pattern, RawAction, RawFlow, RawItem, Refusal, RefusalKin
 use super::table::{Key, Map, RuleNo, Shape, with_faults};
 use rte_flow_rs::layout::{action_type, item_type};
 use rte_flow_rs::{
-    AsyncResult, Attr, EngineConfig, EngineInfo, LoweredActions, LoweredPattern, Queue, Record, TemplateAttr,
+    AsyncResult, Attr, CountQuery, EngineConfig, EngineInfo, LoweredActions, LoweredPattern, Queue, Record,
+    TemplateAttr,
 };
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -71,6 +72,7 @@ enum What {
     Create { no: RuleNo, table: u64, prepared: Prepared, acts: Arc<[Act]>, record: Option<Record> },
     Destroy(RuleNo),
     DestroyCounter(u64),
+    QueryCounter { no: u64, reset: bool },
     Nothing,
 }
 
@@ -440,6 +442,16 @@ impl Eswitch {
         self.post(ethdev, queue, What::DestroyCounter(no))
     }
 
+    /// Reads a counter; the answer comes with the pull.
+    ///
+    /// # Errors
+    /// As [`Eswitch::async_destroy`].
+    pub fn async_counter_query(&mut self, ethdev: u16, queue: Queue, no: u64, reset: bool) -> Result<(), Refusal> {
+        self.operation()?;
+        self.room_in_queue(ethdev, queue.id)?;
+        self.post(ethdev, queue, What::QueryCounter { no, reset })
+    }
+
     fn post(&mut self, ethdev: u16, queue: Queue, what: What) -> Result<(), Refusal> {
         if queue.postpone {
             self.templates.posted += usize::from(matches!(what, What::Create { .. }));
@@ -456,6 +468,7 @@ impl Eswitch {
             What::Create { .. } => self.faults.insert_delay,
             _ => Duration::ZERO,
         };
+        let mut count = None;
         let done = match what {
             What::Create { no, table, prepared, acts, record } => {
                 self.put_in(ethdev, no, table, prepared, acts, record)
@@ -464,6 +477,10 @@ impl Eswitch {
             What::DestroyCounter(no) => {
                 let free = self.counters.get(&no).is_some_and(|(_, users)| *users == 0);
                 free && self.counters.remove(&no).is_some()
+            }
+            What::QueryCounter { no, reset } => {
+                count = self.read_counter(no, reset);
+                count.is_some()
             }
             What::Nothing => true,
         };
@@ -474,7 +491,8 @@ impl Eswitch {
             waiting.busy_until = Some(ready);
             ready
         });
-        waiting.done.push_back((AsyncResult { user, done }, ready));
+        let count = count.map(|c| CountQuery { packets: Some(c.packets), bytes: Some(c.bytes) });
+        waiting.done.push_back((AsyncResult { user, done, count }, ready));
         Ok(())
     }
 

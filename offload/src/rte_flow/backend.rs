@@ -141,7 +141,7 @@ impl RteFlowBackend {
             Op::Insert { id, key, rule } => self.insert(*id, *key, rule, None),
             Op::Update { id, old, new, rule } => self.insert(*id, *new, rule, Some(*old)),
             Op::Remove { id, key } => self.remove(*id, *key),
-            Op::Query { key, .. } => self.query(*key).map(Step::Done),
+            Op::Query { id, key } => self.begin_query(*id, *key),
         }
     }
 
@@ -319,6 +319,17 @@ impl RteFlowBackend {
         Ok(Step::Done(Done::Removed { last: last.and_then(counters), exact }))
     }
 
+    /// Reads a counter: with many others, where the device has a queue for that.
+    fn begin_query(&mut self, id: OpId, key: RuleKey) -> Result<Step, Failure> {
+        let there = self.rules.lock().get(&key).map(|stored| (stored.port, stored.counter, stored.table));
+        if let Some((port, Counter::Indirect(counter), Some(_))) = there
+            && self.queued.query(self.api.as_mut(), port, counter, (id, key))?
+        {
+            return Ok(Step::Later);
+        }
+        self.query(key).map(Step::Done)
+    }
+
     pub(super) fn query(&mut self, key: RuleKey) -> Result<Done, Failure> {
         let Some(stored) = self.rules.lock().get(&key).cloned() else { return Err(unknown()) };
         let Stored { port, handle, counter, .. } = stored;
@@ -326,10 +337,7 @@ impl RteFlowBackend {
             Counter::Indirect(counter) => self.api.action_query_count(port, counter, false)?,
             Counter::InRule | Counter::None => self.api.query_count(port, handle, false)?,
         };
-        counters(count).map(Done::Counted).ok_or_else(|| {
-            let message = format!("the counter of port {port} has no packets or no bytes");
-            Failure::Ours(DeviceError { kind: DeviceErrorKind::NotSupported, message })
-        })
+        counted(port, count)
     }
 
     pub(super) fn drop_counter(&mut self, port: u16, handle: ActionHandle) {
@@ -374,6 +382,13 @@ fn actions(rule: &HwRule, counter: Counter, age: Option<Action>, out: &mut Vec<A
     out.clear();
     out.extend(age);
     lower::actions_into(rule, count, out);
+}
+
+pub(super) fn counted(port: u16, count: CountQuery) -> Result<Done, Failure> {
+    counters(count).map(Done::Counted).ok_or_else(|| {
+        let message = format!("the counter of port {port} has no packets or no bytes");
+        Failure::Ours(DeviceError { kind: DeviceErrorKind::NotSupported, message })
+    })
 }
 
 pub(super) fn counters(count: CountQuery) -> Option<Counters> {

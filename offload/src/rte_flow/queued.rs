@@ -1,6 +1,6 @@
 //! Operations that wait in template engines' queues.
 
-use super::backend::{Counter, Failure, RteFlowBackend, Step, Stored, counters};
+use super::backend::{Counter, Failure, RteFlowBackend, Step, Stored, counted, counters};
 use super::tables::{self, Engine, Lists, QUEUE};
 use crate::backend::{Completion, DeviceError, Done, OpId, RuleKey};
 use hashbrown::HashMap;
@@ -23,6 +23,9 @@ enum What {
         old: Option<RuleKey>,
     },
     Remove {
+        key: RuleKey,
+    },
+    Query {
         key: RuleKey,
     },
 }
@@ -142,6 +145,33 @@ impl Queued {
         Ok(())
     }
 
+    /// Asks for a counter; `false`: the device answers by single calls only.
+    pub fn query(
+        &mut self,
+        api: &mut dyn RteFlowApi,
+        port: u16,
+        counter: ActionHandle,
+        (id, key): (OpId, RuleKey),
+    ) -> Result<bool, RteFlowError> {
+        if self.engine(port).is_none_or(|engine| engine.no_query) {
+            return Ok(false);
+        }
+        let queue = Queue { id: QUEUE, postpone: true, user: id.0 };
+        match api.async_action_query_count(port, queue, counter, false) {
+            Ok(()) => {}
+            Err(error) if error.class() == Class::Unsupported => {
+                if let Some(engine) = self.engine(port) {
+                    engine.no_query = true;
+                }
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        self.posted(port);
+        self.pending.insert(id.0, Pending { port, what: What::Query { key } });
+        Ok(true)
+    }
+
     pub fn expect_insert(&mut self, id: OpId, key: RuleKey, port: u16, old: Option<RuleKey>) {
         self.pending.insert(id.0, Pending { port, what: What::Insert { key, old } });
     }
@@ -224,6 +254,11 @@ impl RteFlowBackend {
                 Err(failure) => Err(self.failed(failure)),
             },
             What::Remove { key } => self.removed(key, end.done),
+            // The queue does not say why there is no answer; a single call does, or has it.
+            What::Query { key } => match end.count.filter(|_| end.done) {
+                Some(count) => counted(port, count).map_err(|failure| self.failed(failure)),
+                None => self.query(key).map_err(|failure| self.failed(failure)),
+            },
         };
         self.done.push(Completion { id, result });
     }

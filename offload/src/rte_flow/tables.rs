@@ -48,6 +48,8 @@ pub(super) struct Engine {
     pub(super) size: usize,
     /// Operations were postponed since the last push.
     pub(super) dirty: bool,
+    /// The device does not read counters by its queue.
+    pub(super) no_query: bool,
 }
 
 /// The lists of a rule.

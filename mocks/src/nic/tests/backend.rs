@@ -137,6 +137,9 @@ fn more_rules_than_a_queue_or_a_table_holds_go_in() {
     assert!(answers.iter().all(|a| *a == Ok(Done::Inserted)));
     assert_eq!(b.nic.with(|nic| nic.rule_count()), 5000);
     assert!(b.hits(4999) && b.hits(0) && !b.hits(5000));
+    let counted = b.run((0..5000).map(|n| query(n + 1)));
+    let hit = |a: &Result<Done, DeviceErrorKind>| matches!(a, Ok(Done::Counted(c)) if c.packets == 1);
+    assert_eq!((0..5000).filter(|n| hit(&counted[*n])).collect::<Vec<_>>(), [0, 4999]);
     let answers = b.run((0..5000).map(|n| remove(n + 1)));
     assert!(answers.iter().all(|a| matches!(a, Ok(Done::Removed { exact: true, .. }))));
     assert_eq!(b.nic.with(|nic| (nic.rule_count(), nic.counters.len())), (0, 0));

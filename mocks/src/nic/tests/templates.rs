@@ -3,7 +3,8 @@
 use super::*;
 use rte_flow_rs::layout::action_type;
 use rte_flow_rs::{
-    ActionHandle, ActionMask, AsyncResult, Cookie, EngineConfig, LoweredActions, LoweredPattern, Queue, TemplateAttr,
+    ActionHandle, ActionMask, AsyncResult, Cookie, CountQuery, EngineConfig, LoweredActions, LoweredPattern, Queue,
+    TemplateAttr,
 };
 use std::time::Duration;
 
@@ -75,11 +76,25 @@ fn rules_are_in_when_they_are_pushed_and_out_when_they_are_taken_out() {
     assert_eq!(t.ends(), [(1, true), (2, true)]);
     assert_eq!(only_frame(send(&mut t.nic, 0, &tcp4()))[22], 9);
     assert_eq!(t.nic.query_counter(counter, false).unwrap().packets, 1);
+    let mut read = |user, reset| {
+        t.nic.async_counter_query(WIRE, Table::queue(user), counter, reset).unwrap();
+        let mut ends = Vec::new();
+        assert_eq!(t.nic.pull(WIRE, 0, &mut ends, 3).unwrap(), 0, "not pushed yet");
+        t.nic.push(WIRE, 0).unwrap();
+        t.nic.pull(WIRE, 0, &mut ends, 3).unwrap();
+        ends
+    };
+    let bytes = Some(tcp4().len() as u64);
+    let once = CountQuery { packets: Some(1), bytes };
+    assert_eq!(read(6, true), [AsyncResult { user: 6, done: true, count: Some(once) }]);
+    let none = CountQuery { packets: Some(0), bytes: Some(0) };
+    assert_eq!(read(7, false), [AsyncResult { user: 7, done: true, count: Some(none) }]);
     assert_eq!(t.nic.table_destroy(t.table).unwrap_err().errno, 16);
     t.nic.async_destroy(WIRE, Table::queue(3), rule).unwrap();
     t.nic.async_counter_destroy(WIRE, Table::queue(4), counter).unwrap();
     t.nic.async_destroy(WIRE, Table::queue(5), rule).unwrap();
-    assert_eq!(t.ends(), [(3, true), (4, true), (5, false)]);
+    t.nic.async_counter_query(WIRE, Table::queue(8), counter, false).unwrap();
+    assert_eq!(t.ends(), [(3, true), (4, true), (5, false), (8, false)]);
     assert_eq!(send(&mut t.nic, 0, &tcp4()), miss(0, &tcp4()));
     assert_eq!(t.nic.rule_count(), 0);
     t.nic.table_destroy(t.table).unwrap();
