@@ -83,7 +83,7 @@ def estimate(chosen, several, with_testpmd):
     total += len(chosen.flows) * chosen.rounds * (chosen.seconds + 4) * with_testpmd
     peers = 1 + (several > 1)
     parts = {"newflows": 10 + peers * (chosen.sustained + 7) + (not settings.QUICK) * (10 + peers * (min(chosen.sustained, 10) + 7)), "churn": 2 * (14 + 4 * chosen.seconds),
-             "pmds": chosen.rounds * 2 * (5 + chosen.seconds), "memory": 25, "slowpath": 120, "verify": 45, "offload": 30}
+             "pmds": chosen.rounds * 2 * (5 + chosen.seconds), "memory": 25, "slowpath": 120, "verify": 45, "offload": 60}
     return total + sum(parts.get(extra, 0) for extra in chosen.extras)
 
 

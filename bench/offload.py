@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""What offload costs PMDs, as ratios within one run: marked packets, packets beside those that hardware switches, rules going in.
+"""What offload costs, and how fast it is.
 
     offload.py [FLOWS]
 
-One line of JSON each. The program is the benchmark `offload` of the crate manager, which is built first; its traffic is the
+One line of JSON each: plans a second; rules a second from flows into the model of a NIC; and, as ratios within one run, what
+marked packets, packets beside those that hardware switches, and rules going in cost PMDs, and how long a flow takes into hardware.
+The programs are benchmarks of the crates offload and manager and an example of mocks, which are built first; traffic is the
 scenario `acl`. Nothing here needs a NIC or huge pages.
 """
 import json
@@ -18,14 +20,21 @@ import scenario
 FLOWS = 8000
 
 
+def cargo(*arguments):
+    """The lines of JSON that a program of ours prints."""
+    done = subprocess.run(["cargo", *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=True, cwd=host.HERE.parent)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
 def run(flows=FLOWS, seed=7):
     """The lines of all parts."""
+    profile = os.environ.get("BENCH_PROFILE", "bench")
+    bench = ["bench", "--locked", "--profile", profile]
     with tempfile.TemporaryDirectory(prefix="shunt-bench-") as directory:
         pcaps, rules = scenario.make("acl", flows, seed, directory)
-        profile = os.environ.get("BENCH_PROFILE", "bench")
-        command = ["cargo", "bench", "--locked", "--profile", profile, "-p", "manager", "--bench", "offload", "--", pcaps[0], rules]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=host.HERE.parent)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        lines = cargo(*bench, "-p", "offload", "--bench", "plan")
+        lines += cargo("run", "--locked", "--release", "-p", "mocks", "--example", "inserts")
+        return lines + cargo(*bench, "-p", "manager", "--bench", "offload", "--", pcaps[0], rules)
 
 
 def main():
