@@ -189,14 +189,9 @@ impl LoweredActions {
             let mut piece = lower_action(&mut lowered.arena, action);
             match how(i, action) {
                 ActionMask::Fixed => {
-                    if let Some(conf) = piece.conf {
-                        // Drivers only ask whether there is a bit: a pointer of all ones would be none of ours.
-                        let ones =
-                            |bytes: &mut [u8]| bytes.fill(if matches!(piece.owned, Owned::Nothing) { 0xff } else { 0 });
-                        piece.conf = Some(match piece.owned {
-                            Owned::Nothing => lowered.arena.piece(conf.len, ones),
-                            _ => conf,
-                        });
+                    // Drivers only ask whether there is a bit: of what has a pointer, which is one of ours, the value will do.
+                    if let (Some(conf), Owned::Nothing) = (piece.conf, &piece.owned) {
+                        piece.conf = Some(lowered.arena.piece(conf.len, |bytes| bytes.fill(0xff)));
                     }
                 }
                 ActionMask::PerRule => (piece.conf, piece.owned) = (None, Owned::Nothing),

@@ -311,7 +311,7 @@ proptest! {
         let flow = LoweredFlow::new(attr, &items, &[]);
         // Moving the value must not move what the arrays point to.
         let flow = *Box::new(flow);
-        prop_assert_eq!(flow.items().len(), items.len());
+        prop_assert_eq!((flow.attr(), flow.items().len()), (attr, items.len()));
         for (lowered, (item, spec, last, mask)) in flow.items().zip(&pattern) {
             prop_assert_eq!(lowered.ty, item.type_id());
             prop_assert_eq!(lowered.spec, spec.as_deref());
@@ -389,6 +389,18 @@ fn shared_actions_are_named_by_handle() {
     let action = lowered.iter().next().unwrap();
     assert_eq!((action.ty, action.handle, action.conf), (action_type::INDIRECT, Some(ActionHandle(42)), None));
     assert!(lowered.raw()[0].conf.is_null());
+}
+
+#[test]
+fn actions_of_a_tunnel_keep_a_place_for_those_of_the_driver() {
+    let (tunnel, plain) = (Action::Tunnel(TunnelActions(5)), Action::Mark(1));
+    let lowered = LoweredActions::new(&[tunnel.clone(), plain.clone()]);
+    let places: Vec<_> = lowered.iter().map(|a| (a.ty, a.tunnel, a.conf.is_some())).collect();
+    assert_eq!(places, [(action_type::VOID, Some(TunnelActions(5)), false), (action_type::MARK, None, true)]);
+    let inside = Action::Sample { ratio: 1, actions: vec![tunnel] };
+    let handles = |action| LoweredActions::new(&[action]).has_handles();
+    assert!(lowered.has_handles() && handles(inside) && handles(Action::Indirect(ActionHandle(1))));
+    assert!(!handles(plain.clone()) && !handles(Action::Sample { ratio: 1, actions: vec![plain] }));
 }
 
 #[test]
@@ -512,6 +524,7 @@ fn masks_of_a_template_say_what_is_fixed() {
         1 | 3 => ActionMask::Fixed,
         _ => ActionMask::PerRule,
     });
+    assert_eq!(masks.iter().nth(1).unwrap().conf, Some(&[0xff][..]), "whatever the value: 0 is fixed too");
     let view: Vec<_> = masks.iter().map(|a| (a.ty, a.conf.map(|c| c.iter().any(|b| *b != 0)))).collect();
     assert_eq!(
         view,
