@@ -34,8 +34,6 @@ pub enum Change {
     ExplicitDrop,
     /// The place of this meter is the device.
     MeterInHardware(MeterId),
-    /// The port gets one receive queue.
-    OneQueue(DpPort),
     /// The NICs are of this kind.
     Profile(&'static str),
 }
@@ -76,7 +74,6 @@ impl Change {
                 let device = world.ports.get(&port)?.device();
                 world.meters.insert(*meter, device);
             }
-            Change::OneQueue(port) => world.ports.get_mut(port)?.rx_queues = 1,
             Change::Profile(name) => {
                 let caps = Arc::new(Capabilities::preset(name)?);
                 for info in world.ports.values_mut().filter(|info| info.kind != PortKind::Virtual) {
@@ -133,7 +130,6 @@ fn candidates(flow: &DpFlow, world: &World, refused: &[Refusal]) -> Vec<Change> 
             Refusal::NoGuard => also(FieldId::IpTtl, &mut out),
             Refusal::NoActions => out.push(Change::ExplicitDrop),
             Refusal::MeterSplit { meter } => out.push(Change::MeterInHardware(meter)),
-            Refusal::NoSpread { .. } => out.push(Change::OneQueue(flow.in_port())),
             _ => {}
         }
     }
@@ -203,7 +199,6 @@ impl std::fmt::Display for Change {
             Change::OneOutput(port) => write!(f, "with port {port} as the only output"),
             Change::ExplicitDrop => f.write_str("with an explicit drop"),
             Change::MeterInHardware(meter) => write!(f, "if meter {} were in hardware with all of its flows", meter.0),
-            Change::OneQueue(port) => write!(f, "if port {port} had one receive queue"),
             Change::Profile(name) => write!(f, "in a NIC like {name}"),
         }
     }

@@ -74,7 +74,7 @@ pub(super) fn translate(key: &FlowKey, mask: &Mask, caps: &FieldCaps, vlan_absen
 }
 
 /// One bit for each 64-bit word of a mask that has bits.
-fn busy_words(mask: &Mask) -> u64 {
+pub(super) fn busy_words(mask: &Mask) -> u64 {
     const { assert!(KEY_WORDS <= 64) }
     mask.0.words().iter().rev().fold(0, |busy, word| busy << 1 | u64::from(*word != [0; 8]))
 }
@@ -85,7 +85,7 @@ static NOT_FROM_OUTSIDE: LazyLock<u64> =
 
 /// The words that a field of a key is in.
 #[inline(always)]
-fn words_of(field: FieldId) -> u64 {
+pub(super) fn words_of(field: FieldId) -> u64 {
     match field.def().place {
         Place::Key { offset, bytes } => {
             let (first, last) = (offset / 8, (offset + u16::from(bytes) - 1) / 8);

@@ -10,6 +10,12 @@ mod help;
 mod matching;
 
 #[cfg(test)]
+mod actions_tests;
+#[cfg(test)]
+mod explain_tests;
+#[cfg(test)]
+mod matching_tests;
+#[cfg(test)]
 mod reasons_tests;
 #[cfg(test)]
 mod soundness_tests;

@@ -2,7 +2,7 @@
 
 use super::{matching, plan};
 use crate::caps::{Capabilities, FieldCaps, MaskCap, VlanAbsent};
-use crate::rule::{Bits, HwAction, HwMatch, InnerTag, L3Match, L4Match, Plan, RuleRole, VlanMatch};
+use crate::rule::{Bits, HwAction, HwMatch, InnerTag, L3Match, L4Match, Plan, RuleRole, Table, VlanMatch};
 use crate::testing::{world, world_of};
 use flow::dp::{Actions, DpAction, DpFlow, DropReason, Encap, FlowId, Mark, MeterId};
 use flow::extract::{RxMeta, extract};
@@ -35,7 +35,7 @@ fn frames() -> impl Strategy<Value = Frame> {
     let proto = prop::sample::select(vec![1u8, 6, 17, 58, 132, 47, 0, 60]);
     let frag = prop::sample::select(vec![0u16, 0, 0x4000, 0x2000, 0x2001, 0x0001]);
     (
-        (0..3u8, 0..3u8, tags, 0..5u8, proto, 0..8u8),
+        (0..4u8, 0..3u8, tags, 0..5u8, proto, 0..8u8),
         (0..4u8, frag, 0..3u8, 0..3u8, (0..3u8, 0..3u8), prop::sample::select(vec![2u16, 0x10, 0x112])),
     )
         .prop_map(|((dst, src, tags, l3, proto, tos), (ttl, frag, src_ip, dst_ip, ports, flags))| Frame {
@@ -56,7 +56,9 @@ fn frames() -> impl Strategy<Value = Frame> {
 
 impl Frame {
     fn bytes(&self) -> Vec<u8> {
-        let mut out = vec![2, 0, 0, 0, 0, self.dst, 2, 0, 0, 0, 1, self.src];
+        // The last destination is of the reserved ones: LLDP's.
+        let dst = if self.dst == 3 { [1, 0x80, 0xc2, 0, 0, 0xe] } else { [2, 0, 0, 0, 0, self.dst] };
+        let mut out = [&dst[..], &[2, 0, 0, 0, 1, self.src]].concat();
         for (tpid, tci) in &self.tags {
             out.extend(tpid.to_be_bytes());
             out.extend(tci.to_be_bytes());
@@ -306,6 +308,7 @@ fn variants(first: &Frame, other: &Frame) -> Vec<Frame> {
         Frame { proto: other.proto, ports: other.ports, ..f() },
         Frame { frag: other.frag, ..f() },
         Frame { l3: other.l3, ..f() },
+        Frame { dst: other.dst, ..f() },
         Frame { src_ip: other.src_ip, ttl: other.ttl, tos: other.tos, ..f() },
         Frame { ports: other.ports, flags: other.flags, ..f() },
     ]
@@ -401,8 +404,17 @@ proptest! {
             }
             Some(_) => prop_assert!(!main.count && fates + copies == 0 && main.actions.contains(&HwAction::Mark(Mark(9)))),
         }
+        let ttl = main.actions.iter().find(|a| matches!(a, HwAction::DecTtl | HwAction::Set { field: FieldId::IpTtl, .. }));
+        let (decrements, switched) = (ttl == Some(&HwAction::DecTtl), matches!(main.table, Table::Transfer { .. }));
         for frame in others.iter().flat_map(|other| variants(&first, other)) {
             let bytes = frame.bytes();
+            // What only software may decide, and nothing else, is left to it.
+            let expires = decrements && frame.l3 < 3 && frame.ttl < 2;
+            let left = guards.iter().any(|guard| nic(&guard.matches, &bytes, true));
+            if nic(&main.matches, &bytes, true) {
+                prop_assert_eq!(left, switched && (frame.dst == 3 || expires), "{:?}\n{:?}", frame, program);
+            }
+            prop_assert!(!left || frame.dst == 3 || expires, "{frame:?}\n{program:?}");
             for rule in &program.rules {
                 if nic(&rule.matches, &bytes, true) {
                     let there = key_of(&bytes);

@@ -130,14 +130,14 @@ fn every_action_is_supported_or_refused_by_a_reason() {
     insta::assert_snapshot!("actions", out);
 }
 
-fn full(flow: FlowMaker) -> HwProgram {
+pub(super) fn full(flow: FlowMaker) -> HwProgram {
     match plan(&flow.build(1), &world("connectx")) {
         Plan::Full(program) => program,
         other => panic!("{other:?}"),
     }
 }
 
-fn refusals(flow: FlowMaker) -> Refusals {
+pub(super) fn refusals(flow: FlowMaker) -> Refusals {
     match plan(&flow.build(1), &world("connectx")) {
         Plan::Full(program) => panic!("{program:?}"),
         Plan::Partial { refused, .. } | Plan::Software(refused) => refused,
@@ -234,7 +234,7 @@ pub(crate) fn able() -> Capabilities {
     caps
 }
 
-fn planned(flow: FlowMaker, world: &World) -> Plan {
+pub(super) fn planned(flow: FlowMaker, world: &World) -> Plan {
     plan(&flow.build(1), world)
 }
 

@@ -1,11 +1,12 @@
 //! What drivers see: bytes of the lowered structures, and the order of calls.
 
-use super::{RteFlowBackend, lower};
+use super::{RteFlowBackend, lower, validate};
 use crate::backend::{Backend, Completion, Counters, DeviceError, DeviceErrorKind, Done, Op, OpId, RuleKey};
-use crate::rule::{HwRule, Plan};
+use crate::rule::{HwAction, HwRule, Plan, Table};
 use crate::testing::{FlowMaker, from, world};
-use flow::dp::DpAction;
-use flow::{FieldId, VlanTag};
+use crate::world::EthdevId;
+use flow::dp::{DpAction, Mark, MeterId};
+use flow::{FieldId, Value, VlanTag};
 use rte_flow_rs::layout::{self, item_type};
 use rte_flow_rs::*;
 use std::sync::{Arc, Mutex};
@@ -110,6 +111,59 @@ fn a_partial_rule_marks_on_receive() {
     assert_eq!(lower::actions(&rules[0], None), [Action::Mark(0x10_0001), Action::Queue(0)]);
 }
 
+/// Whatever a rule can say has its own words in rte_flow; bits that a field does not have are of no field.
+#[test]
+fn a_rule_is_lowered_word_for_word() {
+    let mut rule = rules(from(1).ipv4().output(3)).pop().unwrap();
+    rule.table = Table::Transfer { group: 3, priority: 2 };
+    assert_eq!(lower::attributes(&rule), Attr { group: 3, priority: 2, transfer: true, ..Attr::default() });
+    rule.table = Table::Ingress { group: 4, priority: 5 };
+    assert_eq!(lower::attributes(&rule), Attr { group: 4, priority: 5, ingress: true, ..Attr::default() });
+    let set = |field, value| HwAction::Set { field, value: Value(value) };
+    let dscp = |field| {
+        let mut bytes = [0; 16];
+        bytes[0] = 0x2e;
+        let source = ModifySource::Value(bytes);
+        Action::ModifyField(ModifyField { op: ModifyOp::Set, field, level: 0, offset: 0, width: 6, source })
+    };
+    let mac = [2, 0, 0, 0, 0, 9];
+    rule.encap = Some([5, 6].into());
+    let table = [
+        (HwAction::Output(EthdevId(7)), Action::RepresentedPort(7)),
+        (HwAction::Mirror(EthdevId(8)), Action::Sample { ratio: 1, actions: vec![Action::RepresentedPort(8)] }),
+        (HwAction::ToRepresentor(EthdevId(9)), Action::PortRepresentor(9)),
+        (HwAction::Drop, Action::Drop),
+        (HwAction::DecTtl, Action::DecTtl),
+        (HwAction::PopVlan, Action::OfPopVlan),
+        (HwAction::Meter(MeterId(6)), Action::Meter(6)),
+        (HwAction::Encap, Action::RawEncap(vec![5, 6])),
+        (HwAction::Mark(Mark(77)), Action::Mark(77)),
+        (HwAction::Queue(4), Action::Queue(4)),
+        (HwAction::Rss { queues: 3 }, Action::Rss(Rss { queues: vec![0, 1, 2], ..Rss::default() })),
+        (set(FieldId::EthSrc, 0x0200_0000_0009), Action::SetMacSrc(mac)),
+        (set(FieldId::EthDst, 0x0200_0000_0009), Action::SetMacDst(mac)),
+        (set(FieldId::VlanVid, 0xf005), Action::OfSetVlanVid(5)),
+        (set(FieldId::VlanPcp, 0xfb), Action::OfSetVlanPcp(3)),
+        (set(FieldId::Ipv4Src, 0x0a00_0001), Action::SetIpv4Src([10, 0, 0, 1])),
+        (set(FieldId::Ipv4Dst, 0x0a00_0002), Action::SetIpv4Dst([10, 0, 0, 2])),
+        (set(FieldId::Ipv6Src, 1), Action::SetIpv6Src(1u128.to_be_bytes())),
+        (set(FieldId::Ipv6Dst, 2), Action::SetIpv6Dst(2u128.to_be_bytes())),
+        (set(FieldId::TcpSrc, 80), Action::SetTpSrc(80)),
+        (set(FieldId::UdpSrc, 81), Action::SetTpSrc(81)),
+        (set(FieldId::TcpDst, 82), Action::SetTpDst(82)),
+        (set(FieldId::UdpDst, 83), Action::SetTpDst(83)),
+        (set(FieldId::IpTtl, 9), Action::SetTtl(9)),
+        (set(FieldId::IpDscp, 0xee), dscp(Field::Ipv4Dscp)),
+    ];
+    for (action, wanted) in table {
+        rule.actions = [action].into_iter().collect();
+        assert_eq!(lower::actions(&rule, None), [wanted]);
+    }
+    let mut six = rules(from(1).field(FieldId::EthType, 0x86ddu16).output(3)).pop().unwrap();
+    six.actions = [set(FieldId::IpDscp, 0x2e)].into_iter().collect();
+    assert_eq!(lower::actions(&six, Some(Action::Count(0))), [Action::Count(0), dscp(Field::Ipv6Dscp)]);
+}
+
 /// Writes down what is called, and refuses what it is told to.
 #[derive(Clone, Default)]
 struct Api {
@@ -190,6 +244,34 @@ impl RteFlowApi for Api {
     fn meter_stats(&mut self, port: u16, _: u32, _: bool) -> Result<MeterStats, RteFlowError> {
         Err(RteFlowError::new("meter_stats", port, ErrorKind::Unspecified, Errno::ENOTSUP, ""))
     }
+}
+
+#[test]
+fn a_device_is_asked_by_its_own_call_or_by_a_rule_that_goes_at_once() {
+    let (mut api, transfer) = (Api::default(), rules(from(2).output(3)).remove(0));
+    let marking = rules(from(1).ipv4().output(6)).remove(0);
+    let mut ask = |rule, refused: &[(&'static str, Errno)]| {
+        api.refuse(refused);
+        let answer = validate(&mut api, rule).map_err(|error| error.kind);
+        (answer, api.calls())
+    };
+    let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(ask(&transfer, &[]), (Ok(()), own(&["pick_transfer_proxy", "validate"])));
+    assert_eq!(ask(&marking, &[]), (Ok(()), own(&["validate"])), "the port's own rules need no proxy");
+    for (errno, kind) in [
+        (Errno::ENOTSUP, DeviceErrorKind::NotSupported),
+        (Errno::EINVAL, DeviceErrorKind::Invalid),
+        (Errno::EIO, DeviceErrorKind::Dead),
+    ] {
+        assert_eq!(ask(&marking, &[("validate", errno)]), (Err(kind), own(&["validate"])));
+    }
+    let silent = ("validate", Errno::ENOSYS);
+    assert_eq!(ask(&marking, &[silent]), (Ok(()), own(&["validate", "create", "destroy"])));
+    let refused = ask(&marking, &[silent, ("create", Errno::ENOTSUP)]);
+    assert_eq!(refused, (Err(DeviceErrorKind::NotSupported), own(&["validate", "create"])));
+    // A driver without proxies takes transfer rules on any port.
+    let unproxied = ask(&transfer, &[("pick_transfer_proxy", Errno::ENOTSUP)]);
+    assert_eq!(unproxied, (Ok(()), own(&["pick_transfer_proxy", "validate"])));
 }
 
 struct Bench {

@@ -3,7 +3,7 @@
 use super::lower;
 use crate::backend::DeviceError;
 use crate::rule::{HwRule, Table};
-use rte_flow_rs::{Action, Class, LoweredFlow, RteFlowApi};
+use rte_flow_rs::{Action, Errno, LoweredFlow, RteFlowApi};
 
 /// Whether the device would take a rule, by `rte_flow_validate`; by making and destroying it where the driver has no
 /// such call. For [`crate::caps::probe`], before the port has traffic.
@@ -19,8 +19,8 @@ pub fn validate(api: &mut dyn RteFlowApi, rule: &HwRule) -> Result<(), DeviceErr
     let count = rule.count.then_some(Action::Count(0));
     let flow = LoweredFlow::new(lower::attributes(rule), &lower::pattern(rule), &lower::actions(rule, count));
     let asked = match api.validate(port, &flow) {
-        // ENOSYS: the driver does not answer such questions.
-        Err(error) if error.class() == Class::Unsupported && error.errno.0.abs() == 38 => {
+        // The driver does not answer such questions.
+        Err(error) if error.errno == Errno::ENOSYS => {
             api.create(port, &flow).and_then(|handle| api.destroy(port, handle))
         }
         other => other,

@@ -316,9 +316,10 @@ impl<'a> Translator<'a> {
             return self.refuse(Refusal::Repeated(DpActionKind::PushVlan));
         }
         match self.tags {
-            Tags::Exactly(n) if n < 2 => self.tags = Tags::Exactly(n + 1),
+            // One at most: this flow has added none that is still there.
+            Tags::Exactly(n) => self.tags = Tags::Exactly(n + 1),
             // Two tags are as many as software handles; it drops a third.
-            Tags::Exactly(_) | Tags::Some => return self.needs(DpActionKind::PushVlan, FieldId::Vlan1Tci),
+            Tags::Some => return self.needs(DpActionKind::PushVlan, FieldId::Vlan1Tci),
             Tags::Unknown => return self.needs(DpActionKind::PushVlan, FieldId::VlanTci),
         }
         self.pushed = true;
@@ -341,7 +342,7 @@ impl<'a> Translator<'a> {
     }
 
     fn finish(mut self) -> Translated {
-        if self.outputs > self.caps.max_outputs && self.caps.max_outputs > 0 {
+        if self.outputs > self.caps.max_outputs {
             self.refuse(Refusal::TooManyOutputs { have: self.outputs, max: self.caps.max_outputs });
         }
         if self.outputs == 0 && self.refused.is_empty() {
