@@ -54,7 +54,7 @@ pub use engine::{
     Demotion, DemotionId, DeviceHealth, Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowRank,
     FlowRate, FlowStatus, HitSink, Hot, Placement, Policy, PortStatus, RuleStatus, TableUse, Which,
 };
-pub use plan::{Change, Explained, Step, StepOf, Where, explain, fall_back, plan, what_would_help};
+pub use plan::{Change, Explained, Step, StepOf, Where, explain, fall_back, plan, plan_translated, what_would_help};
 pub use refusal::{PortRefusal, REASONS, Reason, Refusal, Refusals, Subject};
 pub use rte_flow::{RteFlowBackend, RteFlowMemory};
 pub use rule::{

@@ -206,7 +206,9 @@ impl Refusal {
             Refusal::NotOffloadCapable { .. } => "use a representor of a NIC in switchdev mode as input port".into(),
             Refusal::Disabled => "turn offload on: shuntctl offload on".into(),
             Refusal::PortDisabled { port } => format!("turn offload on for datapath port {port}"),
-            Refusal::RecircNotZero => "only first passes are offloaded".into(),
+            Refusal::RecircNotZero => {
+                "write rules that need one pass; why there is a second one is said of the flow with recirc_id 0".into()
+            }
             Refusal::NotCacheable => "none: each such packet is decided on its own".into(),
             Refusal::MeterSplit { meter } => {
                 format!("take meter {} off this path, or keep all its flows in software", meter.0)

@@ -3,7 +3,7 @@
 use crate::backend::{
     Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey,
 };
-use crate::rule::{HwRule, RuleRole};
+use crate::rule::{HwRule, RuleRole, Table};
 use crate::world::EthdevId;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -36,6 +36,8 @@ pub struct State {
     pub stuck: bool,
     /// Every insertion is refused so.
     pub refuses: Option<DeviceErrorKind>,
+    /// Insertions into the embedded switch are refused so.
+    pub refuses_full: Option<DeviceErrorKind>,
     /// A rule can be replaced by one of the same place.
     pub replaces: bool,
     pub updates: usize,
@@ -64,6 +66,7 @@ impl Fake {
             dead: false,
             stuck: false,
             refuses: None,
+            refuses_full: None,
             replaces: true,
             updates: 0,
             revivals: 0,
@@ -149,6 +152,11 @@ impl State {
                 if let Some(kind) = self.refuses {
                     return refuse(kind);
                 }
+                if let Some(kind) = self.refuses_full
+                    && matches!(rule.table, Table::Transfer { .. })
+                {
+                    return refuse(kind);
+                }
                 if self.chance(self.chaos.refuse) {
                     let kinds = [DeviceErrorKind::NotSupported, DeviceErrorKind::Busy, DeviceErrorKind::Other(71)];
                     let n = self.random(3) as usize;
@@ -219,7 +227,7 @@ impl State {
 }
 
 fn refuse(kind: DeviceErrorKind) -> Result<Done, DeviceError> {
-    Err(DeviceError { kind, message: "fake".into() })
+    Err(DeviceError { kind, message: "mlx5_flow: rule not taken".into() })
 }
 
 fn key_of(op: &Op) -> RuleKey {

@@ -1,11 +1,11 @@
 //! A plan step by step: what becomes of each field of the match and of each action, and why.
 
 use super::help::{Change, what_would_help};
-use super::plan;
+use super::plan_translated;
 use crate::refusal::{Refusal, Refusals, Subject};
 use crate::rule::Plan;
 use crate::world::World;
-use flow::dp::{DpActionKind, DpFlow};
+use flow::dp::{Cacheable, DpActionKind, DpFlow};
 use flow::field::datapath_fields;
 use flow::{FieldId, Value};
 
@@ -49,7 +49,8 @@ pub struct Explained {
 /// Explain a flow. `more`: reasons that the planner does not know, because the device gave them or the engine. Pure.
 #[must_use]
 pub fn explain(flow: &DpFlow, world: &World, more: &[Refusal]) -> Explained {
-    let plan = plan(flow, world);
+    let kept = if more.contains(&Refusal::NotCacheable) { Cacheable::No } else { Cacheable::Yes };
+    let plan = plan_translated(flow, kept, world);
     let mut refused: Refusals = plan.refused().iter().cloned().collect();
     for refusal in more {
         super::add(&mut refused, refusal.clone());
@@ -81,7 +82,7 @@ pub fn explain(flow: &DpFlow, world: &World, more: &[Refusal]) -> Explained {
     if !rest.is_empty() {
         steps.push(Step { of: StepOf::Whole, at: place(in_full), refused: rest });
     }
-    let help = if in_full { Vec::new() } else { what_would_help(flow, world) };
+    let help = if in_full || kept == Cacheable::No { Vec::new() } else { what_would_help(flow, world) };
     Explained { plan, steps, help }
 }
 

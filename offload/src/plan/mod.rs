@@ -29,7 +29,7 @@ use crate::caps::{CounterKind, PartialCaps, TransferCaps};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::{HwAction, HwMatch, HwProgram, HwRule, Plan, RuleRole, Table};
 use crate::world::{Admission, PortInfo, PortKind, World};
-use flow::dp::{DpFlow, Mark, Resume};
+use flow::dp::{Cacheable, DpFlow, Mark, Resume};
 use flow::port::DpPort;
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
@@ -44,6 +44,15 @@ pub fn plan(flow: &DpFlow, world: &World) -> Plan {
     match full(flow, info, world) {
         Ok(program) => Plan::Full(program),
         Err(refused) => fall_back(flow, world, refused),
+    }
+}
+
+/// What to do with the packets of a translation: those that are decided one by one have no flow to put into hardware. Pure.
+#[must_use]
+pub fn plan_translated(flow: &DpFlow, cacheable: Cacheable, world: &World) -> Plan {
+    match cacheable {
+        Cacheable::Yes => plan(flow, world),
+        Cacheable::No => Plan::Software(smallvec![Refusal::NotCacheable]),
     }
 }
 

@@ -1,11 +1,13 @@
-//! Every reason is produced, shown with what it is about and with a remedy of its own, and the remedy is tried. The guide's
-//! chapter is written from the same cases.
+//! Every reason is produced by planner or engine, shown with what it is about and with a remedy of its own, and the remedy is
+//! tried. The guide's chapter is written from the same cases.
 
 use super::help::Change;
 use super::tests::able;
 use super::*;
-use crate::backend::{DeviceError, DeviceErrorKind};
+use crate::backend::DeviceErrorKind;
 use crate::caps::{Capabilities, MaskCap};
+use crate::engine::Placement;
+use crate::engine::reason_tests::{self as engine, Told};
 use crate::refusal::{PortRefusal, REASONS};
 use crate::testing::{FlowMaker, from, world, world_of};
 use flow::dp::*;
@@ -23,6 +25,8 @@ enum Remedy {
     Offered(Change),
     /// After it, the flow is marked.
     Marked(Arc<DpFlow>, World),
+    /// After it, an engine put the flow in.
+    Seen(&'static str),
     /// Nothing is to be done, or not to the flow; why.
     None(&'static str),
 }
@@ -31,19 +35,40 @@ struct Case {
     reason: Refusal,
     flow: Arc<DpFlow>,
     world: World,
-    /// Reasons that the engine adds to the planner's.
+    /// Whether the flow is kept, or its packets are decided one by one.
+    kept: Cacheable,
+    /// What an engine said of the flow, which the planner would have in hardware.
     engine: Refusals,
     remedy: Remedy,
 }
 
-fn case(reason: Refusal, flow: FlowMaker, world: World, remedy: Remedy) -> Case {
-    Case { reason, flow: flow.build(1), world, engine: Refusals::new(), remedy }
+impl Case {
+    fn plan(&self) -> Plan {
+        plan_translated(&self.flow, self.kept, &self.world)
+    }
+
+    fn explained(&self) -> Explained {
+        let more = if self.kept == Cacheable::No { &[Refusal::NotCacheable] } else { &self.engine[..] };
+        explain(&self.flow, &self.world, more)
+    }
 }
 
-/// A reason that the engine gives to a flow that the planner would have in hardware.
-fn of_engine(reason: Refusal, remedy: Remedy) -> Case {
-    let engine = smallvec![reason.clone()];
-    Case { engine, ..case(reason, from(1).output(2), world("connectx"), remedy) }
+fn case(reason: Refusal, flow: FlowMaker, world: World, remedy: Remedy) -> Case {
+    Case { reason, flow: flow.build(1), world, kept: Cacheable::Yes, engine: Refusals::new(), remedy }
+}
+
+/// A reason that an engine gave, and that was gone after `remedy`.
+fn of_engine(told: Told, remedy: &'static str) -> Case {
+    let [reason] = &told.refusals[..] else { panic!("{:?}", told.refusals) };
+    assert!(told.went_in, "{reason:?}: {remedy}, and the flow is not in");
+    Case {
+        reason: reason.clone(),
+        flow: told.flow,
+        world: told.world,
+        kept: Cacheable::Yes,
+        engine: told.refusals,
+        remedy: Remedy::Seen(remedy),
+    }
 }
 
 fn connectx() -> World {
@@ -75,11 +100,6 @@ fn also(field: FieldId, value: u128) -> Remedy {
     Remedy::Offered(Change::MatchAlso { field, value: Value(value), mask: field.def().ones() })
 }
 
-fn device(kind: DeviceErrorKind) -> Refusal {
-    let message = "mlx5_flow: rule not taken".to_owned();
-    Refusal::Device(DeviceError { kind, message })
-}
-
 fn meter_world(place: bool) -> World {
     let mut world = able_world();
     if place {
@@ -96,7 +116,6 @@ fn queues(n: u16) -> World {
 }
 
 const NATURE: &str = "by its nature a matter of software";
-const NIC: &str = "another NIC";
 
 fn cases() -> Vec<Case> {
     use Remedy as R;
@@ -257,11 +276,8 @@ fn cases() -> Vec<Case> {
         ),
         case(Refusal::NoCounter, from(1).output(2), uncounted, fixed(from(1).output(2))),
         Case {
-            reason: Refusal::NoMark,
             flow: Arc::new(unmarked),
-            world: connectx(),
-            engine: Refusals::new(),
-            remedy: R::Marked(from(1).output(6).build(1), connectx()),
+            ..case(Refusal::NoMark, from(1), connectx(), R::Marked(from(1).output(6).build(1), connectx()))
         },
         case(
             Refusal::NoSpread { queues: 4 },
@@ -277,8 +293,21 @@ fn cases() -> Vec<Case> {
             ports_off,
             R::Offered(Change::TurnOnPort(port(1))),
         ),
-        case(Refusal::RecircNotZero, from(1).field(FieldId::RecircId, 5u32).output(2), connectx(), R::None(NATURE)),
-        of_engine(Refusal::NotCacheable, R::None(NATURE)),
+        case(
+            Refusal::RecircNotZero,
+            from(1).field(FieldId::RecircId, 5u32).output(2),
+            connectx(),
+            fixed(from(1).output(2)),
+        ),
+        Case {
+            kept: Cacheable::No,
+            ..case(
+                Refusal::NotCacheable,
+                from(1).field(FieldId::EthDst, [1, 0x80, 0xc2, 0, 0, 2]).output(2),
+                connectx(),
+                R::None(NATURE),
+            )
+        },
         case(
             Refusal::MeterSplit { meter: MeterId(7) },
             meter(),
@@ -289,7 +318,7 @@ fn cases() -> Vec<Case> {
             Refusal::MeterSplit { meter: MeterId(7) },
             from(1).ipv4().then(DpAction::Meter(MeterId(7))).set(FieldId::Ipv4Src, 1u32).output(2),
             meter_world(true),
-            R::None("the rest of the flow's packets would pass a second meter"),
+            R::Offered(Change::WithoutAction { number: 0, kind: DpActionKind::Meter }),
         ),
         case(
             Refusal::Action(DpActionKind::PopVlan),
@@ -297,18 +326,21 @@ fn cases() -> Vec<Case> {
             world("e810"),
             fixed(tagged().then(DpAction::PopVlan).output(2)),
         ),
-        of_engine(Refusal::TableFull { used: 8, limit: 8 }, R::None("tried by the engine's tests")),
-        of_engine(Refusal::Cold { needs: 1000 }, R::None("a flow that carries more gets in; policy all lets all in")),
-        of_engine(Refusal::Captured, R::None("it goes back when the capture ends")),
-        of_engine(Refusal::CounterStuck, R::None(NIC)),
-        of_engine(device(DeviceErrorKind::NotSupported), R::None(NIC)),
-        of_engine(device(DeviceErrorKind::TableFull), R::None(NIC)),
-        of_engine(device(DeviceErrorKind::Invalid), R::None(NIC)),
-        of_engine(device(DeviceErrorKind::Busy), R::None("it is tried again")),
-        of_engine(device(DeviceErrorKind::Exists), R::None(NIC)),
-        of_engine(device(DeviceErrorKind::NotFound), R::None(NIC)),
-        of_engine(device(DeviceErrorKind::Dead), R::None(NIC)),
-        of_engine(device(DeviceErrorKind::Other(71)), R::None(NIC)),
+        of_engine(engine::off(), "offload was turned on"),
+        of_engine(engine::port_off(), "offload was turned on for the port"),
+        of_engine(engine::table_full(), "rules were aggregated, so that there were fewer flows"),
+        of_engine(engine::evicted(), "the NIC was one with a larger table"),
+        of_engine(engine::cold(), "the policy's rate was lowered"),
+        of_engine(engine::captured(), "the capture ended"),
+        of_engine(engine::does_not_count(), "the device counted again"),
+        of_engine(engine::refuses(DeviceErrorKind::NotSupported), "the device was attached anew, and could do it"),
+        of_engine(engine::full_by_others(), "the rules of others left"),
+        of_engine(engine::refuses(DeviceErrorKind::Invalid), "the device was attached anew with other firmware"),
+        of_engine(engine::refuses(DeviceErrorKind::Busy), "the device had time"),
+        of_engine(engine::refuses(DeviceErrorKind::Exists), "the other rule was removed"),
+        of_engine(engine::loses_the_rule(), "the flow was tried again"),
+        of_engine(engine::dies(), "the device answered again"),
+        of_engine(engine::refuses(DeviceErrorKind::Other(71)), "the flow was tried again"),
     ]
 }
 
@@ -320,7 +352,7 @@ fn every_reason_has_a_case_that_gives_it() {
     assert_eq!(produced, all);
     assert_eq!(all.len(), REASONS.len(), "a name that is there twice");
     for case in &cases {
-        let plan = plan(&case.flow, &case.world);
+        let plan = case.plan();
         let there = plan.refused().contains(&case.reason);
         assert!(there != case.engine.contains(&case.reason), "{:?}: {plan:?}", case.reason);
     }
@@ -330,7 +362,7 @@ fn every_reason_has_a_case_that_gives_it() {
 fn every_reason_is_shown_with_what_it_is_about_and_with_a_remedy_of_its_own() {
     let mut remedies: BTreeMap<String, String> = BTreeMap::new();
     for case in cases() {
-        let explained = explain(&case.flow, &case.world, &case.engine);
+        let explained = case.explained();
         let step = explained.steps.iter().find(|step| step.refused.contains(&case.reason));
         let step = step.unwrap_or_else(|| panic!("{:?} is not shown:\n{explained}", case.reason));
         match case.reason.subject() {
@@ -343,6 +375,9 @@ fn every_reason_is_shown_with_what_it_is_about_and_with_a_remedy_of_its_own() {
             crate::Subject::Action(_) | crate::Subject::Port(_) | crate::Subject::Meter(_) => {
                 assert!(matches!(step.of, StepOf::Action { .. }), "{explained}");
             }
+        }
+        if !case.engine.is_empty() {
+            assert!(explained.steps.iter().all(|step| step.at == Where::Software) && explained.help.is_empty());
         }
         let text = explained.to_string();
         let remedy = case.reason.remedy();
@@ -378,15 +413,35 @@ fn remedies_help() {
                 assert!(matches!(after, Plan::Partial { .. }), "{:?}: {after:?}", case.reason);
             }
             Remedy::Offered(change) => {
-                let offered = what_would_help(&case.flow, &case.world);
+                let offered = case.explained().help;
                 assert!(offered.contains(change), "{:?}: {offered:?}", case.reason);
             }
-            Remedy::None(_) => {}
+            Remedy::Seen(_) | Remedy::None(_) => {}
         }
-        for change in what_would_help(&case.flow, &case.world) {
+        for change in case.explained().help {
             let (flow, world) = change.apply(&case.flow, &case.world).unwrap();
             assert!(matches!(plan(&flow, &world), Plan::Full(_)), "{:?}: {change} does not help", case.reason);
         }
+    }
+}
+
+/// The planner's reasons as an engine has them, and the same engine after the remedy.
+#[test]
+fn an_engine_offloads_a_flow_after_its_remedy() {
+    for case in cases().iter().filter(|case| case.engine.is_empty() && case.kept == Cacheable::Yes) {
+        let (after, wanted) = match &case.remedy {
+            Remedy::Full(flow, world) => (Some((Arc::clone(flow), world.clone())), Placement::Full),
+            Remedy::Marked(flow, world) => (Some((Arc::clone(flow), world.clone())), Placement::Partial),
+            Remedy::Offered(change) => {
+                let (flow, world) = change.apply(&case.flow, &case.world).unwrap();
+                (Some((Arc::new(flow), world)), Placement::Full)
+            }
+            Remedy::Seen(_) | Remedy::None(_) => (None, Placement::Software),
+        };
+        let after = after.as_ref().map(|(flow, world)| (flow, world));
+        let ((placement, refusals), then) = engine::offloads((&case.flow, &case.world), after);
+        assert!(placement != Placement::Full && refusals.contains(&case.reason), "{:?}: {refusals:?}", case.reason);
+        assert!(then.is_none_or(|then| then == wanted), "{:?}: {then:?}", case.reason);
     }
 }
 
@@ -397,14 +452,14 @@ fn chapter() -> String {
          <!-- Written by the test `chapter_of_the_guide_is_that_of_the_code`: UPDATE_DOCS=1 cargo test -p offload chapter -->\n\n\
          `shuntctl offload explain` gives at least one of these reasons for each flow that is not, or only in part, in hardware. Names are\n\
          the same in JSON and metrics. Each has an example: a datapath flow, what is said of it, and what would bring it into hardware,\n\
-         which was tried by planning again. Port 1 is the wire, 2 to 4 are VFs of the same NIC, 5 is of another NIC and 6 is a tap; the\n\
-         NIC is like a ConnectX, but for what the example is about.\n",
+         which was tried with an engine. Port 1 is the wire, 2 to 4 are VFs of the same NIC, 5 is of another NIC and 6 is a tap; the NIC\n\
+         is like a ConnectX, but for what the example is about.\n",
     );
     let cases = cases();
     for reason in REASONS {
         let _ = write!(out, "\n## {}\n{}\n", reason.name, reason.meaning);
         for case in cases.iter().filter(|case| case.reason.name() == reason.name) {
-            let explained = explain(&case.flow, &case.world, &case.engine);
+            let explained = case.explained();
             let actions = ActionText(&case.flow.actions);
             let _ = write!(
                 out,
@@ -416,8 +471,10 @@ fn chapter() -> String {
                 let _ = writeln!(out, "  it would be in hardware {change}");
             }
             out.push_str("```\n");
-            if let Remedy::None(why) = case.remedy {
-                let _ = writeln!(out, "Nothing to be done to the flow: {why}.");
+            match case.remedy {
+                Remedy::None(why) => drop(writeln!(out, "Nothing to be done to the flow: {why}.")),
+                Remedy::Seen(what) => drop(writeln!(out, "Tried with an engine: {what}, and the flow went in.")),
+                Remedy::Full(..) | Remedy::Offered(_) | Remedy::Marked(..) => {}
             }
         }
     }

@@ -1,0 +1,286 @@
+//! The reasons that devices and wishes give: each from an engine that runs, with a device to which that happens; then what
+//! the remedy says is done, and the flow goes in. The planner's reasons go the same way ([`offloads`]).
+
+use super::fake::{Chaos, Fake};
+use super::{Engine, EngineConfig, FlowRate, HitSink, Hot, Placement, Policy, Which};
+use crate::backend::DeviceErrorKind;
+use crate::refusal::{Refusal, Refusals};
+use crate::testing::{from, world};
+use crate::world::World;
+use flow::FieldId;
+use flow::clock::Time;
+use flow::dp::{DpFlow, FlowId, FlowListener, Hits};
+use flow::port::DpPort;
+use std::sync::Arc;
+
+const TICK: u64 = 50_000_000;
+
+struct NoSink;
+
+impl HitSink for NoSink {
+    fn hardware_hits(&self, _: &Arc<DpFlow>, _: Hits) {}
+    fn hardware_gone(&self, _: &Arc<DpFlow>) {}
+}
+
+/// A flow that an engine has in software.
+pub(crate) struct Told {
+    pub flow: Arc<DpFlow>,
+    pub world: World,
+    /// What the engine says of it.
+    pub refusals: Refusals,
+    /// The flow went in when the remedy was applied, or what was in its way was over.
+    pub went_in: bool,
+}
+
+struct Rig {
+    fake: Fake,
+    engine: Arc<Engine>,
+    world: World,
+    now: u64,
+    software: u64,
+}
+
+fn flow(id: u64) -> Arc<DpFlow> {
+    from(1).ipv4().field(FieldId::Ipv4Dst, 1 + id as u32).output(2).build(id)
+}
+
+impl Rig {
+    fn new(world: World) -> Rig {
+        let fake = Fake::new(1, 1000, Chaos::default());
+        let config = EngineConfig { query_interval: std::time::Duration::from_millis(100), ..EngineConfig::default() };
+        let engine = Engine::new(config, world.clone(), Box::new(fake.clone()), Arc::new(NoSink));
+        Rig { fake, engine, world, now: 0, software: 0 }
+    }
+
+    fn add(&mut self, flow: &Arc<DpFlow>) {
+        self.engine.flow_added(flow);
+        self.pass(1, 0);
+    }
+
+    /// So many twentieths of a second, with so many packets of flow 1 in each, wherever it is.
+    fn pass(&mut self, ticks: u64, packets: u64) {
+        for _ in 0..ticks {
+            self.now += TICK;
+            let rule = self.engine.rules(FlowId(1)).last().map(|rule| rule.rule.matches);
+            if self.fake.with(|state| state.rules.values().any(|(there, _)| Some(there.matches) == rule)) {
+                self.fake.hit(|there| Some(there.matches) == rule, packets);
+            } else if packets > 0 {
+                self.software += packets;
+                self.engine.rates(Time(self.now), vec![FlowRate { flow: FlowId(1), packets: self.software }]);
+            }
+            assert!(self.engine.settle(Time(self.now), 1000));
+        }
+    }
+
+    fn is_in(&self) -> bool {
+        self.engine.explain(FlowId(1)).unwrap().placement == Placement::Full
+    }
+
+    /// Flow 1 as it is, and whether it goes in after `remedy` and at most a minute.
+    fn tell(mut self, packets: u64, remedy: impl FnOnce(&mut Rig)) -> Told {
+        let status = self.engine.explain(FlowId(1)).unwrap();
+        assert_eq!(status.placement, Placement::Software, "{:?}", status.refusals);
+        remedy(&mut self);
+        let went_in = (0..60 * 20).any(|_| {
+            self.pass(1, packets);
+            self.is_in()
+        });
+        assert!(self.fake.with(|state| state.violations.is_empty()));
+        Told { flow: flow(1), world: self.world, refusals: status.refusals, went_in }
+    }
+}
+
+/// A device that answers every insertion so.
+pub(crate) fn refuses(kind: DeviceErrorKind) -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.fake.with(|state| state.refuses = Some(kind));
+    rig.add(&flow(1));
+    rig.tell(0, |rig| {
+        rig.fake.with(|state| state.refuses = None);
+        // What it refuses for good is asked of it anew when it is attached anew: with other firmware, another driver.
+        if kind.is_of_shape() {
+            rig.pass(60 * 20, 0);
+            assert!(!rig.is_in(), "rules of a refused shape are not tried again");
+            rig.engine.set_world(rig.world.clone());
+        }
+    })
+}
+
+/// A device that has less room than its profile says, because others use it.
+pub(crate) fn full_by_others() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.fake.with(|state| state.capacity = 0);
+    rig.add(&flow(1));
+    rig.tell(0, |rig| rig.fake.with(|state| state.capacity = 1))
+}
+
+/// A device that dies under the flow.
+pub(crate) fn dies() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.add(&flow(1));
+    assert!(rig.is_in());
+    rig.fake.with(|state| state.dead = true);
+    rig.pass(20, 1);
+    rig.tell(1, |rig| rig.fake.with(|state| state.dead = false))
+}
+
+/// A device that forgets a rule.
+pub(crate) fn loses_the_rule() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.add(&flow(1));
+    rig.fake.with(super::fake::State::reset);
+    rig.pass(3, 0);
+    rig.tell(1, |_| {})
+}
+
+/// A device whose counters stand still.
+pub(crate) fn does_not_count() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.add(&flow(1));
+    rig.pass(40, 10);
+    rig.fake.with(|state| state.stick(true));
+    rig.pass(70, 10);
+    rig.tell(10, |rig| rig.fake.with(|state| state.stick(false)))
+}
+
+/// A table that other flows fill; then rules are aggregated, so that there are fewer flows.
+pub(crate) fn table_full() -> Told {
+    let mut rig = Rig::new(world("tiny"));
+    (2..10).for_each(|id| rig.add(&flow(id)));
+    rig.add(&flow(1));
+    rig.tell(0, |rig| (2..6).for_each(|id| rig.engine.flow_removed(&flow(id))))
+}
+
+/// A flow that had to go for one that carries more; then the NIC is one with a larger table.
+pub(crate) fn evicted() -> Told {
+    let mut rig = Rig::new(world("tiny"));
+    (1..9).for_each(|id| rig.add(&flow(id)));
+    let busy = flow(20);
+    rig.add(&busy);
+    for tick in 1..200 {
+        rig.engine.rates(Time(rig.now), vec![FlowRate { flow: busy.id, packets: tick * 1000 }]);
+        // Flow 1 is the only one that carries nothing.
+        rig.fake.hit(|rule| rule.matches != rule_of(&rig.engine, 1), 10);
+        rig.pass(1, 0);
+        if !rig.is_in() {
+            break;
+        }
+    }
+    assert!(rig.engine.status().tables.iter().any(|table| table.evictions > 0));
+    rig.tell(0, |rig| {
+        rig.world = world("connectx");
+        rig.engine.set_world(rig.world.clone());
+    })
+}
+
+fn rule_of(engine: &Engine, id: u64) -> crate::HwMatch {
+    engine.rules(FlowId(id)).last().map(|rule| rule.rule.matches).unwrap_or_default()
+}
+
+/// A flow that carries too little for the policy; then the policy's rate is lowered.
+pub(crate) fn cold() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.engine.set_policy(Policy::Hot(Hot { rate_pps: 1000, ..Hot::default() }));
+    rig.add(&flow(1));
+    rig.pass(40, 5);
+    rig.tell(5, |rig| rig.engine.set_policy(Policy::Hot(Hot { rate_pps: 80, ..Hot::default() })))
+}
+
+/// The same; then the policy lets all in.
+pub(crate) fn cold_for_good() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.engine.set_policy(Policy::Hot(Hot::default()));
+    rig.add(&flow(1));
+    rig.tell(0, |rig| rig.engine.set_policy(Policy::All))
+}
+
+/// A flow whose packets are captured; then the capture ends.
+pub(crate) fn captured() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.add(&flow(1));
+    let demotion = rig.engine.demote(Which::Flows([FlowId(1)].into()));
+    rig.pass(1, 0);
+    rig.tell(0, |rig| assert!(rig.engine.restore(demotion)))
+}
+
+/// Offload is off; then on.
+pub(crate) fn off() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.engine.set_policy(Policy::Off);
+    rig.add(&flow(1));
+    rig.tell(0, |rig| rig.engine.set_policy(Policy::All))
+}
+
+/// Offload is off for the port; then on.
+pub(crate) fn port_off() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.engine.set_port(DpPort(1), false);
+    rig.add(&flow(1));
+    rig.tell(0, |rig| rig.engine.set_port(DpPort(1), true))
+}
+
+/// The policy names other ports; then this one too.
+pub(crate) fn port_not_allowed() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.engine.set_policy(Policy::Ports([DpPort(2)].into()));
+    rig.add(&flow(1));
+    rig.tell(0, |rig| rig.engine.set_policy(Policy::Ports([DpPort(1), DpPort(2)].into())))
+}
+
+/// Where a flow is in an engine, why, and where another one is after it in another world.
+pub(crate) fn offloads(
+    before: (&Arc<DpFlow>, &World),
+    after: Option<(&Arc<DpFlow>, &World)>,
+) -> ((Placement, Refusals), Option<Placement>) {
+    let mut rig = Rig::new(before.1.clone());
+    let place = |rig: &Rig, flow: &DpFlow| {
+        let status = rig.engine.explain(flow.id).unwrap();
+        (status.placement, status.refusals)
+    };
+    rig.add(before.0);
+    let was = place(&rig, before.0);
+    let is = after.map(|(flow, world)| {
+        rig.engine.flow_removed(before.0);
+        rig.engine.set_world(world.clone());
+        rig.pass(1, 0);
+        rig.add(flow);
+        place(&rig, flow).0
+    });
+    (was, is)
+}
+
+#[test]
+fn an_engine_says_what_is_in_its_way_and_puts_the_flow_in_when_it_is_gone() {
+    let of = |told: Told, name: &str| {
+        let names: Vec<_> = told.refusals.iter().map(Refusal::name).collect();
+        assert_eq!((names, told.went_in), (vec![name], true));
+    };
+    of(full_by_others(), "DeviceTableFull");
+    of(dies(), "DeviceDead");
+    of(loses_the_rule(), "DeviceRuleLost");
+    of(does_not_count(), "CounterStuck");
+    of(table_full(), "TableFull");
+    of(evicted(), "TableFull");
+    of(cold(), "Cold");
+    of(cold_for_good(), "Cold");
+    of(captured(), "Captured");
+    of(off(), "Disabled");
+    of(port_off(), "PortDisabled");
+    of(port_not_allowed(), "PortDisabled");
+    of(refuses(DeviceErrorKind::NotSupported), "DeviceNotSupported");
+    of(refuses(DeviceErrorKind::Invalid), "DeviceInvalid");
+    of(refuses(DeviceErrorKind::Busy), "DeviceBusy");
+    of(refuses(DeviceErrorKind::Exists), "DeviceExists");
+    of(refuses(DeviceErrorKind::Other(71)), "DeviceError");
+}
+
+/// A device that cannot do a flow's rule may still mark its packets.
+#[test]
+fn what_a_device_refuses_of_the_whole_it_may_mark() {
+    let mut rig = Rig::new(world("connectx"));
+    rig.fake.with(|state| state.refuses_full = Some(DeviceErrorKind::NotSupported));
+    rig.add(&flow(1));
+    let status = rig.engine.explain(FlowId(1)).unwrap();
+    let names: Vec<_> = status.refusals.iter().map(Refusal::name).collect();
+    assert_eq!((status.placement, names), (Placement::Partial, vec!["DeviceNotSupported"]));
+}
