@@ -9,6 +9,7 @@
 # make hw-test  the scenarios for real NICs on the one that SHUNT_LAB_PF names (SCENARIO=name: one of them)
 # make docs   the API documentation, under target/doc
 # make fuzz   each fuzz target for FUZZ_SECONDS (default 300)
+# make mutants  cargo-mutants on the planner and on lowering, an hour or so (SHARD=0/4: a quarter of it)
 
 CARGO ?= cargo
 FUZZ_SECONDS ?= 300
@@ -17,7 +18,7 @@ DEMO_OUT ?= target/demo
 SHUNT_SOAK_SECONDS ?= 180
 SOAK_SECONDS ?= 1800
 
-.PHONY: demo test bench gate gate-record soak lint docs fuzz build deps deps-test deps-bench lab lab-shell hw-test
+.PHONY: demo test mutants bench gate gate-record soak lint docs fuzz build deps deps-test deps-bench lab lab-shell hw-test
 
 deps:
 	@scripts/deps.sh build
@@ -42,6 +43,10 @@ lint: deps
 test: deps-test lint
 	$(CARGO) build --locked --workspace --bins
 	SHUNT_SOAK_SECONDS=$(SHUNT_SOAK_SECONDS) $(CARGO) test --locked --workspace
+
+# Tests that an outcome is settled by: those of the two crates, without their examples in documentation.
+mutants: deps-test
+	$(CARGO) mutants -p offload -p rte-flow-rs --test-workspace=false -o target $(if $(SHARD),--shard $(SHARD))
 
 soak: deps-test
 	SHUNT_SOAK_SECONDS=$(SOAK_SECONDS) $(if $(SOAK_SEED),SHUNT_SOAK_SEED=$(SOAK_SEED)) \
