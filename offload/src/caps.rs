@@ -83,8 +83,7 @@ impl FieldSet {
 
 /// Whether a field is no part of the packet's bytes: setting it changes nothing that leaves the switch.
 pub(crate) fn is_unseen_outside(field: FieldId) -> bool {
-    // This one is of the bytes, though its place in keys is behind them.
-    field != FieldId::NdReserved && field.def().is_metadata()
+    field.def().is_metadata()
 }
 
 /// What the device does with TTL 0 or 1 at a decrement.
@@ -206,7 +205,7 @@ pub struct Limits {
     pub rules_per_group: Option<u32>,
     /// Rules that count.
     pub counters: Option<u32>,
-    /// Different outer headers.
+    /// Different outer headers. 0: none can be put in front. They are not counted: the device refuses those that it has no room for.
     pub encap_headers: Option<u32>,
     /// Actions of one rule that change the packet.
     pub rewrites: Option<u32>,
