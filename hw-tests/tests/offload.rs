@@ -215,3 +215,19 @@ fn what_cannot_be_is_refused_in_one_line() {
     assert_eq!(rig.ctl(&["dp", "flows", "--partial", "--software"]).unwrap().code, Some(2));
     insta::assert_snapshot!(all.join("\n"));
 }
+
+/// A bridge decides on each frame to a reserved address by itself (IEEE 802.1Q, table 8-1): there is no flow to put anywhere.
+#[test]
+fn a_packet_that_is_decided_alone_is_told_so() {
+    let rig = switch("connectx,vfs=2,lockstep");
+    let lacp = "in_port=1,dl_src=02:00:00:00:00:01,dl_dst=01:80:c2:00:00:02,dl_type=0x8809";
+    let explained: PacketExplanation = rig.json(&["offload", "explain", lacp]).unwrap();
+    let [pass] = explained.passes.as_slice() else { panic!("{explained:?}") };
+    let names = |reasons: &[api::Reason]| reasons.iter().map(|r| r.name.clone()).collect::<Vec<_>>();
+    assert_eq!((pass.handled, names(&pass.reasons)), (Handled::Software, vec!["NotCacheable".to_owned()]));
+    assert!(pass.rules.is_empty() && pass.would_help.is_empty(), "{pass:?}");
+    assert!(pass.steps.iter().all(|step| step.done_by == "software"), "{pass:?}");
+    assert!(pass.steps.iter().any(|step| names(&step.reasons) == ["NotCacheable"]), "{pass:?}");
+    let trace = rig.ok(&["flow", "trace", "br0", lacp]).unwrap();
+    assert!(trace.contains("Offload: software\n  NotCacheable: "), "{trace}");
+}

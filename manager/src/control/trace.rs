@@ -3,7 +3,7 @@
 use super::Control;
 use super::errors::{invalid, pipeline};
 use super::offload::reason;
-use ::offload::{Plan, Refusals};
+use ::offload::Plan;
 use ::pipeline::trace::{TraceNode, TracePass, TraceStep};
 use api::{Error, Handled, TraceRequest, TraceView};
 use flow::dp::{Cacheable, DpFlow, Effect, FlowId, Hits, Mark, OvsActions, Slowpath};
@@ -38,9 +38,8 @@ impl Control {
         let (mut passes, mut planned) = (Vec::new(), Vec::new());
         for pass in &trace.passes {
             let flow = flow_of(pass, datapath_port);
-            let cacheable = pass.translation.cacheable == Cacheable::Yes;
-            let plan = cacheable.then(|| ::offload::plan(&flow, &world));
-            let shown = view(pass, plan.as_ref());
+            let plan = ::offload::plan_translated(&flow, pass.translation.cacheable, &world);
+            let shown = view(pass, &plan);
             out.push_str(&format!("{pass}\n{}\n", offload(&shown)));
             passes.push(shown);
             planned.push(Pass { flow, plan });
@@ -127,8 +126,7 @@ fn exact(matching: &Match) -> Result<(), String> {
 #[derive(Debug)]
 pub(super) struct Pass {
     pub flow: DpFlow,
-    /// `None`: no flow is kept.
-    pub plan: Option<Plan>,
+    pub plan: Plan,
 }
 
 fn flow_of(pass: &TracePass, datapath_port: impl Fn(OfPort) -> DpPort) -> DpFlow {
@@ -147,13 +145,12 @@ fn flow_of(pass: &TracePass, datapath_port: impl Fn(OfPort) -> DpPort) -> DpFlow
     }
 }
 
-fn view(pass: &TracePass, plan: Option<&Plan>) -> api::TracePass {
+fn view(pass: &TracePass, plan: &Plan) -> api::TracePass {
     let text = |m: &Match| text::format_match(m, DEFAULT_PRIORITY);
-    let (handled, refusals) = match plan {
-        Some(Plan::Full(_)) => (Handled::Hardware, Refusals::new()),
-        Some(Plan::Partial { refused, .. }) => (Handled::Partial, refused.clone()),
-        Some(Plan::Software(refused)) => (Handled::Software, refused.clone()),
-        None => (Handled::Software, Refusals::new()),
+    let handled = match plan {
+        Plan::Full(_) => Handled::Hardware,
+        Plan::Partial { .. } => Handled::Partial,
+        Plan::Software(_) => Handled::Software,
     };
     api::TracePass {
         flow: text(&pass.flow),
@@ -162,9 +159,9 @@ fn view(pass: &TracePass, plan: Option<&Plan>) -> api::TracePass {
         megaflow: text(&pass.megaflow),
         actions: OvsActions(&pass.actions).to_string(),
         dropped: pass.dropped.map(|d| d.to_string()),
-        cacheable: plan.is_some(),
+        cacheable: pass.translation.cacheable == Cacheable::Yes,
         handled,
-        reasons: refusals.iter().map(reason).collect(),
+        reasons: plan.refused().iter().map(reason).collect(),
     }
 }
 
@@ -190,9 +187,6 @@ fn node(node: &TraceNode) -> api::TraceNode {
 /// Whether and why the flow would or would not go into hardware.
 fn offload(pass: &api::TracePass) -> String {
     let place = match pass.handled {
-        _ if !pass.cacheable => {
-            return "Offload: software: the flow is not kept, each of its packets is looked at".to_owned();
-        }
         Handled::Hardware => return "Offload: hardware".to_owned(),
         Handled::Partial => "partial: matched in hardware, acted on in software",
         Handled::Software | Handled::Pending => "software",

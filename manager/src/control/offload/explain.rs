@@ -3,7 +3,7 @@
 use super::super::Control;
 use super::super::trace::Pass;
 use super::reason;
-use ::offload::{Explained, HwProgram, Plan, Refusals, Step, World};
+use ::offload::{Explained, HwProgram, Plan, Step, World};
 use api::{
     DpFlowView, Error, ErrorKind, ExplainRequest, Explanation, Handled, PacketExplanation, PassExplanation, PlanStep,
     TraceRequest,
@@ -86,22 +86,16 @@ fn told(explained: &Explained) -> (Vec<PlanStep>, Vec<String>) {
 }
 
 fn explain(shown: &api::TracePass, pass: &Pass, world: &World) -> PassExplanation {
-    let (steps, would_help) = match &pass.plan {
-        Some(_) => told(&::offload::explain(&pass.flow, world, &[])),
-        // No flow is kept: each packet is looked at.
-        None => (Vec::new(), Vec::new()),
-    };
-    let (rules, refusals) = match &pass.plan {
-        Some(Plan::Full(program)) => (texts(program), Refusals::new()),
-        Some(Plan::Partial { program, refused, .. }) => (texts(program), refused.clone()),
-        Some(Plan::Software(refused)) => (Vec::new(), refused.clone()),
-        None => (Vec::new(), Refusals::new()),
+    let (steps, would_help) = told(&::offload::explain(&pass.flow, world, pass.plan.refused()));
+    let rules = match &pass.plan {
+        Plan::Full(program) | Plan::Partial { program, .. } => texts(program),
+        Plan::Software(_) => Vec::new(),
     };
     PassExplanation {
         megaflow: shown.megaflow.clone(),
         actions: shown.actions.clone(),
         handled: shown.handled,
-        reasons: refusals.iter().map(reason).collect(),
+        reasons: shown.reasons.clone(),
         rules,
         steps,
         would_help,
