@@ -1,8 +1,9 @@
 //! The datapath as control sees it.
 
+use crate::arena::Arena;
 use crate::config::Config;
 use crate::counters::{Counters, PortCounters};
-use crate::flows::Shown;
+use crate::flows::{Candidate, Shown, flow_mask};
 use crate::placement::PmdSpot;
 use crate::pmd::{Mail, Pmd};
 use crate::ports::{MAX_PORT, PortError, PortOptions, PortRecord, PortState, PortView};
@@ -11,9 +12,9 @@ use crate::revalidate::{RevalidationReport, Revalidator};
 use crate::rxq::{Affinity, AutoBalance, Plan, Policy};
 use crate::shared::Shared;
 use dpdk::{Mempool, Port};
-use flow::DpPort;
 use flow::clock::{Clock, Time};
-use flow::dp::{DpFlow, FlowId, FlowListener, Hits, Meters, Slowpath, WorkerFence};
+use flow::dp::{Cacheable, DpFlow, FlowId, FlowListener, Hits, Meters, RecircId, Resume, Slowpath, WorkerFence};
+use flow::{DpPort, FlowKey};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub struct FlowLimit {
 #[derive(Debug)]
 pub struct Datapath {
     pub(crate) shared: Arc<Shared>,
+    /// Records of flows that were made without a packet.
+    expected: Arc<Arena>,
     /// Locked in this order: ports, PMDs, placing.
     pub(crate) ports: Mutex<Vec<PortRecord>>,
     pub(crate) pmds: Mutex<Vec<Pmd>>,
@@ -81,7 +84,7 @@ impl Datapath {
         config: Config,
     ) -> Datapath {
         let shared = Arc::new(Shared::new(slowpath, listener, None, clock, pool, config));
-        Datapath { shared, pmds: Mutex::default(), ports: Mutex::default(), placing: Mutex::default() }
+        Datapath::around(shared)
     }
 
     /// As [`Datapath::new`], with meters. Without, packets that reach a meter are dropped as `unsupported_action`.
@@ -95,7 +98,12 @@ impl Datapath {
         config: Config,
     ) -> Datapath {
         let shared = Arc::new(Shared::new(slowpath, listener, Some(meters), clock, pool, config));
-        Datapath { shared, pmds: Mutex::default(), ports: Mutex::default(), placing: Mutex::default() }
+        Datapath::around(shared)
+    }
+
+    fn around(shared: Arc<Shared>) -> Datapath {
+        let expected = Arc::new(Arena::new());
+        Datapath { shared, expected, pmds: Mutex::default(), ports: Mutex::default(), placing: Mutex::default() }
     }
 
     /// As [`Datapath::add_pmd_at`], on any CPU.
@@ -244,6 +252,24 @@ impl Datapath {
     #[must_use]
     pub fn barrier(&self, timeout: Duration) -> WorkerFence {
         self.revalidator().barrier(timeout)
+    }
+
+    /// Make the flow that a packet with this key would make, without a packet: nothing is counted or learned. Whether it is there now.
+    pub fn expect(&self, key: &FlowKey) -> bool {
+        let shared = &self.shared;
+        let epoch = shared.epoch();
+        let at = Resume { recirc_id: RecircId(key.recirc_id.get()) };
+        let translation = shared.slowpath.translate(&at, key);
+        if translation.cacheable != Cacheable::Yes {
+            return false;
+        }
+        let mask = flow_mask(&translation);
+        let first = Hits { used: shared.clock.now(), ..Hits::default() };
+        // No worker has it before a packet comes to one.
+        let (key, arena) = (key.masked(&mask), &self.expected);
+        let candidate =
+            Candidate { key: &key, mask: &mask, translation: &translation, epoch, first, arena, next: None };
+        shared.install(&candidate).is_ok()
     }
 
     /// Hardware has no rule of this removed flow and will report no more hits. Once for each

@@ -328,3 +328,30 @@ fn dropped_packets_leave_a_burst_and_the_others_keep_their_order() {
     seen.sort_unstable();
     assert_eq!(counted, seen);
 }
+
+#[test]
+fn a_flow_that_is_expected_is_there_before_its_packet() {
+    let mut rig = rig(Config { offload: true, ..Config::default() });
+    let bytes = frame(1, 2, 3, 0);
+    let key = flow::extract::extract(&bytes, bytes.len(), &flow::extract::RxMeta::from_port(DpPort(1)));
+    assert!(rig.dp.expect(&key) && rig.dp.expect(&key), "twice is once");
+    assert_eq!((rig.dp.flow_count(), rig.heard.added.lock().len(), rig.slowpath.packets(RULE)), (1, 1, 0));
+    // A worker joins it, and the packet is counted once.
+    rig.inject(1, &bytes);
+    rig.poll();
+    rig.run();
+    assert_eq!((rig.dp.flow_count(), rig.collect(2).len(), rig.slowpath.packets(RULE)), (1, 1, 1));
+    let counters = rig.dp.counters();
+    assert_eq!((counters.installed, counters.adopted), (0, 1));
+    // It follows changes, and ends as others do, also before a packet came.
+    rig.slowpath.set_rules(FakeSlowpath::all(vec![out(1)]));
+    rig.run();
+    rig.inject(1, &bytes);
+    rig.poll();
+    assert_eq!((rig.collect(1).len(), rig.collect(2).len()), (1, 0));
+    rig.slowpath.set_rules(Vec::new());
+    rig.run();
+    assert_eq!(rig.heard.added.lock().len(), rig.heard.removed.lock().len() + rig.dp.flow_count());
+    rig.slowpath.uncacheable.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(!rig.dp.expect(&key), "nothing is kept of such packets");
+}
