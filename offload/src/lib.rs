@@ -33,6 +33,7 @@
 pub mod backend;
 pub mod caps;
 pub mod engine;
+mod example;
 pub mod plan;
 pub mod refusal;
 pub mod rte_flow;

@@ -37,11 +37,12 @@ use crate::refusal::Refusals;
 use crate::world::World;
 use core::{Core, Event};
 use crossbeam::queue::SegQueue;
+use flow::FlowKey;
 use flow::clock::{Clock, Time};
 use flow::dp::{DpFlow, FlowId, FlowListener, HardwareFence};
 use flow::port::DpPort;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
@@ -101,6 +102,9 @@ pub struct FenceTicket(Arc<AtomicU64>);
 /// Longest sleep of the thread; whatever comes from elsewhere wakes it.
 const MOST_REST: Duration = Duration::from_millis(100);
 
+/// Times 50 µs that the thread waits for others to take the lock.
+const GIVE_WAY: usize = 20;
+
 /// The ticket's point has not been reached.
 const NOT_REACHED: u64 = u64::MAX;
 
@@ -111,6 +115,8 @@ pub struct Engine {
     thread: OnceLock<Thread>,
     asleep: AtomicBool,
     stop: AtomicBool,
+    /// Others that wait for the lock.
+    asking: AtomicUsize,
     idle: Duration,
     /// Of the last step.
     now: AtomicU64,
@@ -132,6 +138,7 @@ impl Engine {
             thread: OnceLock::new(),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
+            asking: AtomicUsize::new(0),
             idle: config.idle,
             now: AtomicU64::new(0),
         })
@@ -146,6 +153,7 @@ impl Engine {
         let join = std::thread::Builder::new().name("offload".into()).spawn(move || {
             while !engine.stop.load(Ordering::Acquire) {
                 if engine.step(clock.now()) {
+                    engine.give_way();
                     continue;
                 }
                 engine.asleep.store(true, Ordering::SeqCst);
@@ -162,7 +170,7 @@ impl Engine {
 
     /// Do what is due at `now`, up to a batch of each kind of work. Whether anything was done.
     pub fn step(&self, now: Time) -> bool {
-        let mut core = self.lock();
+        let mut core = self.take();
         self.now.store(now.0, Ordering::Relaxed);
         let mut worked = false;
         for _ in 0..core.config().batch {
@@ -229,6 +237,21 @@ impl Engine {
         if !rates.is_empty() {
             self.send(Event::Rates(at, rates));
         }
+    }
+
+    /// For each rule of an earlier run that waits for its flow: a packet of that flow. Hardware switches the flow's packets, so none
+    /// comes to software that would tell of it: who makes flows makes those of these packets, before the time of grace is over.
+    /// Packets of ports that the world does not have are left out.
+    #[must_use]
+    pub fn expected(&self) -> Vec<FlowKey> {
+        self.lock().expected()
+    }
+
+    /// All flows that there are were told of, and their plans carried out (see [`Engine::fence`]): rules of an earlier run that none
+    /// has taken over go now, unless their port is still to come.
+    pub fn let_go(&self) {
+        self.lock().let_go();
+        self.wake();
     }
 
     /// Keep some flows in software until [`Engine::restore`], so that all of their packets can be seen there.
@@ -325,7 +348,24 @@ impl Engine {
         }
     }
 
+    /// Let those go first who wait for the lock: a thread that always has work would take it again before they are awake.
+    fn give_way(&self) {
+        for _ in 0..GIVE_WAY {
+            if self.asking.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Core> {
+        self.asking.fetch_add(1, Ordering::Relaxed);
+        let core = self.take();
+        self.asking.fetch_sub(1, Ordering::Relaxed);
+        core
+    }
+
+    fn take(&self) -> MutexGuard<'_, Core> {
         // A sink that panicked leaves the core between two whole operations.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }

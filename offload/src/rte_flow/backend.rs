@@ -15,10 +15,17 @@ use rte_flow_rs::{
     RteFlowError, RuleHandle, TemplateTable,
 };
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Operations that one `submit` takes where each is a call that waits: a rule takes a driver some 100 µs, and nobody else is
 /// served meanwhile.
 const MOST_AT_ONCE: usize = 64;
+
+/// With a slow device they are as many as this takes.
+const LONG: Duration = Duration::from_millis(10);
+
+/// How long a backend that ends waits for what is queued: whoever comes after it knows nothing of that.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// The same where operations are queued.
 const MOST_QUEUED: usize = 512;
@@ -82,6 +89,18 @@ impl std::fmt::Debug for RteFlowBackend {
 impl Drop for RteFlowBackend {
     /// Rules stay: the backend after it may go on with them.
     fn drop(&mut self) {
+        let start = Instant::now();
+        loop {
+            let busy = self.queued.busy_ports();
+            if busy.is_empty() || start.elapsed() > HAND_OVER {
+                break;
+            }
+            let before: usize = busy.iter().map(|port| self.queued.waiting(*port)).sum();
+            busy.iter().for_each(|port| self.turn(*port));
+            if busy.iter().map(|port| self.queued.waiting(*port)).sum::<usize>() >= before {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
         *self.rules.engines() = self.queued.take();
     }
 }
@@ -441,9 +460,9 @@ impl Backend for RteFlowBackend {
         for (port, handle) in std::mem::take(&mut self.leftovers) {
             self.drop_counter(port, handle);
         }
-        let (mut taken, mut calls) = (0, 0);
+        let (mut taken, mut calls, start) = (0, 0, Instant::now());
         for op in ops.iter().take(MOST_QUEUED) {
-            if calls >= MOST_AT_ONCE {
+            if calls >= MOST_AT_ONCE || calls > 0 && start.elapsed() >= LONG {
                 break;
             }
             let mut step = self.execute(op);

@@ -7,9 +7,11 @@ use super::{Core, Doing};
 use crate::backend::{Adopted, Counters, DeviceError, DeviceErrorKind, Done, Op, RuleKey};
 use crate::engine::entry::{Installed, Place};
 use crate::rule::{HwAction, HwProgram, HwRule, RuleRole};
+use crate::world::EthdevId;
+use flow::FlowKey;
 use flow::clock::Time;
 use flow::dp::FlowId;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -67,6 +69,33 @@ impl Core {
             let id = self.op(Doing::Orphan(key));
             self.outbox.push_back(Op::Remove { id, key });
         }
+    }
+
+    /// For each rule of an earlier run that waits for its flow: a packet of that flow. Not of ports that are not there.
+    pub fn expected(&self) -> Vec<FlowKey> {
+        let ports: HashMap<_, _> = self.world.ports.iter().map(|(port, info)| (info.ethdev, *port)).collect();
+        let waiting = self.orphans.by_place.values().filter(|o| o.leaving.is_none() && o.rule.role == RuleRole::Main);
+        let example = |orphan: &Orphan| {
+            let mut key = orphan.rule.matches.example();
+            key.in_port = ports.get(&orphan.rule.port)?.0.into();
+            Some(key)
+        };
+        waiting.filter_map(example).collect()
+    }
+
+    /// All flows that there are were told of: what they have not taken over is not as it should be. Rules of ports that are not
+    /// there wait on.
+    pub fn let_go(&mut self) {
+        let ports: HashSet<EthdevId> = self.world.ports.values().map(|info| info.ethdev).collect();
+        let mut stale: Vec<(RuleKey, Place)> = self
+            .orphans
+            .by_place
+            .iter()
+            .filter(|(_, o)| ports.contains(&o.rule.port))
+            .map(|(p, o)| (o.key, *p))
+            .collect();
+        stale.sort_unstable_by_key(|(key, _)| *key);
+        stale.into_iter().for_each(|(_, place)| self.drop_orphan(place));
     }
 
     /// Give the flow, which is about to put its program in, the rules of an earlier run if they are the same.
