@@ -7,7 +7,7 @@ use hw_tests::run;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const PROFILES: [&str; 5] = ["connectx", "e810", "mark-only", "tiny", "none"];
+const PROFILES: [&str; 6] = ["connectx", "e810", "mark-only", "tiny", "none", "full"];
 
 /// What a run reported.
 struct Report {

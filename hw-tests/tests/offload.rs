@@ -62,7 +62,7 @@ fn what_is_where_and_why_is_shown() {
 #[test]
 fn capabilities_fit_100_columns_on_every_profile() {
     let mut all = Vec::new();
-    for profile in ["connectx", "e810", "mark-only", "tiny", "none"] {
+    for profile in ["connectx", "e810", "mark-only", "tiny", "none", "full"] {
         let rig = switch(&format!("{profile},vfs=2,lockstep"));
         let text = rig.ok(&["offload", "capabilities", "pf0vf0"]).unwrap();
         let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > WIDTH).collect();

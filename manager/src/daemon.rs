@@ -7,7 +7,7 @@ use crate::http::{self, ListenError};
 use crate::memory;
 use crate::nic::{self, Hardware, MockError, MockSide, Nic};
 use crate::pmds::{AtStart, PmdSettingsError};
-use crate::state::{Desired, Store, StoreError};
+use crate::state::{Change, Desired, Store, StoreError};
 use crate::switch::{Driver, Lockstep, Parts, Switch, SwitchError};
 use datapath::memory::Pools;
 use dpdk::{Eal, EalConfig, HugePages};
@@ -242,6 +242,10 @@ pub fn build(
         (None, None) => None,
     };
     let backend = rte_flow.map(|api| Box::new(RteFlowBackend::new(api)) as Box<dyn Backend>);
+    // On disk before a rule carries it.
+    let run = desired.run.next();
+    store.submit(vec![Change::Run(run)]).wait()?;
+    let desired = Desired { run, ..desired };
     let parts = Parts {
         eal,
         pool,
@@ -255,6 +259,7 @@ pub fn build(
         },
         pipeline: pipeline::Config::default(),
         mtu: mock.map(|_| MockSide::mtu()),
+        cookie: run.into(),
     };
     let switch = Switch::with_pmds(parts, &pmds.now.spots())?;
     match (virtual_clock, mock_nic) {

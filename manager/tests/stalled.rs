@@ -72,6 +72,7 @@ fn a_pmd_that_stands_still_is_named_within_the_bound() {
         datapath: datapath::Config::default(),
         pipeline: pipeline::Config::default(),
         mtu: None,
+        cookie: Default::default(),
     })
     .unwrap();
     let (handle, pipeline) = (nic.handle(), switch.pipeline());

@@ -46,9 +46,24 @@ pub struct OffloadStatus {
     pub queued: usize,
     #[serde(default)]
     pub in_flight: usize,
+    #[serde(default)]
+    pub run: OffloadRun,
     /// Ports whose device takes rules, by name.
     #[serde(default)]
     pub ports: Vec<OffloadPort>,
+}
+
+/// What hardware rules are known by over restarts, and what became of those of earlier runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffloadRun {
+    /// Of the state file, in hexadecimal: another one is another instance.
+    pub instance: String,
+    /// Starts of a daemon on the state file, this one included.
+    pub generation: u64,
+    /// Flows that took rules of an earlier run over.
+    pub adopted: u64,
+    /// Rules of an earlier run that nobody has taken over yet.
+    pub left_over: usize,
 }
 
 /// Offload of the flows that come in on one port.

@@ -73,6 +73,7 @@ impl Bench {
             datapath: datapath::Config { cache_entries: cache, ..datapath::Config::default() },
             pipeline: pipeline::Config::default(),
             mtu: None,
+            cookie: Default::default(),
         })
         .unwrap();
         let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
@@ -298,6 +299,7 @@ fn insert(eal: &'static Eal) {
         datapath: datapath::Config::default(),
         pipeline: pipeline::Config::default(),
         mtu: None,
+        cookie: Default::default(),
     };
     let switch = Switch::with_pmds(parts, &[datapath::PmdSpot { cpu: Some(1), numa: 0 }]).unwrap();
     let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();

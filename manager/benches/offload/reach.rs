@@ -40,6 +40,7 @@ fn times(eal: &'static Eal, policy: Policy) -> Vec<Duration> {
         datapath: datapath::Config::default(),
         pipeline: pipeline::Config::default(),
         mtu: None,
+        cookie: Default::default(),
     })
     .unwrap();
     let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();

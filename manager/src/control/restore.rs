@@ -44,6 +44,7 @@ impl Control {
         self.renew_world(&inner);
         drop(inner);
         self.switch.fence();
+        self.switch.take_over();
         Ok(())
     }
 

@@ -2,10 +2,12 @@
 
 mod objects;
 mod rules;
+mod run;
 mod store;
 
 pub use objects::ObjectKey;
 pub use rules::{rule_key, rule_text, rule_value};
+pub use run::Run;
 pub use store::{Change, Store, StoreError, Ticket};
 
 use api::{Bridge, NicWish, OffloadWish, PmdSet, Port};
@@ -29,4 +31,6 @@ pub struct Desired {
     pub pmds: PmdSet,
     /// By PF.
     pub nics: BTreeMap<String, NicWish>,
+    /// The run that was last on this state.
+    pub run: Run,
 }

@@ -7,7 +7,7 @@
 //! When the disk is full or broken, what could not be written waits and goes with the next transaction that succeeds, in
 //! order; [`Store::ready`] keeps further changes out until then.
 
-use super::{Desired, ObjectKey, rule_text};
+use super::{Desired, ObjectKey, Run, rule_text};
 use api::{Bridge, NicWish, OffloadWish, PmdSet, Port};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
@@ -76,6 +76,8 @@ pub enum Change {
     Offload(bool),
     /// All that is wanted of offload beside that.
     OffloadWish(OffloadWish),
+    /// A daemon starts on this state.
+    Run(Run),
     /// All that is set of PMDs.
     Pmds(PmdSet),
     /// All that is desired of a NIC.
@@ -286,6 +288,9 @@ fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
                 Change::OffloadWish(wish) => {
                     settings.insert("offload-wish", json(wish)?.as_str())?;
                 }
+                Change::Run(run) => {
+                    settings.insert("run", json(run)?.as_str())?;
+                }
                 Change::Pmds(set) => {
                     settings.insert("pmds", json(set)?.as_str())?;
                 }
@@ -341,6 +346,9 @@ fn read(path: &Path, database: &Database) -> Result<Desired, StoreError> {
     if let Some(value) = settings.get("offload-wish").map_err(|e| db(e.into()))? {
         desired.offload_wish = parse(value.value()).map_err(|e| corrupt("the setting offload-wish", e))?;
     }
+    if let Some(value) = settings.get("run").map_err(|e| db(e.into()))? {
+        desired.run = parse(value.value()).map_err(|e| corrupt("the setting run", e))?;
+    }
     if let Some(value) = settings.get("pmds").map_err(|e| db(e.into()))? {
         desired.pmds = parse(value.value()).map_err(|e| corrupt("the setting pmds", e))?;
     }
@@ -386,6 +394,7 @@ mod tests {
             let port = |name: &str, bridge: &str| Change::PutPort { bridge: bridge.into(), port: port(name) };
             store.submit(vec![port("p0", "a"), port("p1", "b"), port("p2", "a")]).wait().unwrap();
             store.submit(vec![rule(1), rule(2), Change::Offload(false)]).wait().unwrap();
+            store.submit(vec![Change::Run(Run { instance: u64::MAX, generation: 7 })]).wait().unwrap();
             store.submit(vec![Change::DeleteRule { bridge: "a".into(), key: "000 00001 ip".into() }]).wait().unwrap();
             store.submit(vec![Change::DeletePort("p2".into())]).wait().unwrap();
             let put = |bridge: &str, id| Change::PutObject {
@@ -405,6 +414,7 @@ mod tests {
             [(("a".into(), "000 00002 ip".into()), "table=0,priority=2,ip,actions=drop".into())]
         );
         assert_eq!(desired.offload, Some(false));
+        assert_eq!(desired.run, Run { instance: u64::MAX, generation: 7 });
         let object = |bridge: &str, id, value: &str| ((bridge.to_owned(), ObjectKey::Group(id)), value.to_owned());
         assert_eq!(desired.objects.into_iter().collect::<Vec<_>>(), [object("a", 2, "g2"), object("b", 1, "g1")]);
         store.submit(vec![Change::DeleteBridge("a".into())]).wait().unwrap();

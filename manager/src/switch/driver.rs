@@ -93,7 +93,7 @@ pub struct Lockstep {
 
 #[derive(Debug)]
 struct Moving {
-    nic: MockNic,
+    nic: Arc<Mutex<MockNic>>,
     pmds: Vec<Pmd>,
     revalidator: Revalidator,
     datapath: Arc<Datapath>,
@@ -113,6 +113,12 @@ impl Lockstep {
     /// A driver for a switch on this clock.
     #[must_use]
     pub fn new(switch: &Switch, nic: MockNic, clock: Arc<VirtualClock>) -> Lockstep {
+        Lockstep::around(switch, Arc::new(Mutex::new(nic)), clock)
+    }
+
+    /// The same with a NIC that is there before the switch and after it.
+    #[must_use]
+    pub fn around(switch: &Switch, nic: Arc<Mutex<MockNic>>, clock: Arc<VirtualClock>) -> Lockstep {
         let moving = Moving {
             nic,
             pmds: switch.datapath.pmds(),
@@ -163,12 +169,14 @@ impl Lockstep {
 impl Moving {
     /// One round of everything; whether anything moved.
     fn round(&mut self, engine: &Engine, now: Time) -> bool {
-        let mut packets = self.nic.step();
+        let mut nic = self.nic.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut packets = nic.step();
         for pmd in &self.pmds {
             packets += pmd.poll_once(now);
         }
-        packets += self.nic.step();
-        let hardware = self.nic.handle().stats().hardware;
+        packets += nic.step();
+        let hardware = nic.handle().stats().hardware;
+        drop(nic);
         if hardware != self.hardware {
             self.hardware = hardware;
             engine.refresh();

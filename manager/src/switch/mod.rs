@@ -21,7 +21,7 @@ use dpdk::{Eal, Mempool, Port};
 use flow::DpPort;
 use flow::clock::Clock;
 use flow::dp::{Ack, BridgeId, DpFlow, DropReason, FlowId, HardwareFence, Slowpath, WorkerFence};
-use offload::{Backend, Engine, EngineConfig, World};
+use offload::{Backend, Cookie, Engine, EngineConfig, World};
 use pipeline::Pipeline;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub struct Parts {
     pub pipeline: pipeline::Config,
     /// MTU of ports; `None`: as the device says.
     pub mtu: Option<u16>,
+    /// What hardware rules are known by over restarts.
+    pub cookie: Cookie,
 }
 
 /// What is to be shown of a datapath flow.
@@ -98,13 +100,14 @@ impl Switch {
 
     /// The same with a PMD on each of these spots.
     pub fn with_pmds(parts: Parts, spots: &[PmdSpot]) -> Result<Arc<Switch>, SwitchError> {
-        let Parts { eal, pool, clock, backend, datapath: config, pipeline: pipeline_config, mtu } = parts;
+        let Parts { eal, pool, clock, backend, datapath: config, pipeline: pipeline_config, mtu, cookie } = parts;
         let pipeline = Arc::new(Pipeline::new(clock.clone(), pipeline_config));
         let hits = Arc::new(glue::Hits::default());
         // Without a device nobody has to hear of flows, and none is described for that.
         let offload = backend.is_some();
         let backend = backend.unwrap_or_else(|| Box::new(glue::NoDevice));
-        let engine_config = EngineConfig { query_interval: Duration::from_millis(100), ..EngineConfig::default() };
+        let engine_config =
+            EngineConfig { query_interval: Duration::from_millis(100), cookie, ..EngineConfig::default() };
         let engine = Engine::new(engine_config, World::new(), backend, hits.clone());
         let config = datapath::Config { offload, ..config };
         let taps = Arc::new(Taps::new(pipeline.clone()));
@@ -265,6 +268,27 @@ impl Switch {
         {
             tracing::error!("{e}");
         }
+    }
+
+    /// Go on with hardware rules of an earlier run: make the flows that they are for, so that equal rules stay, others give way to
+    /// those, and the others go. To be called once bridges, ports and rules are as they are to be. How many rules waited.
+    pub fn take_over(&self) -> usize {
+        if !self.offload {
+            return 0;
+        }
+        // The engine knows the ports from here on.
+        self.fence();
+        let expected = self.engine.expected();
+        let made = expected.iter().filter(|key| self.datapath.expect(key)).count();
+        if !expected.is_empty() {
+            tracing::info!("{} hardware rules of an earlier run; {made} of them are of flows of now", expected.len());
+            // Where hardware is slow, the time of grace decides.
+            if self.fence().hardware == HardwareFence::Fenced {
+                self.engine.let_go();
+                self.fence();
+            }
+        }
+        expected.len()
     }
 
     /// Wait, within bounds, until all changes so far are in force everywhere.

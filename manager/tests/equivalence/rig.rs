@@ -154,6 +154,7 @@ impl Rig {
             datapath: datapath::Config::default(),
             pipeline: pipeline::Config::default(),
             mtu: Some(u16::MAX),
+            cookie: Default::default(),
         })
         .unwrap();
         let handle = nic.handle();

@@ -121,6 +121,7 @@ impl Rig {
             },
             pipeline: pipeline::Config::default(),
             mtu: Some(u16::MAX),
+            cookie: Default::default(),
         })
         .unwrap();
         for _ in switch.datapath().pmds().len()..usize::from(PMDS) {

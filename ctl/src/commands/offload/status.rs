@@ -35,6 +35,10 @@ pub fn summary(s: &OffloadStatus) -> String {
     ] {
         rows.push([name.to_owned(), n.to_string()]);
     }
+    rows.push(["run".to_owned(), s.run.generation.to_string()]);
+    if s.run.adopted > 0 || s.run.left_over > 0 {
+        rows.push(["of earlier runs".to_owned(), format!("{} adopted, {} waiting", s.run.adopted, s.run.left_over)]);
+    }
     rows.extend(s.anomalies.iter().map(|(name, n)| [format!("anomaly {name}"), n.to_string()]));
     table(["what", "value"], rows)
 }

@@ -9,15 +9,15 @@ pub(super) use capture::Captures;
 
 use super::Control;
 use ::offload::{DeviceHealth, Placement, REASONS, Refusal};
-use api::{DpFlowView, Handled, OffloadPort, OffloadStatus, Reason};
+use api::{DpFlowView, Handled, OffloadPort, OffloadRun, OffloadStatus, Reason};
 use flow::DpPort;
 
 impl Control {
     /// Offload at a glance.
     pub fn offload_status(&self) -> OffloadStatus {
         let inner = self.lock();
-        let (enabled, policy, device) =
-            (inner.offload, inner.desired.offload_wish.policy.clone(), inner.nic.describe());
+        let (enabled, policy, device, run) =
+            (inner.offload, inner.desired.offload_wish.policy.clone(), inner.nic.describe(), inner.desired.run);
         let world = inner.world();
         drop(inner);
         let status = self.switch.offload_status();
@@ -42,6 +42,12 @@ impl Control {
             policy,
             queued: status.queued,
             in_flight: status.in_flight,
+            run: OffloadRun {
+                instance: format!("{:016x}", run.instance),
+                generation: run.generation,
+                adopted: status.adopted,
+                left_over: status.orphans,
+            },
             ports: self.offload_ports(&world, &status),
         }
     }
