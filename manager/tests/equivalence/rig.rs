@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// All profiles that are compared with a switch without offload.
-pub const PROFILES: [&str; 5] = ["connectx", "e810", "mark-only", "tiny", "none"];
+pub const PROFILES: [&str; 6] = ["connectx", "e810", "mark-only", "tiny", "none", "full"];
 /// Outside ends: the wire and four VFs.
 pub const ENDS: usize = 5;
 /// OpenFlow port of each end.

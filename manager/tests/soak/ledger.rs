@@ -110,7 +110,7 @@ impl Ledger {
                 break;
             }
             // Which of the refused packets had met table 0 before is not known: then it is right when all is.
-            if refused > 0 && (injected - refused..=injected).contains(&(met + self.untold)) {
+            if refused > 0 && (injected.saturating_sub(refused)..=injected).contains(&(met + self.untold)) {
                 self.take_removed(rig);
                 // No fault: all is well.
                 self.look(rig, balance)?;

@@ -53,6 +53,7 @@ impl<'r> Base<'r> {
     pub fn finish(self) -> Result<(), String> {
         self.tally.handled(&self.rig.outside.nic.stats());
         self.tally.refused += self.rig.outside.balance().refused();
+        self.tally.mischief += self.rig.mischief.total();
         match self.rig.finish() {
             [0, 0] => Ok(()),
             out => Err(format!("buffers did not come back: {} of the switch, {} of the NIC", out[0], out[1])),

@@ -7,6 +7,8 @@
 //! * `lockstep`: burst by burst on a virtual clock, where everything is exact. `threads`: with all threads running, where a frame
 //!   that is under way during a change may do what it does before or after, and nothing else.
 //!
+//! Half of the switches have a device that misbehaves by seed (`chaos`, of the equivalence tests).
+//!
 //! `SHUNT_SOAK_SECONDS` (default 5) is the time that each of the two takes, side by side; `SHUNT_SOAK_SEED` (default: of the clock)
 //! where to begin. `make test` soaks for 3 minutes, `make soak SOAK_SECONDS=1800` for longer. A failure prints how to run its
 //! switch again.
@@ -14,6 +16,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod changes;
+#[expect(dead_code, reason = "the equivalence tests use more of it")]
+#[path = "../equivalence/chaos.rs"]
+mod chaos;
 mod ledger;
 mod life;
 mod lockstep;
@@ -31,7 +36,7 @@ use rig::Plan;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tally::Tally;
 
-const PROFILES: [&str; 5] = ["connectx", "e810", "mark-only", "tiny", "none"];
+const PROFILES: [&str; 6] = ["connectx", "e810", "mark-only", "tiny", "none", "full"];
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -56,16 +61,15 @@ fn soak(name: &str, live: Live) {
     let ends = || start.elapsed() >= time;
     for seed in first.. {
         let profile = PROFILES[(seed % PROFILES.len() as u64) as usize];
-        if let Err(fault) = live(
-            &Plan { seed, profile, faults: Faults::none(), miss_budget: seed % 3 == 0 },
-            &frames,
-            &mut tally,
-            &ends,
-        ) {
+        // Neither goes along with the profiles.
+        let (chaos, miss_budget) = (seed / 6 % 2 == 1, seed / 12 % 3 == 0);
+        let plan = Plan { seed, profile, faults: Faults::none(), miss_budget, chaos };
+        if let Err(fault) = live(&plan, &frames, &mut tally, &ends) {
             println!("{name}: {tally}");
             let fault: String = fault.chars().take(8000).collect();
+            let how = if chaos { " in chaos" } else { "" };
             panic!(
-                "{name}, seed {seed}, {profile}: {fault}\nagain: SHUNT_SOAK_SEED={seed} SHUNT_SOAK_SECONDS=60 \
+                "{name}, seed {seed}, {profile}{how}: {fault}\nagain: SHUNT_SOAK_SEED={seed} SHUNT_SOAK_SECONDS=60 \
                  cargo test -p manager --test soak {name} -- --nocapture"
             );
         }
@@ -92,7 +96,13 @@ fn threads() {
 #[test]
 fn planted_bugs_are_caught() {
     let frames = recorded_frames();
-    let plan = |seed, fault| Plan { seed, profile: "connectx", faults: Faults::none().with(fault), miss_budget: false };
+    let plan = |seed, fault| Plan {
+        seed,
+        profile: "connectx",
+        faults: Faults::none().with(fault),
+        miss_budget: false,
+        chaos: false,
+    };
     for (live, name) in [(lockstep::live as Live, "lockstep"), (threads::live, "threads")] {
         for fault in [Fault::RewriteSkipped, Fault::CounterDoubled, Fault::RuleAliveAfterRemoval, Fault::StaleMark] {
             let start = Instant::now();

@@ -1,6 +1,7 @@
 //! A switch on a mock NIC with two PMDs, driven by hand or by threads of its own.
 
 use crate::changes::Change;
+use crate::chaos;
 use datapath::{Assign, Policy};
 use dpdk::{Mempool, MempoolConfig, PortConfig};
 use flow::clock::{Clock, MonotonicClock, Time, VirtualClock};
@@ -12,7 +13,7 @@ use flow::{DpPort, OfPort};
 use manager::switch::{Driver, Lockstep, Parts, Switch};
 use mocks::nic::{End, Faults, MockNic, MockNicConfig, NicHandle, Profile, Representor};
 use offload::rte_flow::RteFlowBackend;
-use offload::{Admission, EthdevId, PortInfo, PortKind, World};
+use offload::{Admission, Backend, EthdevId, PortInfo, PortKind, World};
 use pipeline::testing::{TestPort, dp};
 use pipeline::{FailMode, GroupChange, MeterChange, PortSpec, PortUpdate, RuleChange, Select};
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub struct Plan {
     pub faults: Faults,
     /// PMD threads refuse misses when other queues have to wait for them. What they refuse depends on how long things take.
     pub miss_budget: bool,
+    /// The device misbehaves, by seed.
+    pub chaos: bool,
 }
 
 /// A switch under test.
@@ -60,6 +63,8 @@ pub struct Rig {
     pub outside: Outside,
     /// As planned.
     pub miss_budget: bool,
+    /// What the device did of its own.
+    pub mischief: chaos::Tally,
     /// The switch's buffers and the NIC's.
     pools: [Mempool; 2],
 }
@@ -109,11 +114,18 @@ impl Rig {
             Drive::Lockstep => virtual_clock.clone(),
             Drive::Threads => Arc::new(MonotonicClock::default()),
         };
+        let backend = RteFlowBackend::new(Box::new(nic.rte_flow()));
+        let (backend, mischief): (Box<dyn Backend>, _) = if plan.chaos {
+            let (wrap, mischief) = chaos::wrap(plan.seed, false);
+            (wrap(backend), mischief)
+        } else {
+            (Box::new(backend), chaos::Tally::default())
+        };
         let switch = Switch::new(Parts {
             eal,
             pool: pool.clone(),
             clock: clock.clone(),
-            backend: Some(Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())))),
+            backend: Some(backend),
             datapath: datapath::Config {
                 miss_budget: plan.miss_budget,
                 punt_queue: PUNT_QUEUE,
@@ -162,7 +174,7 @@ impl Rig {
         };
         (0..ENDS).for_each(|place| control.plug(place));
         let outside = Outside { switch, nic: handle, ends: control.ends.clone(), injected: 0 };
-        Rig { control, outside, miss_budget: plan.miss_budget, pools }
+        Rig { control, outside, miss_budget: plan.miss_budget, mischief, pools }
     }
 
     /// End the switch; the buffers of each pool that did not come back.

@@ -19,6 +19,8 @@ pub struct Tally {
     copies: u64,
     /// Packets whose misses were refused.
     pub refused: u64,
+    /// Operations of which a chaotic device made something else.
+    pub mischief: u64,
     changes: BTreeMap<&'static str, u64>,
     /// Frames that hardware, hardware and software, and software handled.
     handled: [u64; 3],
@@ -57,7 +59,8 @@ impl std::fmt::Display for Tally {
         write!(
             f,
             "{} switches; {} frames ({} recorded): {:.1} % met a rule, {:.1} % were forwarded, {} copies; \
-             {hardware} by hardware, {partial} by both, {software} by software; {} refused; {changes} changes: {:?}",
+             {hardware} by hardware, {partial} by both, {software} by software; {} refused; {} operations in chaos; \
+             {changes} changes: {:?}",
             self.lives,
             self.frames,
             self.recorded,
@@ -65,6 +68,7 @@ impl std::fmt::Display for Tally {
             percent(self.forwarded),
             self.copies,
             self.refused,
+            self.mischief,
             self.changes
         )
     }
