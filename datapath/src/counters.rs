@@ -102,7 +102,10 @@ worker_counters! {
     recirculated,
     /// Packets whose hardware mark named a live flow.
     mark_hit,
-    /// Packets with a mark of no live flow of their port: looked up by their bytes.
+    /// Of these, packets that hardware had changed, and software went on behind.
+    mark_resumed,
+    /// Packets with a mark of no live flow of their port: looked up by their bytes, or dropped (`stale_mark`) if hardware has
+    /// changed them.
     mark_unknown,
     /// Packets found in the signature cache.
     cache_hit,

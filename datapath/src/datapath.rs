@@ -13,7 +13,7 @@ use crate::rxq::{Affinity, AutoBalance, Plan, Policy};
 use crate::shared::Shared;
 use dpdk::{Mempool, Port};
 use flow::clock::{Clock, Time};
-use flow::dp::{Cacheable, DpFlow, FlowId, FlowListener, Hits, Meters, RecircId, Resume, Slowpath, WorkerFence};
+use flow::dp::{Cacheable, DpFlow, FlowId, FlowListener, Hits, Mark, Meters, RecircId, Resume, Slowpath, WorkerFence};
 use flow::{DpPort, FlowKey};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -277,6 +277,15 @@ impl Datapath {
     pub fn hardware_gone(&self, flow: &Arc<DpFlow>) {
         self.shared.gone.push(flow.id);
         self.shared.alarm.call();
+    }
+
+    /// The mark that hardware is to put on packets of which it does the first `done` actions of a flow: the worker that
+    /// receives one goes on behind them, and counts it as it came. They must do no more than change bytes. `None`: there is no
+    /// such mark, hardware must not change packets and leave them to software. The same mark again when asked again. Not
+    /// from within the listener.
+    #[must_use]
+    pub fn rest_mark(&self, flow: &Arc<DpFlow>, done: usize) -> Option<Mark> {
+        self.shared.registry.lock().rest_of(flow, done)
     }
 
     /// Packets that hardware handled alone since the last report, from a successful read of its counter. Packets that

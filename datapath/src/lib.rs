@@ -13,6 +13,9 @@
 //! packets of other flows are collected by flow and wait until the burst ends or a packet misses. Either way, packets
 //! of a flow leave in the order in which they came.
 //!
+//! Hardware may have done the first of a flow's actions; its mark says which, and what is left has a record and a program of its
+//! own (docs/adr/0005).
+//!
 //! A packet may be looked up again (`Recirc`): at once, by a key of its bytes as they are by then and of what is known beside
 //! them, as the actions left it (`Set` of a metadata field, `Hash`). Each pass is a flow of its own with its own hits. A packet
 //! recirculates 8 times in a row at most, as in OVS, and 256 times with all of its copies.
@@ -60,7 +63,8 @@
 //! - A mark (generation and index) is used again only after its flow was removed, hardware reported
 //!   [`Datapath::hardware_gone`], and every receive queue, polled or on its way, was found drained since; then under the next generation. Without
 //!   hardware no packet has a mark, and it is enough that every worker has passed the removal. A mark of no
-//!   live flow of the port is a hint that failed: the packet is looked up by its bytes.
+//!   live flow of the port is a hint that failed: the packet is looked up by its bytes, unless hardware has changed them. The marks
+//!   of a flow's changed packets live until its own is free, and lead to its own actions all that time.
 //! - The bytes of two outputs are shared only if nothing changes them after ([`dpdk::Mbuf`] gives out no shared bytes for
 //!   writing, so a mistake would lose a change, not corrupt a packet).
 #![forbid(unsafe_code)]

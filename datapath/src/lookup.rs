@@ -9,7 +9,7 @@ use crate::shared::Shared;
 use crate::table::{FlowTable, HashesBefore};
 use flow::clock::Time;
 use flow::dp::{Cacheable, DpAction, DropReason, Hits, RecircId, Resume};
-use flow::{FlowKey, Mask};
+use flow::{DpPort, FlowKey, Mask};
 use std::sync::Arc;
 
 /// The flows that a worker knows, and the way to those that it does not.
@@ -148,6 +148,14 @@ impl Lookup {
             self.remember(hash, index_of(granted.mark) as u32);
         }
         true
+    }
+
+    /// The number of what is left of a flow for packets that came changed on this port. `None`: nobody knows this mark. Asked for
+    /// when this worker does not know it.
+    #[cold]
+    pub(crate) fn rest(&mut self, mark: u32, port: DpPort) -> Option<u32> {
+        let program = self.shared.registry.lock_now().join_rest(mark, port, self.table.arena())?;
+        self.table.insert_rest(mark, port, &program)
     }
 
     /// Let flows that changed do what they are to do by now.

@@ -31,7 +31,7 @@ use burst::Burst;
 use dpdk::{BURST, BatchSummary, Mbuf, MbufBatch};
 use flow::DpPort;
 use flow::clock::Time;
-use flow::dp::DropReason;
+use flow::dp::{DropReason, Mark};
 use flow::extract::link_words;
 use keys::Keys;
 use std::sync::Arc;
@@ -197,16 +197,23 @@ impl FastPath {
             Ok(mark) => mark,
             Err(reason) => return Some(Special::Refused(reason)),
         };
-        match mark.map(|mark| self.lookup.table.by_mark(mark, port)) {
+        let mark = mark?;
+        let changed = Mark(mark).is_of_changed();
+        let known = self.lookup.table.by_mark(mark, port);
+        let known = known.or_else(|| if changed { self.lookup.rest(mark, port) } else { None });
+        match known {
             // Hardware found the flow already, and it is still that flow.
-            Some(Some(number)) => {
+            Some(number) => {
                 self.counters.mark_hit.add(1);
-                return Some(Special::Known(number));
+                self.counters.mark_resumed.add(changed.into());
+                Some(Special::Known(number))
             }
-            Some(None) => self.counters.mark_unknown.add(1),
-            None => {}
+            None => {
+                self.counters.mark_unknown.add(1);
+                // By its bytes a packet that was changed would be taken for another's.
+                changed.then_some(Special::Refused(DropReason::StaleMark))
+            }
         }
-        None
     }
 
     /// Stages 2 to 4. The port that all packets that are left are to be sent to, if that is all that is left to do.

@@ -149,12 +149,19 @@ pub(crate) struct Removed {
     pub(crate) effects: Effects,
     pub(crate) ledgers: Ledgers,
     pub(crate) flow: Option<Arc<DpFlow>>,
+    /// Bytes by which its packets are longer than they came: see [`shrink`].
+    pub(crate) grown: i64,
 }
 
 impl Removed {
     /// Hand out the hits that nobody has replayed yet; they count as replayed from now on.
     pub(crate) fn take_unreplayed(&mut self, mut each: impl FnMut(&Effects, &Hits)) {
-        let today = &self.effects;
-        self.ledgers.take_unreplayed(self.mark, |behind, hits| each(behind.unwrap_or(today), &hits));
+        let (today, grown) = (&self.effects, self.grown);
+        self.ledgers.take_unreplayed(self.mark, |behind, hits| each(behind.unwrap_or(today), &shrink(hits, grown)));
     }
+}
+
+/// Hits of packets that were counted when each was so many bytes longer than it came: bytes are of frames as received.
+pub(super) fn shrink(hits: Hits, grown: i64) -> Hits {
+    Hits { bytes: hits.bytes.wrapping_sub(hits.packets.wrapping_mul(grown as u64)), ..hits }
 }

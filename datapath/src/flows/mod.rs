@@ -14,6 +14,7 @@ mod intern;
 mod limit;
 mod offloaded;
 mod owned;
+mod rest;
 mod sieve;
 
 use effects::Effects;
@@ -28,22 +29,23 @@ use crate::index::Index;
 use crate::mask::CompiledMask;
 use crate::program::Program;
 use ::flow::clock::Time;
-use ::flow::dp::{Change, DepSet, DpFlow, FlowId, Hits, Mark, Scope, Translation};
+use ::flow::dp::{Change, DepSet, DpAction, DpFlow, FlowId, Hits, Mark, Scope, Translation};
 use ::flow::{FlowKey, Mask};
 use classes::Classes;
 use effects::{Numbers, Pattern};
 use hashbrown::DefaultHashBuilder;
 use intern::Interner;
 use owned::{OWN, Owned, is_own};
+use rest::Rests;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-/// Bits of a mark that are the flow's index; those above are the generation.
+/// Bits of a mark that are the flow's index; those above are the generation, and the highest says that hardware changes packets.
 const INDEX_BITS: u32 = 18;
 const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
-const GENERATIONS: u32 = 1 << (Mark::BITS - INDEX_BITS);
+const GENERATIONS: u32 = 1 << (Mark::BITS - 1 - INDEX_BITS);
 
 /// Number of marks that can be in use at once. Index 0 is not used, so that no mark is 0.
 pub const MAX_FLOWS: usize = INDEX_MASK as usize;
@@ -173,6 +175,7 @@ pub(crate) struct Registry {
     settled: Vec<(Effects, Hits)>,
     classes: Classes,
     owned: Owned,
+    rests: Rests,
     live: usize,
     limit: AdaptiveLimit,
     /// A flow was refused for the limit since the last round.
@@ -225,6 +228,7 @@ impl Registry {
             settled: Vec::new(),
             classes: Classes::default(),
             owned: Owned::default(),
+            rests: Rests::default(),
             live: 0,
             limit: AdaptiveLimit::new(limit),
             was_full: false,
@@ -329,7 +333,7 @@ impl Registry {
         }
         let index = self.free_index().ok_or(Refusal::Marks)?;
         let mark = self.mark(index);
-        let deed = self.take_deed(translation);
+        let deed = self.take_deed(&translation.actions);
         let effects = self.take_effects(translation);
         let width = words.len();
         if let Some(pattern) = self.effects.get(effects) {
@@ -414,8 +418,7 @@ impl Registry {
         self.owned.remove(own, still);
     }
 
-    fn take_deed(&mut self, translation: &Translation) -> u32 {
-        let actions = &translation.actions[..];
+    fn take_deed(&mut self, actions: &[DpAction]) -> u32 {
         let same = |deed: &Deed| *deed.actions == *actions;
         if !self.deeds.take_known(self.latest_deed, same) {
             let make = || Arc::new(Deed { actions: actions.into(), program: Arc::new(Program::new(actions)) });
@@ -532,7 +535,8 @@ impl Registry {
         self.deeds.release(deed);
         self.effects.release(effects);
         ledgers.end(mark);
-        Some(Removed { id, mark, effects: kept, ledgers, flow: offloaded.map(|o| o.flow) })
+        self.rests.settle(index, &mut self.settled);
+        Some(Removed { id, mark, effects: kept, ledgers, flow: offloaded.map(|o| o.flow), grown: 0 })
     }
 
     /// The mark of a removed flow may be used again, under the next generation.
@@ -590,7 +594,7 @@ impl Registry {
     pub(crate) fn change(&mut self, index: u32, again: &Translation) -> Option<u32> {
         let flow = self.flow(index).filter(|flow| flow.offloaded.is_none())?;
         let before = effects_of(&self.effects, &self.classes, flow)?;
-        let (deed, effects) = (self.take_deed(again), self.take_effects(again));
+        let (deed, effects) = (self.take_deed(&again.actions), self.take_effects(again));
         let numbers: Numbers = self.effects.get(effects)?.numbers(&again.effects).collect();
         self.move_to(index, again, &numbers);
         let mark = self.mark(index);
@@ -725,6 +729,7 @@ impl Registry {
                 let effects = behind.cloned().or_else(|| effects_at(&self.effects, &self.classes, pattern, class, row));
                 into.hits.extend(effects.map(|effects| (effects, hits)));
             });
+            let used = used.max(self.rests.settle(index as u32, &mut into.hits));
             let known = flow.offloaded.as_ref();
             let hardware = known.map_or(Time::default(), |o| o.hits.used);
             let until = known.map_or(now, |o| o.known_until(now));
@@ -746,7 +751,8 @@ impl Registry {
                 Some(o) => Arc::clone(&o.flow),
                 None => Arc::new(self.describe(index, flow)?),
             };
-            let software = flow.ledgers.hits(self.mark(index));
+            let mut software = flow.ledgers.hits(self.mark(index));
+            software.add(&self.rests.hits(index));
             let hardware = known.map_or(Hits::default(), |o| o.hits);
             Some(Shown { flow: shown, software, hardware, created: flow.created })
         };

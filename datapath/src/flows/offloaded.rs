@@ -30,10 +30,10 @@ impl Registry {
     pub(crate) fn sample(&mut self, from: usize, n: usize, into: &mut Vec<(FlowId, u64)>) -> bool {
         let end = (from + n).min(self.slots.len());
         for index in from..end {
-            let mark = self.mark(index as u32);
+            let (mark, rests) = (self.mark(index as u32), self.rests.hits(index as u32).packets);
             let Some(flow) = self.flow_mut(index as u32) else { continue };
             let Some(offloaded) = &mut flow.offloaded else { continue };
-            let packets = flow.ledgers.hits(mark).packets;
+            let packets = flow.ledgers.hits(mark).packets + rests;
             if packets != offloaded.sampled {
                 offloaded.sampled = packets;
                 into.push((flow.id, packets));

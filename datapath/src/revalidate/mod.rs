@@ -246,11 +246,7 @@ impl Revalidation {
         for chunk in flows.chunks(CHUNK) {
             let mut gone: Vec<Removed> = Vec::with_capacity(chunk.len());
             step_by_step(shared, chunk, |registry, index| gone.extend(registry.remove(*index)));
-            let marks: Arc<[u32]> = gone.iter().map(|flow| flow.mark).collect();
-            for pmd in shared.pmds.read().iter() {
-                pmd.mailbox.push(Mail::FlowsRemoved(Arc::clone(&marks)));
-            }
-            let fence = shared.fences.raise();
+            let fence = tell_workers(shared, &gone);
             removed += gone.len() as u64;
             for mut flow in gone {
                 flow.take_unreplayed(|effects, hits| self.count(effects, hits));
@@ -261,8 +257,25 @@ impl Revalidation {
                 }
             }
         }
+        if removed > 0 && shared.config.offload {
+            // Those of packets that came changed.
+            self.count_settled(shared);
+        }
         self.replay(shared);
         removed
+    }
+
+    /// End what was left of flows whose marks are free: no packet comes for it any more.
+    fn end_rests(&mut self, shared: &Shared, ended: Vec<Removed>) {
+        if ended.is_empty() {
+            return;
+        }
+        let fence = tell_workers(shared, &ended);
+        for mut rest in ended {
+            rest.take_unreplayed(|effects, hits| self.count(effects, hits));
+            self.graves.add(rest, fence, false);
+        }
+        self.replay(shared);
     }
 
     /// Take hits of a flow up, to be replayed with those of others.
@@ -296,10 +309,25 @@ impl Revalidation {
                 return;
             }
             self.report.released += marks.len() as u64;
+            let mut ended = Vec::new();
             let mut registry = shared.registry.lock();
-            marks.into_iter().for_each(|mark| registry.release(mark));
+            for mark in marks {
+                registry.end_rests(mark, &mut ended);
+                registry.release(mark);
+            }
+            drop(registry);
+            self.end_rests(shared, ended);
         }
     }
+}
+
+/// Have workers forget flows. Those that have passed the answer's fence do not use them any more.
+fn tell_workers(shared: &Shared, gone: &[Removed]) -> u64 {
+    let marks: Arc<[u32]> = gone.iter().map(|flow| flow.mark).collect();
+    for pmd in shared.pmds.read().iter() {
+        pmd.mailbox.push(Mail::FlowsRemoved(Arc::clone(&marks)));
+    }
+    shared.fences.raise()
 }
 
 /// The newest fence past which all receive queues have drained, polled or not, and all mail was read.

@@ -26,6 +26,9 @@ use programs::{InPlace, Programs};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// In place of a mask's number: no key leads here, only a mark. There are never so many masks.
+const NO_MASK: u16 = u16::MAX;
+
 /// How far ahead records of removed flows are asked for.
 const AHEAD: usize = 8;
 
@@ -248,11 +251,7 @@ impl FlowTable {
             }
         }
         let hash = stored_hash(self.seed, compiled.words(key));
-        if self.known.len() <= index {
-            self.known.resize(index + 1, 0);
-        }
-        self.known[index] = mark;
-        self.live += 1;
+        self.know(mark);
         let (seed, masks) = (self.seed, &self.masks);
         let table = match at {
             Some(port) => {
@@ -266,6 +265,28 @@ impl FlowTable {
         table.add(number, hash, key, mask_id, mask);
         table.note_sole(&self.arena, masks);
         true
+    }
+
+    /// Add the rest of a flow for packets that come changed on this port, whose record has begun. Its mark leads to it, and no key.
+    pub(crate) fn insert_rest(&mut self, mark: u32, port: DpPort, program: &Arc<Program>) -> Option<u32> {
+        let index = index_of(mark);
+        let (number, near) = (u32::try_from(index).ok()?, u16::try_from(port.0).ok()?);
+        self.forget(index, None);
+        let hot = self.arena.get(index)?;
+        let out = port_of(program);
+        hot.describe(NO_MASK, self.programs.take(program), out, near, std::iter::empty());
+        self.know(mark);
+        Some(number)
+    }
+
+    /// There is one more flow.
+    fn know(&mut self, mark: u32) {
+        let index = index_of(mark);
+        if self.known.len() <= index {
+            self.known.resize(index + 1, 0);
+        }
+        self.known[index] = mark;
+        self.live += 1;
     }
 
     /// Tell the CPU that a packet with this key may be looked up, or a flow put in for it.
@@ -345,6 +366,9 @@ impl FlowTable {
         let (Some(hot), Ok(number)) = (self.arena.get(index), u32::try_from(index)) else { return };
         self.live -= 1;
         let mask_id = hot.mask();
+        if mask_id == usize::from(NO_MASK) {
+            return self.programs.release(hot.program());
+        }
         let Some(mask) = self.masks.get(mask_id) else { return };
         let words = || words_of(&self.masks, &self.wide, number, hot, mask_id, mask);
         let hash = hash.unwrap_or_else(|| stored_hash(self.seed, words()));

@@ -14,7 +14,7 @@ fn boxed(list: Vec<DpAction>) -> Box<[DpAction]> {
     list.into_boxed_slice()
 }
 
-fn arb_action() -> impl Strategy<Value = DpAction> {
+pub(super) fn arb_action() -> impl Strategy<Value = DpAction> {
     let set = |field: FieldId, value: u128| {
         let mask = field.def().ones();
         DpAction::Set { field, value: Value(value & mask.0), mask }
@@ -78,7 +78,7 @@ fn arb_lists() -> impl Strategy<Value = Vec<(By, [Vec<DpAction>; 2])>> {
     prop::collection::vec((by, [arb_actions(), arb_actions()]), PASSES as usize)
 }
 
-fn arb_frame() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn arb_frame() -> impl Strategy<Value = Vec<u8>> {
     let af = prop_oneof![Just(0u8), Just(10), Just(20), Just(28), Just(38), 0u8..64];
     let valid = (0u8..4, 0u8..4, any::<u16>(), 0usize..200, 0u8..3, af).prop_map(|(s, d, p, n, ttl, dscp)| {
         let mut f = FrameBuf::new(&frame(s, d, p, n));

@@ -14,6 +14,7 @@ mod pmds;
 mod ports;
 mod race;
 mod rebalance;
+mod rests;
 mod tables;
 mod trouble;
 

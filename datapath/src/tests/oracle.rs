@@ -241,7 +241,7 @@ fn case(seed: u64) -> [u64; 3] {
             let mut packet = Mbuf::from_bytes(pool, &bytes).unwrap();
             let key = key_at(port, &bytes);
             match d.below(10) {
-                0 => packet.set_mark(Some(d.of(&[1, 5, 0xff_ffff, 1 << 18 | 1]))),
+                0 => packet.set_mark(Some(d.of(&[1, 5, 0x7f_ffff, 1 << 18 | 1]))),
                 1..3 => {
                     let right = flows.iter().find(|v| v.flow.key == key.masked(&v.flow.mask));
                     packet.set_mark(right.map(|v| v.flow.mark.0));

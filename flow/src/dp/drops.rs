@@ -73,6 +73,8 @@ drop_reasons! {
     MeterDrop = "meter",
     /// It came back for a rest of its way that is not kept any more.
     StaleRecirc = "stale_recirc",
+    /// Hardware has changed it and marked it for a flow that is not known any more.
+    StaleMark = "stale_mark",
     /// Sent to a group that is not there.
     NoSuchGroup = "no_such_group",
     /// A group had no bucket that is live.

@@ -151,13 +151,21 @@ pub trait Slowpath: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId(pub u64);
 
-/// The number that hardware puts on packets of a flow: `generation | index`, 24 bits, never 0.
+/// The number that hardware puts on packets of a flow: `changed | generation | index`, 24 bits, never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(pub u32);
 
 impl Mark {
     /// Number of bits that every NIC carries (mlx5: 24).
     pub const BITS: u32 = 24;
+    /// Of marks of packets that hardware has changed: what they are looked up by is not what they came with.
+    pub const CHANGED: u32 = 1 << 23;
+
+    /// Whether hardware has done some of the flow's actions on packets with this mark.
+    #[must_use]
+    pub fn is_of_changed(self) -> bool {
+        self.0 & Self::CHANGED != 0
+    }
 }
 
 /// A datapath flow. It does not change: an update is another flow.

@@ -8,7 +8,7 @@ use loom::sync::Arc;
 use loom::thread;
 use std::collections::VecDeque;
 
-/// When a mark is given to another flow, of the same number here: generations come around again after 64.
+/// When a mark is given to another flow, of the same number here: generations come around again after 32.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Frees {
     /// When queues have drained past a fence that was raised after hardware let go.
