@@ -54,7 +54,7 @@ pub enum Refusal {
     TooManyRewrites { have: usize, max: usize },
     /// A longer outer header than the device puts in front, in bytes.
     EncapTooLong { have: usize, max: usize },
-    /// Hardware could do the first actions and mark, but software goes on at a flow's first action only.
+    /// Hardware could do the first actions and mark, but software has no mark for the rest.
     NoResume { done: usize },
     /// This port cannot be reached in hardware.
     OutputPort { port: DpPort, why: PortRefusal },
@@ -295,8 +295,8 @@ reasons! {
     Refusal::EncapTooLong { .. } => "EncapTooLong",
         "The outer header is longer than what the device puts in front of a packet.";
     Refusal::NoResume { .. } => "NoResume",
-        "The device could do the first actions and mark the packet, but software begins with the first action of a \
-         marked packet's flow. So the device only marks.";
+        "The device could do the first actions and mark the packet for software to go on behind them. Software has no mark \
+         for that: all are taken, or the switch is not one that can. So the device only marks.";
     Refusal::OutputPort { .. } => "OutputPort",
         "Hardware does not reach an output port.";
     Refusal::TooManyOutputs { .. } => "TooManyOutputs",
@@ -412,7 +412,7 @@ impl std::fmt::Display for Refusal {
                 write!(f, "an outer header of {have} bytes, the device puts {max} in front")
             }
             Refusal::NoResume { done } => {
-                write!(f, "hardware could do the first {done} actions, but software goes on at a flow's first only")
+                write!(f, "hardware could do the first {done} actions, but there is no mark for what is left")
             }
             Refusal::OutputPort { port, why } => write!(f, "output port {port} {why}"),
             Refusal::TooManyOutputs { have, max } => write!(f, "{have} outputs, the device does {max}"),

@@ -20,7 +20,8 @@ pub enum Plan {
         program: HwProgram,
         /// Under which number software looks up, if it does.
         resume: Resume,
-        /// Actions of the flow that hardware has done: software goes on at the next. 0 for a plain mark.
+        /// Actions of the flow that hardware has done: software goes on at the next, which it knows by another mark than the
+        /// flow's ([`crate::HitSink::rest_mark`]). 0 for a plain mark.
         done: usize,
         /// Why not all of it.
         refused: Refusals,
@@ -47,6 +48,26 @@ pub struct HwProgram {
     pub rules: SmallVec<[Arc<HwRule>; 2]>,
     /// Objects that rules of several flows share.
     pub shared: Vec<SharedObject>,
+}
+
+impl HwProgram {
+    /// Whether it changes packets and leaves the rest to software.
+    #[must_use]
+    pub fn is_prefix(&self) -> bool {
+        self.rules.last().is_some_and(|main| {
+            main.actions.iter().any(HwAction::is_rewrite)
+                && main.actions.iter().any(|action| matches!(action, HwAction::Mark(_)))
+        })
+    }
+
+    /// Have it put this mark on packets.
+    pub fn mark_with(&mut self, mark: Mark) {
+        for rule in &mut self.rules {
+            if let Some(at) = rule.actions.iter().position(|action| matches!(action, HwAction::Mark(_))) {
+                Arc::make_mut(rule).actions[at] = HwAction::Mark(mark);
+            }
+        }
+    }
 }
 
 /// An object that rules of several flows share.

@@ -66,8 +66,8 @@ pub struct World {
     pub ports: HashMap<DpPort, PortInfo>,
     /// Meters whose place is in this device. All others are in software.
     pub meters: HashMap<MeterId, DeviceKey>,
-    /// Whether software goes on in the middle of a flow's actions for packets that hardware has changed and marked. Without,
-    /// a mark leads to the flow's first action.
+    /// Whether software goes on in the middle of a flow's actions for packets that hardware has changed and marked, by marks that
+    /// the engine asks for ([`crate::HitSink::rest_mark`]). Without, a mark leads to the flow's first action.
     pub resume: bool,
 }
 

@@ -39,7 +39,7 @@ pub(super) enum Phase {
 pub(super) enum Next {
     /// Plan again, with the world as it is then.
     Replan,
-    /// The device refused the full program: what is left.
+    /// The device refused the program, which is more than a mark: what is left.
     FallBack(Refusals),
     /// Stay in software.
     Stay(Refusals),

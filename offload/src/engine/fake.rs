@@ -3,7 +3,7 @@
 use crate::backend::{
     Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey,
 };
-use crate::rule::{HwRule, RuleRole, Table};
+use crate::rule::{HwAction, HwRule, RuleRole, Table};
 use crate::world::EthdevId;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -38,6 +38,8 @@ pub struct State {
     pub refuses: Option<DeviceErrorKind>,
     /// Insertions into the embedded switch are refused so.
     pub refuses_full: Option<DeviceErrorKind>,
+    /// Insertions of rules that change packets are refused.
+    pub refuses_rewrites: bool,
     /// A rule can be replaced by one of the same place.
     pub replaces: bool,
     pub updates: usize,
@@ -67,6 +69,7 @@ impl Fake {
             stuck: false,
             refuses: None,
             refuses_full: None,
+            refuses_rewrites: false,
             replaces: true,
             updates: 0,
             revivals: 0,
@@ -156,6 +159,9 @@ impl State {
                     && matches!(rule.table, Table::Transfer { .. })
                 {
                     return refuse(kind);
+                }
+                if self.refuses_rewrites && rule.actions.iter().any(HwAction::is_rewrite) {
+                    return refuse(DeviceErrorKind::NotSupported);
                 }
                 if self.chance(self.chaos.refuse) {
                     let kinds = [DeviceErrorKind::NotSupported, DeviceErrorKind::Busy, DeviceErrorKind::Other(71)];

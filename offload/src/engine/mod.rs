@@ -21,6 +21,8 @@ mod fake;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
+mod prefix_tests;
+#[cfg(test)]
 pub(crate) mod reason_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use crate::backend::{Counters, DeviceKey};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::HwRule;
 use flow::clock::Time;
-use flow::dp::{DpFlow, FlowId, Hits};
+use flow::dp::{DpFlow, FlowId, Hits, Mark};
 use flow::port::DpPort;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,14 @@ pub trait HitSink: Send + Sync {
     /// The flow, which the datapath removed, has no rule left and its last hits are reported: its mark may be used
     /// again. Exactly once for each removed flow, whether or not it ever was in hardware.
     fn hardware_gone(&self, flow: &Arc<DpFlow>);
+
+    /// The mark for packets of which hardware does the first `done` actions of the flow, and nothing but change bytes: whoever
+    /// gets them goes on behind. The same each time, and no other flow's as long as the flow's own mark is not. `None`: there
+    /// is none, and packets must come to software as they are.
+    fn rest_mark(&self, flow: &Arc<DpFlow>, done: usize) -> Option<Mark> {
+        let _ = (flow, done);
+        None
+    }
 
     /// `Some`: hardware does all of the flow's work, and all its packets until then are reported; that a packet came later is
     /// not known before the next call. `None`: software sees all of its packets from now on. A flow that hardware has may be

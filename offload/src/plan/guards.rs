@@ -12,10 +12,12 @@ use smallvec::SmallVec;
 const RESERVED: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 0];
 const RESERVED_MASK: [u8; 6] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xf0];
 
-/// The guards of a main rule with this match. `decrements`: it decrements the TTL that the packet came with.
+/// The guards of a main rule with this match. `decrements`: it decrements the TTL that the packet came with. `counts`: it counts
+/// packets that it drops.
 pub(super) fn needed(
     main: &HwMatch,
     decrements: bool,
+    counts: bool,
     caps: &TransferCaps,
     refused: &mut Refusals,
 ) -> SmallVec<[(RuleRole, HwMatch); 2]> {
@@ -33,7 +35,7 @@ pub(super) fn needed(
         match expiring(main) {
             Covers::None => {}
             Covers::All => add(refused, Refusal::TtlExpires),
-            Covers::Some(_) if caps.dec_ttl == DecTtl::DropsExpired => {}
+            Covers::Some(_) if counts && caps.dec_ttl == DecTtl::DropsExpired => {}
             Covers::Some(guard) if caps.can_guard() && ttl_mask_allowed(&guard, caps) => {
                 out.push((RuleRole::TtlGuard, guard));
             }

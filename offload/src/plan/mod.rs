@@ -75,7 +75,24 @@ pub fn fall_back(flow: &DpFlow, world: &World, mut refused: Refusals) -> Plan {
         }
         add(&mut refused, Refusal::NoResume { done });
     }
-    match partial(flow, info) {
+    marked(flow, info, world, refused)
+}
+
+/// What is left for a flow of which hardware does not even do the first actions: a mark.
+#[must_use]
+pub fn only_mark(flow: &DpFlow, world: &World, mut refused: Refusals) -> Plan {
+    match admit(flow.in_port(), world) {
+        Ok(info) if world.partial => marked(flow, info, world, refused),
+        Ok(_) => Plan::Software(refused),
+        Err(refusal) => {
+            add(&mut refused, refusal);
+            Plan::Software(refused)
+        }
+    }
+}
+
+fn marked(flow: &DpFlow, info: &PortInfo, world: &World, mut refused: Refusals) -> Plan {
+    match partial(flow, info, world) {
         Ok(program) => Plan::Partial { program, resume: Resume::default(), done: 0, refused },
         Err(more) => {
             for refusal in more {
@@ -117,8 +134,7 @@ fn full(flow: &DpFlow, info: &PortInfo, world: &World) -> Result<HwProgram, Refu
 
 /// The first of a flow's actions in hardware, and a mark; how many they are. It pays only when bytes are changed.
 fn prefix(flow: &DpFlow, info: &PortInfo, world: &World) -> Option<(usize, HwProgram)> {
-    let caps = info.caps.transfer.as_ref().filter(|caps| caps.mark && caps.to_representor)?;
-    info.domain?;
+    let caps = splits(info)?;
     if !fits(flow.mark) {
         return None;
     }
@@ -130,6 +146,11 @@ fn prefix(flow: &DpFlow, info: &PortInfo, world: &World) -> Option<(usize, HwPro
     done.actions.extend([HwAction::Mark(flow.mark), HwAction::ToRepresentor(info.ethdev)]);
     // The worker counts what comes to it marked.
     Some((n, transfer(info, caps, matches, done, false, Refusals::new()).ok()?))
+}
+
+/// The embedded switch, if hardware can do the first actions there and leave the rest to software.
+fn splits(info: &PortInfo) -> Option<&TransferCaps> {
+    info.caps.transfer.as_ref().filter(|caps| caps.mark && caps.to_representor && info.domain.is_some())
 }
 
 /// The rules of the embedded switch for this match and these actions, guards first.
@@ -145,7 +166,8 @@ fn transfer(
     if count && caps.counter == CounterKind::None {
         add(&mut refused, Refusal::NoCounter);
     }
-    let guards = guards::needed(&matches, done.decrements, caps, &mut refused);
+    // What hardware drops without being counted, software has to drop.
+    let guards = guards::needed(&matches, done.decrements, count, caps, &mut refused);
     if !refused.is_empty() {
         return Err(refused);
     }
@@ -170,7 +192,11 @@ fn main_priority(caps: &TransferCaps) -> u32 {
     u32::from(caps.priorities >= 2)
 }
 
-fn partial(flow: &DpFlow, info: &PortInfo) -> Result<HwProgram, Refusals> {
+/// A rule that does nothing but mark.
+fn partial(flow: &DpFlow, info: &PortInfo, world: &World) -> Result<HwProgram, Refusals> {
+    if let Some(caps) = splits(info).filter(|_| world.resume) {
+        return partial_in_eswitch(flow, info, caps);
+    }
     let Some(caps) = &info.caps.partial else {
         return Err(smallvec![Refusal::NotOffloadCapable { port: flow.in_port() }]);
     };
@@ -191,6 +217,28 @@ fn partial(flow: &DpFlow, info: &PortInfo) -> Result<HwProgram, Refusals> {
         port: info.ethdev,
         matches,
         actions: smallvec![HwAction::Mark(flow.mark), spread],
+        encap: None,
+        count: false,
+    };
+    Ok(HwProgram { rules: smallvec![Arc::new(rule)], shared: Vec::new() })
+}
+
+/// The same where the embedded switch marks packets that it has changed: a rule behind it could match what those have become, and
+/// write another flow's mark over theirs.
+fn partial_in_eswitch(flow: &DpFlow, info: &PortInfo, caps: &TransferCaps) -> Result<HwProgram, Refusals> {
+    let (matches, mut refused) = matching::translate(&flow.key, &flow.mask, &caps.fields, caps.vlan_absent);
+    if !fits(flow.mark) {
+        add(&mut refused, Refusal::NoMark);
+    }
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    let rule = HwRule {
+        role: RuleRole::Main,
+        table: Table::Transfer { group: 0, priority: main_priority(caps) },
+        port: info.ethdev,
+        matches,
+        actions: smallvec![HwAction::Mark(flow.mark), HwAction::ToRepresentor(info.ethdev)],
         encap: None,
         count: false,
     };

@@ -2,7 +2,7 @@
 
 use super::{matching, plan};
 use crate::caps::{Capabilities, FieldCaps, MaskCap, VlanAbsent};
-use crate::rule::{Bits, HwAction, HwMatch, InnerTag, L3Match, L4Match, Plan, RuleRole, Table, VlanMatch};
+use crate::rule::{Bits, HwAction, HwMatch, InnerTag, L3Match, L4Match, Plan, RuleRole, VlanMatch};
 use crate::testing::{world, world_of};
 use flow::dp::{Actions, DpAction, DpFlow, DropReason, Encap, FlowId, Mark, MeterId};
 use flow::extract::{RxMeta, extract};
@@ -405,7 +405,8 @@ proptest! {
             Some(_) => prop_assert!(!main.count && fates + copies == 0 && main.actions.contains(&HwAction::Mark(Mark(9)))),
         }
         let ttl = main.actions.iter().find(|a| matches!(a, HwAction::DecTtl | HwAction::Set { field: FieldId::IpTtl, .. }));
-        let (decrements, switched) = (ttl == Some(&HwAction::DecTtl), matches!(main.table, Table::Transfer { .. }));
+        // A rule that only marks leaves all to software.
+        let (decrements, switched) = (ttl == Some(&HwAction::DecTtl), done != Some(0));
         for frame in others.iter().flat_map(|other| variants(&first, other)) {
             let bytes = frame.bytes();
             // What only software may decide, and nothing else, is left to it.

@@ -1,7 +1,7 @@
 //! Every field and every action, by profile; single cases; plans against packets.
 
 use super::*;
-use crate::caps::Capabilities;
+use crate::caps::{Capabilities, DecTtl};
 use crate::refusal::PortRefusal;
 use crate::rule::{InnerTag, L3Match, SharedObject, VlanMatch};
 use crate::testing::{FlowMaker, from, world, world_of};
@@ -321,8 +321,28 @@ fn hardware_does_the_first_changes_where_software_can_go_on_after_them() {
     let (mark, up) = (HwAction::Mark(Mark(0x10_0001)), HwAction::ToRepresentor(EthdevId(10)));
     assert_eq!(main.actions[..], [set, HwAction::DecTtl, mark, up]);
     assert!(!main.count, "the worker counts");
-    // Nothing to change first: marked on receive.
-    let Plan::Partial { done: 0, .. } = planned(from(1).then(DpAction::Truncate(64)).output(2), &world) else {
+    // Nothing to change first: marked in the same place, as a rule behind it could write over the marks of changed packets.
+    let plain = || from(1).then(DpAction::Truncate(64)).output(2);
+    let Plan::Partial { program, done: 0, .. } = planned(plain(), &world) else { panic!() };
+    assert_eq!(program.rules.len(), 1);
+    assert_eq!(program.rules[0].table, Table::Transfer { group: 0, priority: 1 });
+    assert_eq!(program.rules[0].actions[..], [mark, up]);
+    // Where the embedded switch does not mark, all is as without.
+    let alone = World { resume: true, ..crate::testing::world("connectx") };
+    let Plan::Partial { program, done: 0, .. } = planned(flow(), &alone) else { panic!() };
+    assert!(matches!(program.rules[0].table, Table::Ingress { .. }));
+}
+
+#[test]
+fn what_hardware_drops_uncounted_is_left_to_software() {
+    let mut caps = able();
+    caps.transfer.as_mut().unwrap().dec_ttl = DecTtl::DropsExpired;
+    let world = World { resume: true, ..world_of(caps) };
+    let dec = || from(1).ipv4().then(DpAction::DecTtl);
+    let Plan::Full(program) = planned(dec().output(2), &world) else { panic!() };
+    assert_eq!(program.rules.len(), 1, "the rule counts them");
+    let Plan::Partial { program, done: 1, .. } = planned(dec().then(DpAction::Truncate(64)).output(2), &world) else {
         panic!()
     };
+    assert_eq!(program.rules[0].role, RuleRole::TtlGuard);
 }

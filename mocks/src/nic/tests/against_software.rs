@@ -1,6 +1,7 @@
 //! Flow → plan → lowering → this model, beside flow → software: where hardware takes a packet, the packet is one of the flow's, and
 //! what comes out has the same bytes.
 
+use super::super::profile::ActionName;
 use super::*;
 use flow::dp::{Actions, DepSet, DpAction, DpFlow, DropReason, FlowId, Mark};
 use flow::extract::{RxMeta, extract};
@@ -290,19 +291,28 @@ fn software(frame: &[u8], actions: &[DpAction]) -> Vec<(usize, Vec<u8>)> {
 
 /// Frames that hardware executed, frames that it marked; or how it was wrong.
 fn judge(profile: &str, faults: &Faults, cases: u32) -> Result<(usize, usize), String> {
-    let (executed, marked) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let profile = Profile::named(profile).unwrap();
-    let world = world(&profile);
+    judge_in(&world(&profile), &profile, faults, cases).map(|(executed, marked, _)| (executed, marked))
+}
+
+/// The same, and frames that it changed and marked.
+fn judge_in(world: &World, profile: &Profile, faults: &Faults, cases: u32) -> Result<(usize, usize, usize), String> {
+    let (executed, marked, changed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let strategy = (specs(), masks(), action_lists(), prop::collection::vec(specs(), 0..6));
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-    let result = runner.run(&strategy, |(first, fields, actions, others)| {
-        let flow = make_flow(&first.bytes(), &fields, actions);
+    let result = runner.run(&strategy, |(frame_of_flow, fields, actions, others)| {
+        let flow = make_flow(&frame_of_flow.bytes(), &fields, actions);
         let mut nic = Eswitch::new(profile.clone(), ETHDEVS.to_vec(), faults.clone(), 0);
-        match plan(&flow, &world) {
-            Plan::Full(program) | Plan::Partial { program, .. } => install(&mut nic, &program),
+        let mut first = 0;
+        match plan(&flow, world) {
+            Plan::Full(program) => install(&mut nic, &program),
+            Plan::Partial { program, done, .. } => {
+                install(&mut nic, &program);
+                first = done;
+            }
             Plan::Software(_) => return Ok(()),
         }
-        for spec in std::iter::once(&first).chain(&others) {
+        for spec in std::iter::once(&frame_of_flow).chain(&others) {
             let frame = spec.bytes();
             let before = nic.stats().clone();
             let deliveries = send(&mut nic, 0, &frame);
@@ -322,8 +332,17 @@ fn judge(profile: &str, faults: &Faults, cases: u32) -> Result<(usize, usize), S
             } else if nic.stats().partial > before.partial {
                 marked.fetch_add(1, Ordering::Relaxed);
                 prop_assert!(ours, "marked, and not a packet of the flow: {:02x?}\n{:?}", frame, flow);
-                let want = Delivery::Representor { place: 0, frame, mark: Some(77), flag: true };
-                prop_assert_eq!(deliveries, [want]);
+                changed.fetch_add(usize::from(first > 0), Ordering::Relaxed);
+                let mut packet = FrameBuf::new(&frame);
+                for action in &flow.actions[..first] {
+                    prop_assert_eq!(apply(&mut packet, action), Outcome::Done, "{:02x?}\n{:?}", frame, flow);
+                }
+                let came = packet.into_packet();
+                // Software goes on where hardware left off.
+                let rest = software(&came, &flow.actions[first..]);
+                prop_assert_eq!(rest, software(&frame, &flow.actions), "{:02x?}\n{:?}", frame, flow);
+                let want = Delivery::Representor { place: 0, frame: came, mark: Some(77), flag: true };
+                prop_assert_eq!(deliveries, [want], "{:02x?}\n{:?}", frame, flow);
             } else {
                 prop_assert_eq!(deliveries, miss(0, &frame), "a miss changes nothing");
             }
@@ -331,7 +350,7 @@ fn judge(profile: &str, faults: &Faults, cases: u32) -> Result<(usize, usize), S
         Ok(())
     });
     result.map_err(|failed| failed.to_string())?;
-    Ok((executed.into_inner(), marked.into_inner()))
+    Ok((executed.into_inner(), marked.into_inner(), changed.into_inner()))
 }
 
 fn judged(profile: &str) -> (usize, usize) {
@@ -350,6 +369,23 @@ fn connectx() {
 fn full() {
     let (executed, marked) = judged("full");
     assert!(executed > 200 && marked > 500, "too few: {executed} executed, {marked} marked");
+}
+
+/// Where software goes on behind hardware: the first actions there, and the rest here, are all of them here.
+#[test]
+fn hardware_begins_and_software_ends() {
+    let mut profile = Profile::named("connectx").unwrap();
+    profile.transfer.as_mut().unwrap().actions.insert(ActionName::Mark);
+    let world = World { resume: true, ..world(&profile) };
+    let judged = |faults: &Faults, cases| judge_in(&world, &profile, faults, cases);
+    let (executed, marked, changed) = judged(&Faults::none(), 3 * CASES).unwrap_or_else(|failed| panic!("{failed}"));
+    assert!(
+        executed > 500 && marked > 1000 && changed > 300,
+        "{executed} executed, {marked} marked, {changed} changed"
+    );
+    for fault in [Fault::RewriteSkipped, Fault::ChecksumNotUpdated, Fault::MarkLost, Fault::DecTtlSkipped] {
+        assert!(judged(&Faults::none().with(fault), 10 * CASES).is_err(), "{fault}");
+    }
 }
 
 #[test]

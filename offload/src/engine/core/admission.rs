@@ -2,9 +2,11 @@
 
 use super::Core;
 use crate::backend::{DeviceErrorKind, DeviceKey};
+use crate::engine::device::Devices;
 use crate::engine::entry::{Next, Phase, PlaceOf, Seat};
 use crate::engine::rate::Rank;
-use crate::plan::{fall_back, plan};
+use crate::engine::report::HitSink;
+use crate::plan::{fall_back, only_mark, plan};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::Plan;
 use crate::world::World;
@@ -12,6 +14,7 @@ use flow::clock::Time;
 use flow::dp::{DpFlow, FlowId};
 use smallvec::smallvec;
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 /// Waiting flows that are tried in vain before the rest is left for the next time that room is made.
 const MOST_UNFIT: usize = 16;
@@ -95,7 +98,7 @@ impl Core {
             entry.wants = size;
             return self.sit(id, Some(Seat::Waiting(device)));
         }
-        let (program, full, refusals) = match plan {
+        let (program, full, refusals) = match known(plan, &entry.flow, &self.world, &self.devices, &*self.sink) {
             Plan::Full(program) => (program, true, Refusals::new()),
             Plan::Partial { program, refused, .. } => (program, false, refused),
             Plan::Software(refusals) => return Self::stay(entry, refusals, now),
@@ -251,6 +254,28 @@ fn software(plan: Plan) -> Refusals {
     }
 }
 
+/// The plan with the mark that software knows packets by of which hardware does the first actions. Marks are not for flows that
+/// may never go in, so this is asked last.
+pub(super) fn known(plan: Plan, flow: &Arc<DpFlow>, world: &World, devices: &Devices, sink: &dyn HitSink) -> Plan {
+    let (mut program, resume, done, mut refused) = match plan {
+        Plan::Partial { program, resume, done: done @ 1.., refused } => (program, resume, done, refused),
+        other => return other,
+    };
+    if let Some(mark) = sink.rest_mark(flow, done) {
+        program.mark_with(mark);
+        return Plan::Partial { program, resume, done, refused };
+    }
+    crate::plan::add(&mut refused, Refusal::NoResume { done });
+    let plan = only_mark(flow, world, refused);
+    match &plan {
+        Plan::Partial { program, .. } => match devices.refusal(program) {
+            Some(obstacle) => without(plan, obstacle, flow, world),
+            None => plan,
+        },
+        Plan::Full(_) | Plan::Software(_) => plan,
+    }
+}
+
 /// The plan without what a refusal that was learned stands in the way of.
 fn without(plan: Plan, obstacle: Refusal, flow: &DpFlow, world: &World) -> Plan {
     match (plan, obstacle) {
@@ -258,6 +283,10 @@ fn without(plan: Plan, obstacle: Refusal, flow: &DpFlow, world: &World) -> Plan 
             fall_back(flow, world, smallvec![Refusal::Device(error)])
         }
         (Plan::Full(_), obstacle) => Plan::Software(smallvec![obstacle]),
+        (Plan::Partial { program, mut refused, .. }, obstacle) if program.is_prefix() => {
+            crate::plan::add(&mut refused, obstacle);
+            only_mark(flow, world, refused)
+        }
         (Plan::Partial { mut refused, .. } | Plan::Software(mut refused), obstacle) => {
             crate::plan::add(&mut refused, obstacle);
             Plan::Software(refused)

@@ -68,7 +68,7 @@ impl Core {
                 here.found_full(here.used.saturating_sub(reserved - there), now);
                 Next::Wait(refusals)
             }
-            _ if error.kind.is_of_shape() && entry.full => Next::FallBack(refusals),
+            _ if error.kind.is_of_shape() && (entry.full || entry.program.is_prefix()) => Next::FallBack(refusals),
             _ if error.kind.is_of_shape() => Next::Stay(refusals),
             _ => {
                 entry.tries += 1;

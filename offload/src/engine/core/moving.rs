@@ -1,9 +1,10 @@
 //! A flow's way into hardware and out of it.
 
+use super::admission::known;
 use super::{Core, Doing};
 use crate::backend::{Counters, DeviceKey, Op, RuleKey};
 use crate::engine::entry::{Entry, Installed, Next, Phase, PlaceOf, Seat};
-use crate::plan::fall_back;
+use crate::plan::{fall_back, only_mark};
 use crate::refusal::Refusals;
 use crate::rule::{HwProgram, Plan};
 use flow::clock::Time;
@@ -220,7 +221,8 @@ impl Core {
                 self.wait_for_room(id);
             }
             Next::FallBack(refusals) => {
-                let plan = fall_back(&entry.flow, &self.world, refusals);
+                let left = if entry.program.is_prefix() { only_mark } else { fall_back };
+                let plan = left(&entry.flow, &self.world, refusals);
                 self.carry_out(id, plan, now);
             }
         }
@@ -277,6 +279,7 @@ impl Core {
     fn look_again(&mut self, id: FlowId, now: Time) {
         let plan = self.decide(id, now);
         let Some(entry) = self.flows.get_mut(&id) else { return };
+        let plan = known(plan, &entry.flow, &self.world, &self.devices, &*self.sink);
         let (program, full, why) = match plan {
             Plan::Full(program) => (program, true, Refusals::new()),
             Plan::Partial { program, refused, .. } => (program, false, refused),
