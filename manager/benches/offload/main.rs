@@ -77,7 +77,7 @@ impl Bench {
         })
         .unwrap();
         let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
-        let mut world = World::new();
+        let mut world = World { resume: true, ..World::new() };
         for (number, representor) in (1..).zip(&representors) {
             start(&representor.port, &pool);
             let (dp, name) = (DpPort(u32::from(number)), representor.end.to_string());
@@ -317,7 +317,7 @@ fn insert(eal: &'static Eal) {
 
     let (nic, representors, caps) = mock(eal, "connectx");
     let domain = Some(nic.handle().domain());
-    let world = representors.iter().zip(1..).fold(World::new(), |world, (r, number)| {
+    let world = representors.iter().zip(1..).fold(World { resume: true, ..World::new() }, |world, (r, number)| {
         let kind = if number == 1 { PortKind::Uplink } else { PortKind::VfRepresentor(number as u16 - 2) };
         let (ethdev, name, caps) = (EthdevId(r.port.id()), r.end.to_string(), caps.clone());
         world.with_port(DpPort(number), PortInfo { name, kind, ethdev, domain, rx_queues: 1, caps })

@@ -264,7 +264,7 @@ impl Inner {
     /// What the planner may know of the ports.
     pub(super) fn world(&self) -> offload::World {
         let mut world = offload::World::new();
-        world.admission = self.admission();
+        (world.admission, world.resume) = (self.admission(), true);
         // One that is set up anew loses its rules.
         for attached in self.ports.values().filter(|p| p.work != Some(Work::Change)) {
             let Ok(dp) = &attached.state else { continue };

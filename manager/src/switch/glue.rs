@@ -2,7 +2,7 @@
 
 use datapath::Datapath;
 use flow::clock::Time;
-use flow::dp::{self, DpFlow};
+use flow::dp::{self, DpFlow, Mark};
 use offload::{Backend, Completion, HitSink, Op};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -27,6 +27,10 @@ impl HitSink for Hits {
         if let Some(datapath) = self.datapath() {
             datapath.hardware_hits(flow, &hits);
         }
+    }
+
+    fn rest_mark(&self, flow: &Arc<DpFlow>, done: usize) -> Option<Mark> {
+        self.datapath()?.rest_mark(flow, done)
     }
 
     fn hardware_read(&self, flow: &Arc<DpFlow>, until: Option<Time>) {

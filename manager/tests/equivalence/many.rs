@@ -6,7 +6,7 @@
 
 use crate::case::Case;
 use crate::chaos;
-use crate::rig::{PROFILES, Rig, Run, plain_ports};
+use crate::rig::{MARKING, PROFILES, Rig, Run, plain_ports};
 use flow::clock::Time;
 use mocks::nic::Faults;
 use offload::Placement;
@@ -32,6 +32,10 @@ struct Shares {
     flows: usize,
     full: usize,
     hardware: u64,
+    /// Of the profile whose embedded switch marks: flows, those that hardware begins and software ends, packets of these.
+    marking: usize,
+    split: usize,
+    resumed: u64,
     /// Operations of which the chaotic device made something else.
     mischief: u64,
     /// Packets that it switched all the same.
@@ -46,6 +50,9 @@ impl AddAssign for Shares {
         self.flows += other.flows;
         self.full += other.full;
         self.hardware += other.hardware;
+        self.marking += other.marking;
+        self.split += other.split;
+        self.resumed += other.resumed;
         self.mischief += other.mischief;
         self.chaotic += other.chaotic;
     }
@@ -87,6 +94,11 @@ fn run(seeds: &[u64], chaos: bool) -> Shares {
                     shares.full += run.placements.values().filter(|p| **p == Placement::Full).count();
                     shares.hardware += run.tally.hardware;
                 }
+                if profile == MARKING {
+                    shares.marking += run.placements.len();
+                    shares.split += run.split.len();
+                    shares.resumed += run.resumed;
+                }
             }
         }
         if !chaos {
@@ -94,7 +106,7 @@ fn run(seeds: &[u64], chaos: bool) -> Shares {
         }
         for dies in [false, true] {
             let (backend, mischief) = chaos::wrap(life[0], dies);
-            let chaotic = Rig::with_backend("connectx", Faults::none(), true, &plain_ports(), &[], backend);
+            let chaotic = Rig::with_backend(MARKING, Faults::none(), true, &plain_ports(), &[], backend);
             for ((case, off), mut run) in cases.iter().zip(&off).zip(play_all(&cases, chaotic)) {
                 // What the device did is told, as it should be; what packets met is the same all the same.
                 run.troubles.retain(|trouble| !chaos::is_expected(trouble));
@@ -138,9 +150,17 @@ fn many_cases_are_the_same_on_every_profile() {
     println!("{:.1} % of packets were forwarded", percent(all.forwarded, all.packets));
     println!("{:.1} % of {} flows were wholly in hardware (connectx)", percent(all.full, all.flows), all.flows);
     println!("{} packets were switched by hardware alone (connectx)", all.hardware);
+    println!(
+        "{:.1} % of {} flows were begun by hardware and ended by software, {} packets of them ({MARKING})",
+        percent(all.split, all.marking),
+        all.marking,
+        all.resumed
+    );
     assert!(percent(all.hit, all.packets) >= 60.0);
     assert!(percent(all.forwarded, all.packets) >= 40.0);
     assert!(percent(all.full, all.flows) >= 50.0);
+    assert!(percent(all.split, all.marking) >= 5.0);
+    assert!(all.resumed as usize * 100 >= all.packets * 3);
     assert!(all.hardware as usize * 100 >= all.packets * 30);
 }
 

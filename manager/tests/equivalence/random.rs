@@ -1,7 +1,7 @@
 //! Random cases on every profile: with offload and without, the same; and both as a linear reading says.
 
 use crate::case::{Case, Event};
-use crate::rig::PROFILES;
+use crate::rig::{MARKING, PROFILES};
 use mocks::nic::Faults;
 use offload::Placement;
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ fn offload_changes_nothing_that_can_be_seen() {
     let mut handled: BTreeMap<&str, (api::Tally, Placed, (u64, u64))> = BTreeMap::new();
     let mut changes = 0;
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut split, mut resumed) = (0, 0);
     for seed in seeds() {
         let case = Case::new(seed);
         let expected = case.expected();
@@ -47,6 +48,9 @@ fn offload_changes_nothing_that_can_be_seen() {
                 for (reason, n) in &on.engine.by_reason {
                     *reasons.entry(*reason).or_default() += n;
                 }
+            }
+            if profile == MARKING {
+                (split, resumed) = (split + on.split.len(), resumed + on.resumed);
             }
             for placement in on.placements.values() {
                 *placed.entry(*placement).or_default() += 1;
@@ -77,10 +81,13 @@ fn offload_changes_nothing_that_can_be_seen() {
         );
     }
     println!("why not wholly in hardware under connectx, of the flows at the end: {reasons:?}");
+    println!("{split} flows were begun by hardware and ended by software, {resumed} packets of them ({MARKING})");
     assert!(percent(hit, packets) >= 60.0);
     assert!(percent(forwarded, packets) >= 40.0);
     let (_, placed, promised) = &handled["connectx"];
     let full = placed.get(&Placement::Full).copied().unwrap_or_default();
     assert!(percent(full, placed.values().sum()) >= 50.0);
     assert_eq!(promised.0, promised.1);
+    let flows: usize = handled[MARKING].1.values().sum();
+    assert!(percent(split, flows) >= 5.0 && resumed as usize * 100 >= packets * 3);
 }

@@ -285,7 +285,7 @@ impl Control {
     }
 
     fn tell_world(&self) {
-        let mut world = World::new();
+        let mut world = World { resume: true, ..World::new() };
         world.admission = if self.offload { Admission::All } else { Admission::Off };
         for place in (0..ENDS).filter(|place| self.plugged[*place]) {
             world = world.with_port(dp(PORTS[place]), self.infos[place].clone());
