@@ -25,7 +25,7 @@ fn busy(profile: &str) -> Rig {
     let rig = switch(&format!("{profile},vfs=2,lockstep"));
     for rule in [
         "priority=9,in_port=1,udp,tp_src=1,actions=output:2",
-        "priority=9,in_port=1,udp,tp_src=2,actions=mod_dl_src:02:00:00:00:00:99,output:2,mod_dl_src:02:00:00:00:00:98,output:3",
+        "priority=9,in_port=1,udp,tp_src=2,actions=mod_dl_src:02:00:00:00:00:99,output:2,mod_dl_src:02:00:00:00:00:98,output:3,output:2",
         "priority=9,in_port=2,udp,actions=controller",
     ] {
         rig.ok(&["flow", "add", "br0", rule]).unwrap();

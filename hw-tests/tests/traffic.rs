@@ -137,7 +137,7 @@ fn turning_offload_off_and_on_under_traffic_loses_and_changes_nothing() {
 #[test]
 fn explain_shows_the_rules_of_a_flow_and_why_others_have_none() {
     let rig = rig();
-    rig.ok(&["flow", "add", "br0", "in_port=2,actions=output:1,output:3"]).unwrap();
+    rig.ok(&["flow", "add", "br0", "in_port=2,actions=output:1,output:3,output:1"]).unwrap();
     let frames = vec![
         Frame { end: 0, at: 0, hex: api::to_hex(&packet(0, 1)) },
         Frame { end: 1, at: 0, hex: api::to_hex(&packet(0, 1)) },

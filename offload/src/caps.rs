@@ -240,7 +240,8 @@ impl Capabilities {
 
     /// What is known of a kind of NIC by name:
     ///
-    /// * `connectx`: groups, rewrites, VLAN push and pop, unchecked dec_ttl, indirect counters, one output, 64k rules;
+    /// * `connectx`: groups, rewrites, VLAN push and pop, unchecked dec_ttl, indirect counters, a mirror beside the output,
+    ///   64k rules;
     /// * `e810`: count, drop, mark, queue and port redirect only;
     /// * `mark-only`: no embedded switch rules, but marks;
     /// * `tiny`: `connectx` with room for 8 rules;
@@ -288,7 +289,9 @@ fn connectx_transfer() -> TransferCaps {
         pop_vlan: true,
         dec_ttl: DecTtl::Unchecked,
         vlan_absent: VlanAbsent::HasVlanBit,
-        max_outputs: 1,
+        // A mirror by SAMPLE of ratio 1 and the destination: an array of two (mlx5 guide, "Sample flow"; MLX5_MAX_DEST_NUM in
+        // drivers/net/mlx5/mlx5_flow.h). What a ConnectX-5 changes between the two is not sure.
+        max_outputs: 2,
         rewrite_after_output: false,
         meter: false,
         encap: 0,

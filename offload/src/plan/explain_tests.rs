@@ -65,9 +65,10 @@ fn a_reason_stands_at_its_own_action_and_at_no_other() {
     let explained = explain(&metered, &crate::testing::world_of(super::tests::able()), &[]);
     let said: Vec<_> = explained.steps.iter().filter(|s| !s.refused.is_empty()).map(|s| s.of.to_string()).collect();
     assert_eq!(said, ["action meter(7)", "the flow"], "{explained}");
-    let two = from(1).output(2).output(6);
-    let said = blamed(two, "connectx");
-    let wanted = [("action 2", vec!["TooManyOutputs"]), ("action 6", vec!["OutputPort", "TooManyOutputs"])];
+    let three = from(1).output(2).output(3).output(6);
+    let said = blamed(three, "connectx");
+    let many = || vec!["TooManyOutputs"];
+    let wanted = [("action 2", many()), ("action 3", many()), ("action 6", vec!["OutputPort", "TooManyOutputs"])];
     assert_eq!(said, wanted.map(|(step, names)| (step.to_owned(), names)));
     let outer = |port| DpAction::TunnelPush(Encap { header: vec![5; 50].into(), port: DpPort(port) });
     let cloned = DpAction::Clone([DpAction::Output(DpPort(6))].into());

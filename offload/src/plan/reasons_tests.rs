@@ -245,10 +245,10 @@ fn cases() -> Vec<Case> {
             fixed(from(1).output(2)),
         ),
         case(
-            Refusal::TooManyOutputs { have: 2, max: 1 },
-            from(1).output(2).output(3),
+            Refusal::TooManyOutputs { have: 3, max: 2 },
+            from(1).output(2).output(3).output(4),
             connectx(),
-            R::Offered(Change::OneOutput(port(2))),
+            fixed(from(1).output(2).output(3)),
         ),
         case(Refusal::NoActions, from(1), connectx(), R::Offered(Change::ExplicitDrop)),
         case(

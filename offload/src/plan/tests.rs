@@ -202,8 +202,10 @@ fn what_rte_flow_cannot_say_exactly_is_refused() {
 fn outputs_and_changes_between_them() {
     let meter = from(1).ipv4().then(DpAction::Meter(MeterId(1))).output(2);
     assert_eq!(refusals(meter)[..], [Refusal::Action(DpActionKind::Meter)]);
-    let two = from(1).output(2).output(3);
-    assert_eq!(refusals(two)[..], [Refusal::TooManyOutputs { have: 2, max: 1 }]);
+    let three = from(1).output(2).output(3).output(4);
+    assert_eq!(refusals(three)[..], [Refusal::TooManyOutputs { have: 3, max: 2 }]);
+    let mirrored = full(from(1).output(2).output(3));
+    assert_eq!(mirrored.rules[0].actions[..], [HwAction::Mirror(EthdevId(11)), HwAction::Output(EthdevId(12))]);
     let between = refusals(from(1).output(2).set(FieldId::EthSrc, 7u64).output(3));
     assert!(between.contains(&Refusal::RewriteAfterOutput(DpActionKind::Set(FieldId::EthSrc))));
     for (port, why) in [(5, PortRefusal::OtherEswitch), (6, PortRefusal::NotRepresentor), (7, PortRefusal::Unknown)] {
