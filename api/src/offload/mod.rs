@@ -39,6 +39,9 @@ pub struct OffloadStatus {
     pub reasons: BTreeMap<String, usize>,
     /// Things that the device should not have done, by name.
     pub anomalies: BTreeMap<String, u64>,
+    /// Idle rules that devices told of by themselves (AGE); each was read at once.
+    #[serde(default)]
+    pub idle_hints: u64,
     #[serde(default)]
     pub policy: OffloadPolicy,
     /// Changes that wait to be looked at, and operations that the device has not answered yet.

@@ -159,4 +159,7 @@ fn offload_metrics(offload: &api::OffloadStatus, registry: &mut Registry) {
     registry.register("offload_device_packets", "Packets that hardware switched alone, by device", hits);
     registry.register("offload_device_evictions", "Flows that made room for others, by device", evictions);
     registry.register("offload_anomalies", "Things that devices should not have done", anomalies);
+    let hints = Counter::<u64>::default();
+    hints.inc_by(offload.idle_hints);
+    registry.register("offload_idle_hints", "Idle rules that devices told of by themselves", hints);
 }

@@ -76,6 +76,9 @@ pub(super) struct Core {
     /// Flows that wait for a time: to be planned again, or to have a stuck rule taken out.
     later: BTreeSet<(Time, FlowId)>,
     queries: BTreeSet<(Time, FlowId)>,
+    /// When devices are asked again which rules are idle, and how many they told of.
+    ages_due: Time,
+    idle_hints: u64,
     rates: VecDeque<(Time, std::vec::IntoIter<FlowRate>)>,
     /// Stale rules that are not out yet, by their point in the order of changes; why, where the device resists.
     stale: BTreeMap<u64, Option<String>>,
@@ -118,6 +121,8 @@ impl Core {
             replan: BTreeSet::new(),
             later: BTreeSet::new(),
             queries: BTreeSet::new(),
+            ages_due: Time(0),
+            idle_hints: 0,
             rates: VecDeque::new(),
             stale: BTreeMap::new(),
             fences: Vec::new(),

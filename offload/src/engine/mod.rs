@@ -13,6 +13,8 @@ mod rate;
 mod report;
 
 #[cfg(test)]
+mod ages_tests;
+#[cfg(test)]
 mod chaos_tests;
 #[cfg(test)]
 mod eviction_tests;

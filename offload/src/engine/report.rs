@@ -142,6 +142,8 @@ pub struct EngineStatus {
     pub orphans: usize,
     /// Rules of earlier runs that flows took over.
     pub adopted: u64,
+    /// Rules of flows that devices found idle by themselves (AGE), and that were read at once.
+    pub idle_hints: u64,
     /// Devices that died.
     pub dead: Vec<String>,
     /// Events not yet looked at, and operations under way.

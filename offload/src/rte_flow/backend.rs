@@ -212,17 +212,22 @@ impl RteFlowBackend {
             None => Counter::None,
         };
         lower::pattern_into(rule, &mut self.items);
-        let created = loop {
-            let age = self.age_of(key, port, rule);
-            let aged = age.is_some();
-            actions(rule, counter, age, &mut self.list);
-            let lowered = LoweredFlow::new(attr, &self.items, &self.list);
-            match self.api.create(port, &lowered) {
-                Err(error) if aged && matches!(error.class(), Class::Unsupported | Class::Invalid) => {
+        let age = self.age_of(key, port, rule);
+        let aged = age.is_some();
+        actions(rule, counter, age, &mut self.list);
+        let lowered = LoweredFlow::new(attr, &self.items, &self.list);
+        let created = match self.api.create(port, &lowered) {
+            Err(error) if aged && matches!(error.class(), Class::Unsupported | Class::Invalid) => {
+                actions(rule, counter, None, &mut self.list);
+                let lowered = LoweredFlow::new(attr, &self.items, &self.list);
+                let again = self.api.create(port, &lowered);
+                // It was the AGE; a rule that is refused without it says nothing of it.
+                if again.is_ok() {
                     self.no_age.insert(port);
                 }
-                other => break other,
+                again
             }
+            other => other,
         };
         match created {
             Ok(handle) => {
@@ -373,6 +378,7 @@ impl RteFlowBackend {
         self.leftovers.retain(|(p, _)| *p != port);
         self.proxies.retain(|_, proxy| *proxy != port);
         self.no_indirect.remove(&port);
+        self.no_age.remove(&port);
         for id in self.queued.forget(port) {
             self.done.push(Completion { id, result: Err(error.clone()) });
         }

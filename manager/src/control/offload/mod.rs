@@ -39,6 +39,7 @@ impl Control {
             rules: status.tables.iter().map(|t| t.used as usize).sum(),
             reasons: status.by_reason.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
             anomalies: anomalies.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect(),
+            idle_hints: status.idle_hints,
             policy,
             queued: status.queued,
             in_flight: status.in_flight,

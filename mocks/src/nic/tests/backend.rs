@@ -213,6 +213,18 @@ fn rules_of_an_earlier_engine_are_adopted_and_leftovers_taken_out() {
 }
 
 #[test]
+fn a_device_without_age_takes_its_rules_and_tells_of_none() {
+    let nic = MockRteFlow::of(nic("e810"));
+    let backend = RteFlowBackend::new(Box::new(nic.clone())).with_age(10);
+    let mut b = Bench { backend, nic, next: 0 };
+    assert_eq!(b.run([insert(1, 80), insert(2, 81)]), [Ok(Done::Inserted), Ok(Done::Inserted)]);
+    b.nic.with(|nic| nic.set_now(60_000_000_000));
+    let mut idle = Vec::new();
+    b.backend.aged(&mut idle);
+    assert_eq!(idle, []);
+}
+
+#[test]
 fn idle_rules_are_told_by_the_device_and_meters_are_made_there() {
     let nic = MockRteFlow::of(nic("connectx"));
     let backend = RteFlowBackend::new(Box::new(nic.clone())).with_age(10);

@@ -98,6 +98,7 @@ impl Core {
             stuck_rules: self.stale.values().filter(|why| why.is_some()).count(),
             orphans: self.orphans.len(),
             adopted: self.orphans.adopted,
+            idle_hints: self.idle_hints,
             queued: self.outbox.len() + self.readings.len() + self.replan.len(),
             in_flight: self.in_flight.len(),
             ..EngineStatus::default()

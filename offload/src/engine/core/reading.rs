@@ -7,6 +7,10 @@ use crate::engine::entry::{Phase, Seat};
 use crate::engine::policy::Policy;
 use flow::clock::Time;
 use flow::dp::FlowId;
+use std::time::Duration;
+
+/// How often devices are asked which rules are idle.
+const AGES: Duration = Duration::from_secs(1);
 
 impl Core {
     pub(super) fn query_at(&mut self, id: FlowId, due: Option<Time>) {
@@ -42,8 +46,13 @@ impl Core {
         worked
     }
 
-    /// Rules that the device found idle are read soon: whether they are, their counters say.
+    /// Rules that the device found idle are read soon: whether they are, their counters say. Devices count seconds of idleness, so
+    /// they are asked once a second.
     pub(super) fn look_at_aged(&mut self, now: Time) -> bool {
+        if now < self.ages_due {
+            return false;
+        }
+        self.ages_due = now.after(AGES);
         let mut idle: Vec<RuleKey> = Vec::new();
         self.backend.aged(&mut idle);
         if idle.is_empty() {
@@ -56,6 +65,7 @@ impl Core {
             .filter(|(_, e)| e.query_due.is_some() && e.counted().is_some_and(|rule| idle.contains(&rule.key)))
             .map(|(id, _)| *id)
             .collect();
+        self.idle_hints += due.len() as u64;
         for id in due {
             self.query_at(id, Some(now));
         }
