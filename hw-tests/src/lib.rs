@@ -91,6 +91,14 @@ impl Rig {
         Ok(rig)
     }
 
+    /// As [`Rig::start`], with further arguments.
+    pub fn with_args(mock: &str, args: &[&str]) -> Result<Rig, RigError> {
+        let mut rig = Rig::unstarted(Some(mock.to_owned()), None)?;
+        rig.set_args(args);
+        rig.restart()?;
+        Ok(rig)
+    }
+
     /// The configuration of the next start.
     pub fn configure(&self, config: &str) -> Result<(), RigError> {
         std::fs::write(self.config(), config).or_else(|e| fail("configuration", e))

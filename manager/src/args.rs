@@ -22,6 +22,10 @@ pub struct Args {
     /// Run with a mock NIC: PROFILE[,vfs=N][,lockstep]; profiles connectx, e810, mark-only, tiny, none
     #[arg(long, value_name = "MOCK")]
     pub mock: Option<MockArgs>,
+    /// What NICs can do and have room for: a TOML file for all, or a folder with a file DRIVER.toml for each kind of NIC; the
+    /// device is asked about each claim [default: /etc/shunt/capabilities.d, if there]
+    #[arg(long, value_name = "PATH")]
+    pub capabilities: Option<PathBuf>,
     /// At the end, take all rules out of hardware, and wait until they are
     #[arg(long)]
     pub flush: bool,

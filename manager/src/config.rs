@@ -24,6 +24,8 @@ pub struct Config {
 pub struct NicConfig {
     /// What is done when others change a NIC of which something is desired.
     pub drift: DriftPolicy,
+    /// Capability file, or a folder with one for each kind of NIC; `--capabilities` goes before it.
+    pub capabilities: Option<PathBuf>,
 }
 
 /// What is done when others change a NIC of which something is desired.

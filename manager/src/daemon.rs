@@ -5,7 +5,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::{Control, NicWatch};
 use crate::http::{self, ListenError};
 use crate::memory;
-use crate::nic::{self, Hardware, MockError, MockSide, Nic};
+use crate::nic::{self, CapabilitiesError, CapabilityFiles, Hardware, MockError, MockSide, Nic};
 use crate::pmds::{AtStart, PmdSettingsError};
 use crate::state::{Change, Desired, Store, StoreError};
 use crate::switch::{Driver, Lockstep, Parts, Switch, SwitchError};
@@ -44,6 +44,8 @@ pub enum DaemonError {
     #[error("configuration: {0}")]
     SharedMempools(#[from] datapath::memory::SharedConfigError),
     #[error(transparent)]
+    Capabilities(#[from] CapabilitiesError),
+    #[error(transparent)]
     Mock(#[from] MockError),
     #[error(transparent)]
     Switch(#[from] SwitchError),
@@ -73,7 +75,8 @@ pub fn plan_memory(args: &Args, ask: &str) -> Result<String, DaemonError> {
 
 /// Run until SIGINT or SIGTERM.
 pub fn run(args: &Args) -> Result<(), DaemonError> {
-    let config = Config::load(args.config.as_deref())?;
+    let mut config = Config::load(args.config.as_deref())?;
+    config.nic.capabilities = args.capabilities.clone().or(config.nic.capabilities);
     let socket = api::socket_path(args.socket.clone().or_else(|| config.socket.clone()));
     let io = |what| move |source| DaemonError::Io { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -205,6 +208,7 @@ pub fn build(
     store: Store,
     desired: Desired,
 ) -> Result<Control, DaemonError> {
+    let files = CapabilityFiles::load(config.nic.capabilities.as_deref())?;
     // Before memory is taken: who cannot have the CPUs ends here.
     let pmds = AtStart::new(&config.datapath, &desired.pmds).map_err(DaemonError::Pmds)?;
     if let Some(why) = &pmds.trouble {
@@ -230,18 +234,26 @@ pub fn build(
         None => Arc::new(MonotonicClock::default()),
     };
     let (nic, mock_nic) = match mock {
-        None => (Nic::host(config.datapath.takes_rules().then(Arc::<Hardware>::default)), None),
+        None => (Nic::host(config.datapath.takes_rules().then(|| Arc::new(Hardware::with_files(files)))), None),
         Some(args) => {
-            let (side, nic) = MockSide::new(eal, &pool, args, nic::mock_buffers(&config.datapath))?;
+            let (side, nic) = MockSide::new(eal, &pool, args, nic::mock_buffers(&config.datapath), &files)?;
             (Nic::mocked(side), Some(nic))
         }
     };
+    if let (Some(nic), Some(clock)) = (&mock_nic, &virtual_clock) {
+        // Its meters and ages go by the switch's time.
+        let clock = clock.clone();
+        nic.handle().set_clock(move || clock.now().0);
+    }
     let rte_flow: Option<Box<dyn rte_flow_rs::RteFlowApi>> = match (&mock_nic, nic.hardware()) {
         (Some(mock), _) => Some(Box::new(mock.rte_flow())),
         (None, Some(hardware)) => Some(Box::new(hardware.rte_flow())),
         (None, None) => None,
     };
-    let backend = rte_flow.map(|api| Box::new(RteFlowBackend::new(api)) as Box<dyn Backend>);
+    let idle = Duration::from_millis(config.datapath.max_idle_ms);
+    // A rule that is idle for as long as a flow may be is read at once.
+    let age = u32::try_from(idle.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+    let backend = rte_flow.map(|api| Box::new(RteFlowBackend::new(api).with_age(age)) as Box<dyn Backend>);
     // On disk before a rule carries it.
     let run = desired.run.next();
     store.submit(vec![Change::Run(run)]).wait()?;
@@ -253,7 +265,7 @@ pub fn build(
         backend,
         datapath: datapath::Config {
             flow_limit: config.datapath.flow_limit,
-            idle: Duration::from_millis(config.datapath.max_idle_ms),
+            idle,
             miss_budget: config.datapath.miss_budget,
             ..datapath::Config::default()
         },

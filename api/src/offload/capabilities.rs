@@ -15,6 +15,24 @@ pub struct OffloadCapabilities {
     pub actions: Vec<CapabilityRow>,
     /// What there is only so much of, where that is known.
     pub limits: Vec<CapabilityLimit>,
+    /// The capability file that had a say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Rules that the device was asked about at its start.
+    #[serde(default)]
+    pub asked: usize,
+    /// What was claimed, and the device denied then; it is not in the rows above.
+    #[serde(default)]
+    pub denied: Vec<CapabilityDenied>,
+}
+
+/// A claim that the device does not keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityDenied {
+    /// Such as `match arp_op (exact), transfer`, `action dec_ttl`, `3 outputs`.
+    pub claim: String,
+    /// The device's words.
+    pub why: String,
 }
 
 /// What there is only so much of.

@@ -5,20 +5,21 @@
 //! device with the engine, and what is left of them when the port is closed is taken out here.
 
 use dpdk::Port;
-use offload::caps::probe;
-use offload::rte_flow::validate;
+use offload::rte_flow::ask;
 use offload::{Capabilities, EswitchDomain, EthdevId, PortInfo, PortKind};
 use representors::{Function, RepName};
 use rte_flow_rs::{RealRteFlow, SharedRteFlow};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::Asked;
+use super::capability_files::CapabilityFiles;
 use super::names::{self, Which};
 
 /// What a device takes, and where it is.
 #[derive(Clone, Debug)]
 struct Device {
-    caps: Arc<Capabilities>,
+    asked: Asked,
     domain: Option<EswitchDomain>,
     rx_queues: u16,
 }
@@ -30,6 +31,7 @@ pub struct Hardware {
     devices: Mutex<HashMap<u16, Device>>,
     /// Why the others take none.
     refused: Mutex<HashMap<u16, String>>,
+    files: CapabilityFiles,
 }
 
 impl Default for Hardware {
@@ -38,6 +40,7 @@ impl Default for Hardware {
             rte_flow: SharedRteFlow::new(RealRteFlow::new()),
             devices: Mutex::default(),
             refused: Mutex::default(),
+            files: CapabilityFiles::default(),
         }
     }
 }
@@ -63,6 +66,12 @@ fn rx_queues(port: &Port) -> u16 {
 }
 
 impl Hardware {
+    /// With what an administrator says of devices.
+    #[must_use]
+    pub fn with_files(files: CapabilityFiles) -> Hardware {
+        Hardware { files, ..Hardware::default() }
+    }
+
     /// Calls of rte_flow on these ports.
     #[must_use]
     pub fn rte_flow(&self) -> SharedRteFlow<RealRteFlow> {
@@ -81,21 +90,21 @@ impl Hardware {
         if let Err(e) = api.lock().add_port(port.clone()) {
             return self.refuse(id, &name, e.to_string());
         }
-        let asked = EthdevId(id);
-        let found = probe(&claims(&info.driver), asked, asked, &mut |rule| validate(&mut api, rule));
+        let it = EthdevId(id);
+        let found = Asked::about(claims(&info.driver), &self.files, |claims| ask(&mut api, claims, it, it));
         match found {
-            Ok(probed) if probed.caps.transfer.is_some() || probed.caps.partial.is_some() => {
+            Ok(asked) if asked.caps.transfer.is_some() || asked.caps.partial.is_some() => {
                 tracing::info!(
                     "port {name}: driver {} takes rules: {} of {} were refused",
                     info.driver,
-                    probed.denied.len(),
-                    probed.rules
+                    asked.probed.denied.len(),
+                    asked.probed.rules
                 );
                 let domain = info.switch.as_ref().map(|s| EswitchDomain(s.domain_id));
-                let device = Device { caps: Arc::new(probed.caps), domain, rx_queues: rx_queues(port) };
+                let device = Device { asked, domain, rx_queues: rx_queues(port) };
                 self.devices().insert(id, device);
             }
-            Ok(probed) => {
+            Ok(Asked { probed, .. }) => {
                 let why = probed.denied.first().map_or_else(String::new, |d| format!(": {}", d.error));
                 self.refuse(id, &name, format!("driver {} takes none that mark, or switch, packets{why}", info.driver));
             }
@@ -137,7 +146,7 @@ impl Hardware {
     /// Drivers of the devices that take rules.
     #[must_use]
     pub fn describe(&self) -> String {
-        let drivers: BTreeSet<String> = self.devices().values().map(|d| d.caps.name.clone()).collect();
+        let drivers: BTreeSet<String> = self.devices().values().map(|d| d.asked.caps.name.clone()).collect();
         drivers.into_iter().collect::<Vec<_>>().join(", ")
     }
 
@@ -145,6 +154,12 @@ impl Hardware {
     #[must_use]
     pub fn has(&self, id: u16) -> bool {
         self.devices().contains_key(&id)
+    }
+
+    /// What a port's device answered when it was asked.
+    #[must_use]
+    pub fn asked(&self, id: u16) -> Option<Asked> {
+        self.devices().get(&id).map(|device| device.asked.clone())
     }
 
     /// What the planner may know of a port.
@@ -162,7 +177,7 @@ impl Hardware {
             ethdev: EthdevId(id),
             domain: device.domain,
             rx_queues: device.rx_queues,
-            caps: device.caps,
+            caps: device.asked.caps,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! The mock NIC: its outside ends, its representors, its fake kernel.
 
+use super::Asked;
+use super::capability_files::CapabilityFiles;
 use super::host::Host;
 use crate::args::MockArgs;
 use api::{EswitchMode, EswitchSet};
@@ -9,7 +11,8 @@ use mocks::kernel::{FakeKernel, NicSpec};
 use mocks::nic::{
     End, InjectError, MockNic, MockNicConfig, NicError, NicHandle, NicStats, Profile, ProfileError, Representor,
 };
-use offload::Capabilities;
+use offload::rte_flow::ask;
+use offload::{DeviceError, EthdevId};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -29,6 +32,8 @@ pub enum MockError {
     Nic(#[from] NicError),
     #[error(transparent)]
     Port(#[from] dpdk::PortError),
+    #[error("mock NIC: it does not say what it can do: {0}")]
+    Probe(DeviceError),
 }
 
 /// The NIC seen from outside, and what left it and was not collected yet.
@@ -37,7 +42,7 @@ pub struct MockSide {
     args: MockArgs,
     handle: NicHandle,
     representors: Vec<Representor>,
-    caps: Arc<Capabilities>,
+    asked: Asked,
     ends: Vec<End>,
     left: Vec<(usize, Time, Vec<u8>)>,
     kernel: FakeKernel,
@@ -46,12 +51,14 @@ pub struct MockSide {
 }
 
 impl MockSide {
-    /// A NIC with its representors configured and started. The [`MockNic`] itself is to be driven by the caller.
+    /// A NIC with its representors configured and started, asked what it takes, as a NIC of the host is. The [`MockNic`] itself is
+    /// to be driven by the caller.
     pub fn new(
         eal: &'static Eal,
         pool: &Mempool,
         args: &MockArgs,
         buffers: u32,
+        files: &CapabilityFiles,
     ) -> Result<(MockSide, MockNic), MockError> {
         let mut config = MockNicConfig::new(Profile::named(&args.profile)?);
         config.vfs = u16::try_from(args.vfs).unwrap_or(u16::MAX);
@@ -67,10 +74,16 @@ impl MockSide {
         let name = PF.trim_start_matches("pci/");
         kernel.add_nic(NicSpec::new(mocks::kernel::Profile::Mlx5, name, "ens1f0np0").total_vfs(vfs));
         let deadline = Arc::new(AtomicU64::new(DEADLINE));
-        let caps = Arc::new(handle.capabilities());
+        let asked = Asked::about(handle.capabilities(), files, |claims| {
+            // Representors are alike: two of them stand for all.
+            let mut ports = representors.iter().map(|r| EthdevId(r.port.id()));
+            let first = ports.next().unwrap_or(EthdevId(0));
+            ask(&mut nic.rte_flow(), claims, first, ports.next().unwrap_or(first))
+        })
+        .map_err(MockError::Probe)?;
         let ends = End::all(vfs).collect();
         let side =
-            MockSide { args: args.clone(), handle, representors, caps, ends, left: Vec::new(), kernel, deadline };
+            MockSide { args: args.clone(), handle, representors, asked, ends, left: Vec::new(), kernel, deadline };
         Ok((side, nic))
     }
 
@@ -83,8 +96,8 @@ impl MockSide {
         self.representors.iter().find(|r| r.end == end).map(|r| r.port.clone())
     }
 
-    pub(super) fn capabilities(&self) -> Arc<Capabilities> {
-        self.caps.clone()
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// What `--mock` wants the eswitch to be.

@@ -1,5 +1,6 @@
 //! The NICs that the switch works on: their kernel side ([`Host`]), and with `--mock` the mock SmartNIC.
 
+mod capability_files;
 pub mod check;
 mod errors;
 mod hardware;
@@ -10,6 +11,7 @@ pub mod names;
 pub mod view;
 pub mod wish;
 
+pub use capability_files::{CapabilitiesError, CapabilityFiles};
 pub(crate) use errors::{converge as converge_error, observe as observe_error, plan as plan_error};
 pub use hardware::Hardware;
 pub use host::{Host, inventory, object};
@@ -20,9 +22,40 @@ use crate::config::DatapathConfig;
 use api::{Error, ErrorKind};
 use dpdk::{Eal, Port, PortError, RxMetadata};
 use names::Which;
+use offload::caps::Probed;
 use offload::{Capabilities, EswitchDomain, EthdevId, PortInfo, PortKind};
 use representors::{Function, RepName};
+use std::path::PathBuf;
 use std::sync::Arc;
+
+/// What is known of a device's rules, and how.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What the planner may count on.
+    pub caps: Arc<Capabilities>,
+    /// What the device answered.
+    pub probed: Arc<Probed>,
+    /// The capability file that had a say.
+    pub file: Option<PathBuf>,
+}
+
+impl Asked {
+    /// Ask a device about `claims`, with what a file says of devices of this name.
+    fn about(
+        claims: Capabilities,
+        files: &CapabilityFiles,
+        ask: impl FnOnce(&Capabilities) -> Result<Probed, offload::DeviceError>,
+    ) -> Result<Asked, offload::DeviceError> {
+        let said = files.of(&claims.name);
+        let claims = match said {
+            Some((_, file)) => file.apply(claims),
+            None => claims,
+        };
+        let probed = ask(&claims)?;
+        let file = said.map(|(path, _)| path.clone());
+        Ok(Asked { caps: Arc::new(probed.caps.clone()), probed: Arc::new(probed), file })
+    }
+}
 
 /// Kernel and device.
 #[derive(Debug)]
@@ -205,7 +238,6 @@ impl Nic {
         let vf = vf_of(names::which(representor?)?)?;
         let mock = self.mock.as_ref()?;
         let port = mock.port(vf)?;
-        let caps: Arc<Capabilities> = mock.capabilities();
         Some(PortInfo {
             name: port_name.to_owned(),
             kind: vf.map_or(PortKind::Uplink, PortKind::VfRepresentor),
@@ -213,8 +245,18 @@ impl Nic {
             // One mock NIC, one eswitch.
             domain: Some(EswitchDomain(0)),
             rx_queues: 1,
-            caps,
+            caps: mock.asked().caps.clone(),
         })
+    }
+
+    /// What the device of a port answered when it was asked what it takes.
+    #[must_use]
+    pub fn asked(&self, representor: Option<&str>, ethdev: Option<u16>) -> Option<Asked> {
+        if let Some(hardware) = &self.hardware {
+            return hardware.asked(ethdev?);
+        }
+        vf_of(names::which(representor?)?)?;
+        self.mock.as_ref().map(|mock| mock.asked().clone())
     }
 }
 

@@ -1,17 +1,19 @@
 //! What an administrator says of a NIC beyond what is known: limits and claims, in TOML.
 
-use super::{Capabilities, Limits, MaskCap};
+use super::{Capabilities, CounterKind, Limits, MaskCap};
 use flow::FieldId;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use toml::Spanned;
 
-/// Why a capability file cannot be used.
+/// Why a capability file cannot be used. Lines and columns count from 1; whoever knows the file's name puts it in front.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CapabilityError {
-    #[error("capability file: {0}; see the chapter on offload in the guide for what it may hold")]
-    Syntax(String),
-    #[error("capability file: there is no field {0:?}; names are those of flow rules (docs/guide/fields-table.md)")]
-    Field(String),
+    #[error("{line}:{column}: {message}; docs/guide/offload.md, \"Capability files\", says what it may hold")]
+    Syntax { line: usize, column: usize, message: String },
+    #[error("{line}:{column}: there is no field {name:?}; names are those of flow rules (docs/guide/fields-table.md)")]
+    Field { line: usize, column: usize, name: String },
 }
 
 /// Limits and claims, as in
@@ -33,7 +35,7 @@ pub struct CapabilityFile {
     limits: LimitsFile,
     transfer: TransferFile,
     #[serde(rename = "match")]
-    matches: BTreeMap<String, MaskFile>,
+    matches: BTreeMap<Spanned<String>, MaskFile>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -56,7 +58,7 @@ struct TransferFile {
     encap: Option<u16>,
     mark: Option<bool>,
     hairpin: Option<bool>,
-    set: Vec<String>,
+    set: Vec<Spanned<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -74,11 +76,18 @@ impl CapabilityFile {
     /// # Errors
     /// It is no such file, or names a field that there is not.
     pub fn parse(text: &str) -> Result<CapabilityFile, CapabilityError> {
-        let file: CapabilityFile = toml::from_str(text).map_err(|e| CapabilityError::Syntax(e.message().to_owned()))?;
-        for name in file.matches.keys().chain(&file.transfer.set) {
-            field(name)?;
+        let file: CapabilityFile = toml::from_str(text).map_err(|e| {
+            let (line, column) = place(text, e.span());
+            CapabilityError::Syntax { line, column, message: e.message().split('\n').collect::<Vec<_>>().join(": ") }
+        })?;
+        let mut names = file.matches.keys().chain(&file.transfer.set);
+        match names.find(|name| field(name.get_ref()).is_none()) {
+            None => Ok(file),
+            Some(unknown) => {
+                let (line, column) = place(text, Some(unknown.span()));
+                Err(CapabilityError::Field { line, column, name: unknown.get_ref().clone() })
+            }
         }
-        Ok(file)
     }
 
     /// What a device can do with this said of it. What it does not have at all (no embedded switch, no marks) it does not
@@ -94,8 +103,9 @@ impl CapabilityFile {
             rewrites: said.rewrites.or(rewrites),
             meters: said.meters.or(meters),
         };
-        // All rules are in one group, and each flow has one that counts.
-        let rooms = [said.rules.or(caps.max_rules), caps.limits.rules_per_group, caps.limits.counters];
+        // All rules are in one group, and each flow has one that counts. Without any counter, rules that mark are left.
+        let counters = caps.limits.counters.filter(|counters| *counters > 0);
+        let rooms = [said.rules.or(caps.max_rules), caps.limits.rules_per_group, counters];
         caps.max_rules = rooms.into_iter().flatten().min();
         if let Some(transfer) = &mut caps.transfer {
             let of = &self.transfer;
@@ -106,9 +116,12 @@ impl CapabilityFile {
             if caps.limits.encap_headers == Some(0) {
                 transfer.encap = 0;
             }
+            if caps.limits.counters == Some(0) {
+                transfer.counter = CounterKind::None;
+            }
             transfer.mark = of.mark.unwrap_or(transfer.mark);
             transfer.hairpin = of.hairpin.unwrap_or(transfer.hairpin);
-            for field in of.set.iter().filter_map(|name| field(name).ok()) {
+            for field in of.set.iter().filter_map(|name| field(name.get_ref())) {
                 transfer.set = transfer.set.with(field);
             }
         }
@@ -121,7 +134,7 @@ impl CapabilityFile {
                     MaskFile::Prefix => MaskCap::Prefix,
                     MaskFile::Any => MaskCap::Any,
                 };
-                if let Ok(field) = field(name) {
+                if let Some(field) = field(name.get_ref()) {
                     *fields = std::mem::take(fields).with(cap, &[field]);
                 }
             }
@@ -130,6 +143,13 @@ impl CapabilityFile {
     }
 }
 
-fn field(name: &str) -> Result<FieldId, CapabilityError> {
-    FieldId::by_name(name).ok_or_else(|| CapabilityError::Field(name.to_owned()))
+fn field(name: &str) -> Option<FieldId> {
+    FieldId::by_name(name)
+}
+
+/// Line and column of a place in a text, from 1.
+fn place(text: &str, span: Option<Range<usize>>) -> (usize, usize) {
+    let at = span.map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..at).unwrap_or(text);
+    (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1)
 }

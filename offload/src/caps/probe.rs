@@ -40,6 +40,27 @@ pub enum Asked {
     Guard,
     /// Rules that count.
     Count,
+    /// Meters.
+    Meters,
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let table = |transfer: &bool| if *transfer { "transfer" } else { "ingress" };
+        match self {
+            Asked::Transfer => f.write_str("rules of the embedded switch"),
+            Asked::Partial => f.write_str("rules that mark"),
+            Asked::Field { field, cap, transfer } => write!(f, "match {field} ({cap}), {}", table(transfer)),
+            Asked::NoVlan { transfer } => write!(f, "match no VLAN tag, {}", table(transfer)),
+            Asked::Action(kind) => write!(f, "action {kind}"),
+            Asked::Outputs(outputs) => write!(f, "{outputs} outputs"),
+            Asked::RewriteAfterOutput => f.write_str("a change between outputs"),
+            Asked::Hairpin => f.write_str("output to the input port"),
+            Asked::Guard => f.write_str("a rule above others"),
+            Asked::Count => f.write_str("a counter"),
+            Asked::Meters => f.write_str("meters"),
+        }
+    }
 }
 
 /// A device's no.

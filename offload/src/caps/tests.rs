@@ -194,8 +194,31 @@ fn a_file_limits_and_claims() {
     assert_eq!(caps.partial.unwrap().fields.get(FieldId::TcpSrc), MaskCap::No);
     assert_eq!(file.apply(Capabilities::preset("none").unwrap()).transfer, None);
     assert_eq!(CapabilityFile::parse("").unwrap().apply(Capabilities::preset("tiny").unwrap()).max_rules, Some(8));
-    assert!(matches!(CapabilityFile::parse("[limits]\nrule = 1"), Err(CapabilityError::Syntax(_))));
-    assert_eq!(CapabilityFile::parse("[match]\nnw_colour = \"any\""), Err(CapabilityError::Field("nw_colour".into())));
+    let error = |text: &str| CapabilityFile::parse(text).unwrap_err().to_string();
+    for (text, part) in [
+        ("[limits]\nrule = 1", "2:1: unknown field `rule`, expected one of `rules`, "),
+        ("[limits]\n\n  rules = -1", "3:11: invalid value: integer `-1`, expected u32"),
+        ("[limits]\nrules = 4294967296", "2:9: invalid value: integer `4294967296`, expected u32"),
+        ("[match]\nnw_src = \"some\"", "2:10: unknown variant `some`, expected one of `no`, `exact`, `prefix`, `any`"),
+        ("[match]\nnw_src = \"any\"\nnw_colour = \"any\"", "3:1: there is no field \"nw_colour\"; names are "),
+        ("[transfer]\nset = [\"eth_src\", \"colour\"]", "2:19: there is no field \"colour\"; names are "),
+        ("limits", "1:7: "),
+    ] {
+        let error = error(text);
+        assert!(error.starts_with(part), "{error}");
+    }
+}
+
+#[test]
+fn absurd_limits_leave_nothing_of_what_they_are_about() {
+    let limited = |text: &str| CapabilityFile::parse(text).unwrap().apply(Capabilities::preset("connectx").unwrap());
+    assert_eq!(limited("[limits]\nrules = 0").max_rules, Some(0));
+    let uncounted = limited("[limits]\ncounters = 0");
+    assert_eq!(uncounted.transfer.unwrap().counter, CounterKind::None);
+    assert_eq!(uncounted.max_rules, Some(65_536), "rules that mark need none");
+    let text = "[limits]\nmeters = 0\nencap-headers = 0\n[transfer]\nmeter = true\nencap = 64\nmax-outputs = 0";
+    let transfer = limited(text).transfer.unwrap();
+    assert_eq!((transfer.meter, transfer.encap, transfer.max_outputs), (false, 0, 0));
 }
 
 /// Fields and actions that a file claims and that no rule of ours can say stay typed refusals.

@@ -22,4 +22,4 @@ mod tests;
 pub use backend::RteFlowBackend;
 pub use lower::{actions, attributes, pattern};
 pub use memory::RteFlowMemory;
-pub use validate::validate;
+pub use validate::{ask, validate};

@@ -11,12 +11,22 @@ const NAMES: usize = 40;
 pub fn text(c: &OffloadCapabilities) -> String {
     let head = format!("port {}: {} ({})", c.port, c.device, c.profile);
     if c.groups.is_empty() {
-        return format!("{head}\nno hardware rules");
+        return format!("{head}\nno hardware rules{}", asked(c));
     }
     let parts = [("match", &c.fields, "not matched"), ("action", &c.actions, "not done")];
     let parts = parts.map(|(what, rows, nowhere)| part(c, what, rows, nowhere));
     let limits = table(["limit", "value"], c.limits.iter().map(|l| [l.name.clone(), l.value.to_string()]));
-    format!("{head}\n\n{}\n\n{limits}", parts.join("\n\n"))
+    format!("{head}\n\n{}\n\n{limits}{}", parts.join("\n\n"), asked(c))
+}
+
+/// What a file said, and what the device denied.
+fn asked(c: &OffloadCapabilities) -> String {
+    let mut out = c.file.as_ref().map_or_else(String::new, |file| format!("\n\nwith capability file {file}"));
+    if !c.denied.is_empty() {
+        let rows = c.denied.iter().map(|d| [d.claim.clone(), d.why.clone()]);
+        out.push_str(&format!("\n\n{}", table(["claimed, and denied", "the device said"], rows)));
+    }
+    out
 }
 
 /// Rows that say the same are one line; those that no group can do are a list.

@@ -1,9 +1,12 @@
 //! What a port's device can match and do, as a table.
 
 use super::super::Control;
+use crate::nic::Asked;
 use ::offload::caps::{ActionEntry, ActionRow, FieldEntry, Stage};
 use ::offload::{CapabilityTable, PortInfo};
-use api::{CapabilityGroup, CapabilityLimit, CapabilityRow, Error, ErrorKind, OffloadCapabilities};
+use api::{
+    CapabilityDenied, CapabilityGroup, CapabilityLimit, CapabilityRow, Error, ErrorKind, OffloadCapabilities, PortType,
+};
 use flow::FieldId;
 use flow::dp::DpActionKind;
 
@@ -17,6 +20,9 @@ impl Control {
                 .remedy("see: shuntctl port list")
         })?;
         let world = inner.world();
+        let of = &attached.port;
+        let representor = of.devargs.as_deref().filter(|_| of.kind == PortType::Representor);
+        let asked = inner.nic.asked(representor, attached.ethdev);
         let why = self.hardware.as_deref().zip(attached.ethdev).and_then(|(hardware, id)| hardware.why_not(id));
         drop(inner);
         let info = world.ports.get(&dp).ok_or_else(|| {
@@ -28,11 +34,11 @@ impl Control {
             )
             .remedy("those that take rules are shown by: shuntctl offload status")
         })?;
-        Ok(view(info))
+        Ok(view(info, asked))
     }
 }
 
-fn view(info: &PortInfo) -> OffloadCapabilities {
+fn view(info: &PortInfo, asked: Option<Asked>) -> OffloadCapabilities {
     let table = info.caps.table();
     let group = |(i, stage): (usize, &Stage)| CapabilityGroup {
         name: stage.name.clone(),
@@ -50,7 +56,14 @@ fn view(info: &PortInfo) -> OffloadCapabilities {
             .iter()
             .map(|(name, n)| CapabilityLimit { name: name.replace('_', " "), value: *n })
             .collect(),
+        file: asked.as_ref().and_then(|asked| asked.file.as_ref()).map(|file| file.display().to_string()),
+        asked: asked.as_ref().map_or(0, |asked| asked.probed.rules),
+        denied: asked.iter().flat_map(|asked| &asked.probed.denied).map(denied).collect(),
     }
+}
+
+fn denied(denied: &::offload::caps::Denied) -> CapabilityDenied {
+    CapabilityDenied { claim: denied.asked.to_string(), why: denied.error.to_string() }
 }
 
 /// Rules that mark do no other action.
