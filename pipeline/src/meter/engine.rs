@@ -131,6 +131,16 @@ impl Meter {
         self.totals.flows.store(u64::from(flows), Relaxed);
     }
 
+    /// What was policed elsewhere: it came, and of that the only band dropped some.
+    pub(super) fn add(&self, came: BandStats, dropped: BandStats) {
+        self.totals.packets.fetch_add(came.packets, Relaxed);
+        self.totals.bytes.fetch_add(came.bytes, Relaxed);
+        if let Some(band) = self.counters.first() {
+            band.packets.fetch_add(dropped.packets, Relaxed);
+            band.bytes.fetch_add(dropped.bytes, Relaxed);
+        }
+    }
+
     pub(super) fn stats(&self, now: Time) -> MeterStats {
         MeterStats {
             flow_count: u32::try_from(self.totals.flows.load(Relaxed)).unwrap_or(u32::MAX),

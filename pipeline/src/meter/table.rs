@@ -1,6 +1,6 @@
 //! All meters of a datapath by number.
 
-use super::engine::{Meter, MeterStats};
+use super::engine::{BandStats, Meter, MeterStats};
 use super::{MAX_METERS, MeterError};
 use arc_swap::ArcSwap;
 use flow::clock::Time;
@@ -67,6 +67,13 @@ impl MeterTable {
     #[must_use]
     pub fn stats(&self, id: MeterId, now: Time) -> Option<MeterStats> {
         find(&self.meters.load(), id).map(|meter| meter.stats(now))
+    }
+
+    /// Count what a meter in hardware let pass and dropped. Such a meter has one band.
+    pub fn add(&self, id: MeterId, came: BandStats, dropped: BandStats) {
+        if let Some(meter) = find(&self.meters.load(), id) {
+            meter.add(came, dropped);
+        }
     }
 
     /// Say how many rules use a meter, for its statistics.
