@@ -2,6 +2,8 @@
 
 use crate::rule::HwRule;
 use crate::world::{EswitchDomain, EthdevId};
+use flow::dp::MeterId;
+use flow::meter::MeterSpec;
 use std::sync::Arc;
 
 /// An operation's number; the engine never uses one twice.
@@ -43,6 +45,31 @@ pub struct Counters {
     pub packets: u64,
     /// Bytes of the frames as received, without FCS.
     pub bytes: u64,
+}
+
+/// What a meter of a device has counted since it was put in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MeterCounts {
+    /// What came to it, as far as the device counts that.
+    pub packets: u64,
+    pub bytes: u64,
+    /// Of that, what it dropped.
+    pub dropped_packets: u64,
+    pub dropped_bytes: u64,
+}
+
+impl MeterCounts {
+    /// What came after `before`. A count that went back began anew.
+    #[must_use]
+    pub fn since(&self, before: &MeterCounts) -> MeterCounts {
+        let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
+        MeterCounts {
+            packets: since(self.packets, before.packets),
+            bytes: since(self.bytes, before.bytes),
+            dropped_packets: since(self.dropped_packets, before.dropped_packets),
+            dropped_bytes: since(self.dropped_bytes, before.dropped_bytes),
+        }
+    }
 }
 
 /// What was done.
@@ -156,6 +183,10 @@ pub struct Adopted {
     pub counters: Option<Counters>,
 }
 
+fn no_meters() -> DeviceError {
+    DeviceError { kind: DeviceErrorKind::NotSupported, message: "there is no way to bring it a meter".into() }
+}
+
 /// Carries operations out. Every operation that was accepted gets exactly one completion, in any order; the
 /// engine never has two operations on one rule under way.
 pub trait Backend: Send {
@@ -173,6 +204,33 @@ pub trait Backend: Send {
     /// Append the rules that the device found idle (hardware AGE). A hint to read their counters, no more.
     fn aged(&mut self, idle: &mut Vec<RuleKey>) {
         let _ = idle;
+    }
+
+    /// Put a meter into the device of `port`, or give one that is there new rates: rules that go through it stay. Waits for the device.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    fn set_meter(&mut self, port: EthdevId, meter: MeterId, spec: &MeterSpec) -> Result<(), DeviceError> {
+        let _ = (port, meter, spec);
+        Err(no_meters())
+    }
+
+    /// Take a meter out that no rule goes through. Waits for the device.
+    ///
+    /// # Errors
+    /// It is still there, unless the device does not know it.
+    fn remove_meter(&mut self, meter: MeterId) -> Result<(), DeviceError> {
+        let _ = meter;
+        Err(no_meters())
+    }
+
+    /// What a meter has counted. Waits for the device.
+    ///
+    /// # Errors
+    /// It does not say.
+    fn meter_counts(&mut self, meter: MeterId) -> Result<MeterCounts, DeviceError> {
+        let _ = meter;
+        Err(no_meters())
     }
 
     /// Whether a device that was said to be dead works again: it answers, no rule of ours is left in it, and nothing that was

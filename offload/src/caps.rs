@@ -235,6 +235,15 @@ const PORTS: [FieldId; 4] = [FieldId::TcpSrc, FieldId::TcpDst, FieldId::UdpSrc, 
 const ICMP: [FieldId; 4] = [FieldId::IcmpType, FieldId::IcmpCode, FieldId::Icmpv6Type, FieldId::Icmpv6Code];
 
 impl Capabilities {
+    /// Meters that there is room for, as far as that is known.
+    #[must_use]
+    pub fn meter_room(&self) -> u32 {
+        match &self.transfer {
+            Some(transfer) if transfer.meter => self.limits.meters.unwrap_or(u32::MAX),
+            _ => 0,
+        }
+    }
+
     /// Names of [`Capabilities::preset`].
     pub const PRESETS: [&'static str; 5] = ["connectx", "e810", "mark-only", "tiny", "none"];
 

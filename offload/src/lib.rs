@@ -45,7 +45,8 @@ pub mod world;
 mod testing;
 
 pub use backend::{
-    Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey,
+    Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, MeterCounts, Op,
+    OpId, RuleKey,
 };
 pub use caps::{
     Capabilities, CapabilityFile, CapabilityTable, CounterKind, DecTtl, FieldCaps, FieldSet, Limits, MaskCap,
@@ -56,9 +57,9 @@ pub use engine::{
     FlowRate, FlowStatus, HitSink, Hot, Placement, Policy, PortStatus, RuleStatus, TableUse, Which,
 };
 pub use plan::{Change, Explained, Step, StepOf, Where, explain, fall_back, plan, plan_translated, what_would_help};
-pub use refusal::{PortRefusal, REASONS, Reason, Refusal, Refusals, Subject};
+pub use refusal::{MeterObstacle, PortRefusal, REASONS, Reason, Refusal, Refusals, Subject};
 pub use rte_flow::{RteFlowBackend, RteFlowMemory};
 pub use rule::{
     Bits, HwAction, HwMatch, HwProgram, HwRule, InnerTag, L3Match, L4Match, Plan, RuleRole, RuleShape, Table, VlanMatch,
 };
-pub use world::{Admission, EswitchDomain, EthdevId, PortInfo, PortKind, World};
+pub use world::{Admission, EswitchDomain, EthdevId, PortInfo, PortKind, WantedMeter, World};

@@ -23,6 +23,21 @@ pub enum PortRefusal {
     InputPort,
 }
 
+/// Why a meter is not in a device.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MeterObstacle {
+    /// It has not one band that drops, but so many, or one that does something else.
+    Bands { bands: usize },
+    /// Ports of its bridge are in several devices, and it has one place.
+    Ports,
+    /// The device has room for so many meters.
+    Full { limit: u32 },
+    /// The device refused it.
+    Refused(DeviceError),
+    /// It is on its way.
+    Moving,
+}
+
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
@@ -86,8 +101,10 @@ pub enum Refusal {
     RecircNotZero,
     /// A translation that holds for one packet only.
     NotCacheable,
-    /// The meter's place is in software: a meter has one place.
+    /// The meter would see only some of the flow's packets in hardware, or is in another device: a meter has one place.
     MeterSplit { meter: MeterId },
+    /// The meter with this OpenFlow number is in software.
+    Meter { meter: MeterId, number: u32, why: MeterObstacle },
     /// No room in the device's table; retried when there is.
     TableFull { used: u32, limit: u32 },
     /// The policy is `hot`, and the flow carries too little: less than so many packets a second.
@@ -138,7 +155,7 @@ impl Refusal {
             Refusal::Reserved => Subject::Field(FieldId::EthDst),
             Refusal::RecircNotZero => Subject::Field(FieldId::RecircId),
             Refusal::OutputPort { port, .. } => Subject::Port(port),
-            Refusal::MeterSplit { meter } => Subject::Meter(meter),
+            Refusal::MeterSplit { meter } | Refusal::Meter { meter, .. } => Subject::Meter(meter),
             Refusal::NotOffloadCapable { .. } | Refusal::PortDisabled { .. } => Subject::Field(FieldId::InPort),
             Refusal::TooManyRewrites { .. }
             | Refusal::NoResume { .. }
@@ -213,6 +230,17 @@ impl Refusal {
             Refusal::MeterSplit { meter } => {
                 format!("take meter {} off this path, or keep all its flows in software", meter.0)
             }
+            Refusal::Meter { number, why, .. } => match why {
+                MeterObstacle::Bands { .. } => format!("give meter {number} one band, of type drop"),
+                MeterObstacle::Ports => format!("keep the bridge of meter {number} to the ports of one NIC"),
+                MeterObstacle::Full { limit } => {
+                    format!("let rules share meters, or use a NIC with room for more than {limit} of them")
+                }
+                MeterObstacle::Refused(_) => {
+                    format!("look at what the device says; another rate or burst of meter {number} may do")
+                }
+                MeterObstacle::Moving => format!("none needed: the flow goes in when meter {number} is there"),
+            },
             Refusal::TableFull { .. } => "aggregate rules, shorten idle times, or use a NIC with a larger table".into(),
             Refusal::Cold { .. } => {
                 "none needed; to offload flows that carry less: shuntctl offload policy all, or a lower rate".into()
@@ -330,8 +358,18 @@ reasons! {
     Refusal::NotCacheable => "NotCacheable",
         "What becomes of the packet holds for this one only, so there is no flow.";
     Refusal::MeterSplit { .. } => "MeterSplit",
-        "The meter is in software, or would see only some of the flow's packets in hardware. Two meters would let \
-         twice the rate pass.";
+        "The meter is not in the device of the flow's input port, or would see only some of the flow's packets in \
+         hardware. Two meters would let twice the rate pass.";
+    Refusal::Meter { why: MeterObstacle::Bands { .. }, .. } => "MeterBands",
+        "The meter has several bands, or one that does not drop. A device's meter has one rate, and drops what exceeds it.";
+    Refusal::Meter { why: MeterObstacle::Ports, .. } => "MeterPorts",
+        "The meter's bridge has ports in several devices, and the meter has one place: it is in software.";
+    Refusal::Meter { why: MeterObstacle::Full { .. }, .. } => "MeterTableFull",
+        "The device has no room for another meter. The meter gets in when another one goes.";
+    Refusal::Meter { why: MeterObstacle::Refused(_), .. } => "MeterRefused",
+        "The device did not take the meter, or is gone. Unless it cannot do such a meter at all, it is asked again.";
+    Refusal::Meter { why: MeterObstacle::Moving, .. } => "MeterMoving",
+        "The meter is on its way into the device.";
     Refusal::TableFull { .. } => "TableFull",
         "There is no room for another rule. The flow gets in when rules leave.";
     Refusal::Cold { .. } => "Cold",
@@ -429,7 +467,15 @@ impl std::fmt::Display for Refusal {
             Refusal::PortDisabled { port } => write!(f, "offload is off for input port {port}"),
             Refusal::RecircNotZero => f.write_str("the flow is of a later pass"),
             Refusal::NotCacheable => f.write_str("the decision holds for one packet only"),
-            Refusal::MeterSplit { meter } => write!(f, "meter {} is in software", meter.0),
+            Refusal::MeterSplit { .. } => f.write_str("the meter would see some of the flow's packets only"),
+            Refusal::Meter { number, why, .. } => match why {
+                MeterObstacle::Bands { bands: 1 } => write!(f, "the band of meter {number} does not drop"),
+                MeterObstacle::Bands { bands } => write!(f, "meter {number} has {bands} bands, a device's has one"),
+                MeterObstacle::Ports => write!(f, "ports of meter {number}'s bridge are in several devices"),
+                MeterObstacle::Full { limit } => write!(f, "no room for meter {number}: the device has {limit}"),
+                MeterObstacle::Refused(error) => write!(f, "the device refused meter {number}: {error}"),
+                MeterObstacle::Moving => write!(f, "meter {number} is on its way into the device"),
+            },
             Refusal::TableFull { used, limit } => write!(f, "the device's table is full ({used} of {limit})"),
             Refusal::Cold { needs } => write!(f, "the flow carries less than {needs} packets a second"),
             Refusal::Captured => f.write_str("the flow is being captured"),

@@ -3,7 +3,9 @@
 
 use crate::backend::DeviceKey;
 use crate::caps::Capabilities;
+use crate::refusal::{MeterObstacle, Refusal};
 use flow::dp::MeterId;
+use flow::meter::MeterSpec;
 use flow::port::DpPort;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
@@ -57,6 +59,14 @@ pub enum Admission {
     Ports(BTreeSet<DpPort>),
 }
 
+/// A meter, and where it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedMeter {
+    pub spec: Arc<MeterSpec>,
+    /// The device, or why it is none.
+    pub place: Result<DeviceKey, MeterObstacle>,
+}
+
 /// The planner's view. A change of it is a new world: [`crate::Engine::set_world`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
@@ -64,8 +74,10 @@ pub struct World {
     /// Whether a flow that hardware cannot take whole may be marked.
     pub partial: bool,
     pub ports: HashMap<DpPort, PortInfo>,
-    /// Meters whose place is in this device. All others are in software.
+    /// Meters whose place is in this device. All others are in software. The engine keeps this, and the obstacles.
     pub meters: HashMap<MeterId, DeviceKey>,
+    /// Why other meters are in software, with their OpenFlow numbers.
+    pub meter_obstacles: HashMap<MeterId, (u32, MeterObstacle)>,
     /// Whether software goes on in the middle of a flow's actions for packets that hardware has changed and marked, by marks that
     /// the engine asks for ([`crate::HitSink::rest_mark`]). Without, a mark leads to the flow's first action.
     pub resume: bool,
@@ -76,6 +88,18 @@ impl World {
     #[must_use]
     pub fn new() -> World {
         World { partial: true, ..World::default() }
+    }
+
+    /// Whether rules of a device can go through a meter.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn meter_in(&self, meter: MeterId, device: DeviceKey) -> Result<(), Refusal> {
+        match (self.meters.get(&meter), self.meter_obstacles.get(&meter)) {
+            (Some(place), _) if *place == device => Ok(()),
+            (None, Some((number, why))) => Err(Refusal::Meter { meter, number: *number, why: why.clone() }),
+            _ => Err(Refusal::MeterSplit { meter }),
+        }
     }
 
     /// The world with one more port.

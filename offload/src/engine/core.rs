@@ -3,6 +3,7 @@
 
 mod admission;
 mod completions;
+mod meters;
 mod moving;
 mod questions;
 mod reading;
@@ -15,9 +16,9 @@ use super::policy::{DemotionId, Policy, Which, Wishes};
 use super::report::{FlowRate, HitSink};
 use super::{EngineConfig, FenceTicket, NOT_REACHED};
 use crate::backend::{Backend, Completion, Op, OpId};
-use crate::world::World;
+use crate::world::{WantedMeter, World};
 use flow::clock::Time;
-use flow::dp::{DpFlow, FlowId};
+use flow::dp::{DpFlow, FlowId, MeterId};
 use flow::port::DpPort;
 use hashbrown::{HashMap, HashSet};
 use restart::Orphans;
@@ -30,6 +31,7 @@ pub(super) enum Event {
     Added(Arc<DpFlow>),
     Removed(Arc<DpFlow>),
     World(Box<World>),
+    Meters(std::collections::HashMap<MeterId, WantedMeter>),
     Rates(Time, Vec<FlowRate>),
     Refresh,
     Fence(FenceTicket),
@@ -64,6 +66,7 @@ pub(super) struct Core {
     places: HashMap<PlaceOf, (FlowId, Vec<FlowId>)>,
     orphans: Orphans,
     devices: Devices,
+    meters: meters::Meters,
     /// Changes, and readings of counters, that the backend has not taken yet.
     outbox: VecDeque<Op>,
     readings: VecDeque<Op>,
@@ -112,6 +115,7 @@ impl Core {
             flows: HashMap::new(),
             places: HashMap::new(),
             orphans: Orphans::default(),
+            meters: meters::Meters::default(),
             devices,
             outbox: VecDeque::new(),
             readings: VecDeque::new(),
@@ -172,7 +176,9 @@ impl Core {
                 self.devices.learn_world(&self.world);
                 self.flows.values_mut().for_each(|entry| entry.held = None);
                 self.admit_anew();
+                self.meters_anew();
             }
+            Event::Meters(wanted) => self.want_meters(wanted),
             Event::Rates(at, rates) => {
                 if self.rates.len() >= MOST_RATES {
                     self.rates.pop_front();
@@ -184,6 +190,7 @@ impl Core {
                 for id in all {
                     self.query_at(id, Some(now));
                 }
+                self.read_meters();
             }
             Event::Fence(ticket) => self.fences.push(ticket),
         }
@@ -191,6 +198,7 @@ impl Core {
 
     pub fn step(&mut self, now: Time) -> bool {
         let mut worked = self.complete(now);
+        worked |= self.step_meters(now);
         for _ in 0..self.config.batch {
             let Some(id) = self.replan.pop_first() else { break };
             self.world_changed(id, now);

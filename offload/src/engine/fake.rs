@@ -1,11 +1,14 @@
 //! A device in memory that does what it is told, or, by seed, does not.
 
 use crate::backend::{
-    Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey,
+    Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, MeterCounts, Op,
+    OpId, RuleKey,
 };
 use crate::rule::{HwAction, HwRule, RuleRole, Table};
 use crate::world::EthdevId;
-use std::collections::{BTreeMap, VecDeque};
+use flow::dp::MeterId;
+use flow::meter::{MeterSpec, MeterUnit};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 /// What goes wrong, in percent of operations.
@@ -29,6 +32,12 @@ pub struct Chaos {
 #[derive(Debug)]
 pub struct State {
     pub rules: BTreeMap<RuleKey, (Arc<HwRule>, Counters)>,
+    /// Meters, and what they count.
+    pub meters: HashMap<MeterId, (MeterSpec, MeterCounts)>,
+    pub meter_room: usize,
+    /// Every meter is refused so.
+    pub refuses_meters: Option<DeviceErrorKind>,
+    pub meters_set: usize,
     pub chaos: Chaos,
     pub capacity: usize,
     pub dead: bool,
@@ -63,6 +72,10 @@ impl Fake {
     pub fn new(seed: u64, capacity: usize, chaos: Chaos) -> Fake {
         Fake(Arc::new(Mutex::new(State {
             rules: BTreeMap::new(),
+            meters: HashMap::new(),
+            meter_room: usize::MAX,
+            refuses_meters: None,
+            meters_set: 0,
             chaos,
             capacity,
             dead: false,
@@ -124,6 +137,12 @@ impl State {
         if rule.role == RuleRole::Main && rule.count { packets } else { 0 }
     }
 
+    /// A meter is there by itself.
+    pub fn give_meter(&mut self, id: MeterId) {
+        let spec = MeterSpec { id: 1, unit: MeterUnit::Pktps, burst: false, stats: true, bands: Vec::new() };
+        self.meters.insert(id, (spec, MeterCounts::default()));
+    }
+
     /// From now on counters stand still, or move again. What was counted meanwhile shows then.
     pub fn stick(&mut self, stuck: bool) {
         self.stuck = stuck;
@@ -141,6 +160,7 @@ impl State {
     /// All rules are gone, and nobody is told.
     pub fn reset(&mut self) {
         self.rules.clear();
+        self.meters.clear();
         self.ghosts.clear();
         self.frozen.clear();
     }
@@ -179,6 +199,14 @@ impl State {
                     self.lost += 1;
                     self.ghosts.insert(*key, Arc::clone(rule));
                     return Ok(Done::Inserted);
+                }
+                for action in &rule.actions {
+                    if let HwAction::Meter(meter) = action
+                        && !self.meters.contains_key(meter)
+                    {
+                        self.violations.push(format!("{key:?}: its meter is not there"));
+                        return refuse(DeviceErrorKind::NotFound);
+                    }
                 }
                 let same = |r: &HwRule| (r.port, r.table, r.matches) == (rule.port, rule.table, rule.matches);
                 if self.rules.values().any(|(r, _)| same(r)) {
@@ -289,6 +317,44 @@ impl Backend for Fake {
                     counters: Some(*counters),
                 })
                 .collect()
+        })
+    }
+
+    fn set_meter(&mut self, _: EthdevId, meter: MeterId, spec: &MeterSpec) -> Result<(), DeviceError> {
+        self.with(|state| {
+            let error = |kind| Err(DeviceError { kind, message: "fake".into() });
+            match (state.dead, state.refuses_meters) {
+                (true, _) => return error(DeviceErrorKind::Dead),
+                (false, Some(kind)) => return error(kind),
+                (false, None) => {}
+            }
+            if !state.meters.contains_key(&meter) && state.meters.len() >= state.meter_room {
+                return error(DeviceErrorKind::TableFull);
+            }
+            state.meters_set += 1;
+            state.meters.entry(meter).or_insert_with(|| (spec.clone(), MeterCounts::default())).0 = spec.clone();
+            Ok(())
+        })
+    }
+
+    fn remove_meter(&mut self, meter: MeterId) -> Result<(), DeviceError> {
+        self.with(|state| {
+            let error = |kind| Err(DeviceError { kind, message: "fake".into() });
+            if state.dead {
+                return error(DeviceErrorKind::Dead);
+            }
+            if state.rules.values().any(|(rule, _)| rule.actions.contains(&HwAction::Meter(meter))) {
+                state.violations.push(format!("{meter:?} is to go, and a rule goes through it"));
+                return error(DeviceErrorKind::Busy);
+            }
+            if state.meters.remove(&meter).is_some() { Ok(()) } else { error(DeviceErrorKind::NotFound) }
+        })
+    }
+
+    fn meter_counts(&mut self, meter: MeterId) -> Result<MeterCounts, DeviceError> {
+        self.with(|state| match state.meters.get(&meter) {
+            Some((_, counts)) if !state.dead => Ok(*counts),
+            _ => Err(DeviceError { kind: DeviceErrorKind::NotFound, message: "fake".into() }),
         })
     }
 

@@ -21,6 +21,8 @@ mod eviction_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod meters_tests;
+#[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
 mod prefix_tests;
@@ -38,14 +40,14 @@ pub use report::{
 
 use crate::backend::{Backend, Cookie};
 use crate::refusal::Refusals;
-use crate::world::World;
+use crate::world::{WantedMeter, World};
 use core::{Core, Event};
 use crossbeam::queue::SegQueue;
 use flow::FlowKey;
 use flow::clock::{Clock, Time};
-use flow::dp::{DpFlow, FlowId, FlowListener, HardwareFence};
+use flow::dp::{DpFlow, FlowId, FlowListener, HardwareFence, MeterId};
 use flow::port::DpPort;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{JoinHandle, Thread};
@@ -209,6 +211,22 @@ impl Engine {
     /// From now on plan with this world. Flows whose plan changes are moved; learned refusals are forgotten.
     pub fn set_world(&self, world: World) {
         self.send(Event::World(Box::new(world)));
+    }
+
+    /// From now on these meters are wanted, and no others. They go into their devices before rules that use them, new rates reach the
+    /// device while rules stay, and a meter leaves when no rule goes through it.
+    pub fn set_meters(&self, wanted: HashMap<MeterId, WantedMeter>) {
+        self.send(Event::Meters(wanted));
+    }
+
+    /// Say in a world that is planned with elsewhere which meters are in hardware, and why others are not.
+    pub fn tell_meters(&self, world: &mut World) {
+        self.lock().tell_meters(world);
+    }
+
+    /// Read all meters that are in hardware, and report what they have counted. Waits for the devices.
+    pub fn read_meters(&self) {
+        self.lock().read_meters();
     }
 
     /// Say which flows may go in, from now on. The rules of others are taken out; nothing else is touched.

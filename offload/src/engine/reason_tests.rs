@@ -242,6 +242,8 @@ pub(crate) fn offloads(
     let is = after.map(|(flow, world)| {
         rig.engine.flow_removed(before.0);
         rig.engine.set_world(world.clone());
+        // Meters of the world are in the device.
+        rig.fake.with(|state| world.meters.keys().for_each(|id| state.give_meter(*id)));
         rig.pass(1, 0);
         rig.add(flow);
         place(&rig, flow).0

@@ -1,10 +1,10 @@
 //! What the engine tells, and what it is asked.
 
-use crate::backend::{Counters, DeviceKey};
+use crate::backend::{Counters, DeviceKey, MeterCounts};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::HwRule;
 use flow::clock::Time;
-use flow::dp::{DpFlow, FlowId, Hits, Mark};
+use flow::dp::{DpFlow, FlowId, Hits, Mark, MeterId};
 use flow::port::DpPort;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +32,11 @@ pub trait HitSink: Send + Sync {
     /// idle only for as long as that is known: never because a counter could not be read.
     fn hardware_read(&self, flow: &Arc<DpFlow>, until: Option<Time>) {
         let _ = (flow, until);
+    }
+
+    /// What a meter in hardware has counted since the last report.
+    fn meter_hits(&self, meter: MeterId, hits: MeterCounts) {
+        let _ = (meter, hits);
     }
 }
 

@@ -4,11 +4,11 @@
 use super::help::Change;
 use super::tests::able;
 use super::*;
-use crate::backend::DeviceErrorKind;
+use crate::backend::{DeviceError, DeviceErrorKind};
 use crate::caps::{Capabilities, MaskCap};
 use crate::engine::Placement;
 use crate::engine::reason_tests::{self as engine, Told};
-use crate::refusal::{PortRefusal, REASONS};
+use crate::refusal::{MeterObstacle, PortRefusal, REASONS};
 use crate::testing::{FlowMaker, from, world, world_of};
 use flow::dp::*;
 use flow::{FieldId, Value, VlanTag};
@@ -109,6 +109,12 @@ fn meter_world(place: bool) -> World {
     world
 }
 
+fn meter_out(why: MeterObstacle) -> World {
+    let mut world = able_world();
+    world.meter_obstacles.insert(MeterId(7), (1, why));
+    world
+}
+
 fn queues(n: u16) -> World {
     let mut world = with(|caps, _| caps.partial.as_mut().unwrap().rss = false);
     world.ports.get_mut(&DpPort(1)).unwrap().rx_queues = n;
@@ -121,6 +127,11 @@ fn cases() -> Vec<Case> {
     use Remedy as R;
     let port = DpPort;
     let meter = || from(1).ipv4().then(DpAction::Meter(MeterId(7))).output(2);
+    // What is to be done is done to the meter; then the flow is in hardware as it is.
+    let meter_case = |why: MeterObstacle| {
+        let refusal = Refusal::Meter { meter: MeterId(7), number: 1, why: why.clone() };
+        case(refusal, meter(), meter_out(why), fixed_in(meter(), meter_world(true)))
+    };
     let tagged = || from(1).masked(FieldId::VlanTci, 0x1000, 0x1000);
     let resume = from(1).ipv4().set(FieldId::EthSrc, 7u64).then(DpAction::Truncate(64)).output(2);
     let outer = |len: usize| DpAction::TunnelPush(Encap { header: vec![0; len].into(), port: DpPort(1) });
@@ -308,6 +319,14 @@ fn cases() -> Vec<Case> {
                 R::None(NATURE),
             )
         },
+        meter_case(MeterObstacle::Bands { bands: 2 }),
+        meter_case(MeterObstacle::Ports),
+        meter_case(MeterObstacle::Full { limit: 16 }),
+        meter_case(MeterObstacle::Refused(DeviceError {
+            kind: DeviceErrorKind::Other(71),
+            message: "mlx5_flow_meter: no ASO object".into(),
+        })),
+        meter_case(MeterObstacle::Moving),
         case(
             Refusal::MeterSplit { meter: MeterId(7) },
             meter(),

@@ -2,13 +2,17 @@
 
 use super::lower;
 use super::memory::RteFlowMemory;
+use super::meters;
 use super::queued::Queued;
 use super::tables::Lists;
 use crate::backend::{
-    Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, Op, OpId, RuleKey,
+    Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, MeterCounts, Op,
+    OpId, RuleKey,
 };
 use crate::rule::{HwRule, Table};
 use crate::world::EthdevId;
+use flow::dp::MeterId;
+use flow::meter::MeterSpec;
 use hashbrown::{HashMap, HashSet};
 use rte_flow_rs::{
     Action, ActionHandle, Class, CountQuery, Item, LoweredActions, LoweredFlow, LoweredPattern, RteFlowApi,
@@ -47,6 +51,8 @@ pub struct RteFlowBackend {
     no_age: HashSet<u16>,
     /// Ports that rules were put in on.
     ports: HashSet<u16>,
+    /// Meters, and the ports that they were made on.
+    meters: HashMap<MeterId, u16>,
     /// A rule on its way down, in memory that is used again.
     items: Vec<Item>,
     list: Vec<Action>,
@@ -127,6 +133,7 @@ impl RteFlowBackend {
             age: None,
             no_age: HashSet::new(),
             ports: HashSet::new(),
+            meters: HashMap::new(),
             items: Vec::new(),
             list: Vec::new(),
             pattern: LoweredPattern::default(),
@@ -170,6 +177,11 @@ impl RteFlowBackend {
         if matches!(rule.table, Table::Ingress { .. }) {
             return Ok(port);
         }
+        self.proxy(port)
+    }
+
+    /// The port that transfer rules of a port go through; its meters are the ones that these find.
+    fn proxy(&mut self, port: u16) -> Result<u16, RteFlowError> {
         if let Some(proxy) = self.proxies.get(&port) {
             return Ok(*proxy);
         }
@@ -379,6 +391,7 @@ impl RteFlowBackend {
         self.proxies.retain(|_, proxy| *proxy != port);
         self.no_indirect.remove(&port);
         self.no_age.remove(&port);
+        self.meters.retain(|_, owner| *owner != port);
         for id in self.queued.forget(port) {
             self.done.push(Completion { id, result: Err(error.clone()) });
         }
@@ -418,6 +431,10 @@ pub(super) fn counted(port: u16, count: CountQuery) -> Result<Done, Failure> {
 
 pub(super) fn counters(count: CountQuery) -> Option<Counters> {
     Some(Counters { packets: count.packets?, bytes: count.bytes? })
+}
+
+fn no_meter() -> DeviceError {
+    DeviceError { kind: DeviceErrorKind::NotFound, message: "no device has this meter".into() }
 }
 
 fn unknown() -> Failure {
@@ -551,6 +568,36 @@ impl Backend for RteFlowBackend {
                 idle.extend(contexts.into_iter().map(RuleKey));
             }
         }
+    }
+
+    fn set_meter(&mut self, port: EthdevId, meter: MeterId, spec: &MeterSpec) -> Result<(), DeviceError> {
+        let done = self.proxy(port.0).map_err(meters::MeterRefusal::Device).and_then(|owner| {
+            meters::set(self.api.as_mut(), owner, meter, spec)?;
+            Ok(owner)
+        });
+        match done {
+            Ok(owner) => {
+                self.meters.insert(meter, owner);
+                Ok(())
+            }
+            Err(meters::MeterRefusal::Device(error)) => Err(self.failed(Failure::Device(error))),
+            Err(refusal @ meters::MeterRefusal::Bands(..)) => {
+                Err(DeviceError { kind: DeviceErrorKind::NotSupported, message: refusal.to_string() })
+            }
+        }
+    }
+
+    fn remove_meter(&mut self, meter: MeterId) -> Result<(), DeviceError> {
+        let owner = *self.meters.get(&meter).ok_or_else(no_meter)?;
+        meters::remove(self.api.as_mut(), owner, meter).map_err(|error| self.failed(Failure::Device(error)))?;
+        self.meters.remove(&meter);
+        Ok(())
+    }
+
+    fn meter_counts(&mut self, meter: MeterId) -> Result<MeterCounts, DeviceError> {
+        let owner = *self.meters.get(&meter).ok_or_else(no_meter)?;
+        let stats = meters::stats(self.api.as_mut(), owner, meter);
+        stats.map(|stats| meters::counts(&stats)).map_err(|error| self.failed(Failure::Device(error)))
     }
 
     fn revive(&mut self, device: DeviceKey, ports: &[EthdevId]) -> Result<(), DeviceError> {

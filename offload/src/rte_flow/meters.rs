@@ -1,5 +1,6 @@
 //! Meters as rte_mtr objects: an OpenFlow meter is a profile, a policy that drops what exceeds it, and a shared meter.
 
+use crate::backend::MeterCounts;
 use flow::dp::MeterId;
 use flow::meter::{BandKind, MeterSpec, MeterUnit};
 use rte_flow_rs::{
@@ -95,6 +96,21 @@ pub fn stats(api: &mut dyn RteFlowApi, port: u16, id: MeterId) -> Result<MeterSt
     api.meter_stats(port, id.0, false)
 }
 
+/// The sums over colours. A device that counts only what it drops (mlx5 guide, "Meter") says nothing of the rest.
+#[must_use]
+pub fn counts(stats: &MeterStats) -> MeterCounts {
+    let sum = |of: [Option<u64>; 3], dropped: Option<u64>| {
+        let [green, yellow, red] = of;
+        [green, yellow, red.or(dropped)].into_iter().flatten().sum()
+    };
+    MeterCounts {
+        packets: sum(stats.packets, stats.dropped_packets),
+        bytes: sum(stats.bytes, stats.dropped_bytes),
+        dropped_packets: stats.dropped_packets.unwrap_or_default(),
+        dropped_bytes: stats.dropped_bytes.unwrap_or_default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +120,17 @@ mod tests {
         let bands =
             bands.iter().map(|(kind, rate, burst_size)| Band { kind: *kind, rate: *rate, burst_size: *burst_size });
         MeterSpec { id: 5, unit, burst, stats: true, bands: bands.collect() }
+    }
+
+    #[test]
+    fn what_a_device_does_not_count_is_not_made_up() {
+        let (packets, bytes) = ([Some(5), None, Some(2)], [Some(500), None, Some(200)]);
+        let all = MeterStats { packets, bytes, dropped_packets: Some(2), dropped_bytes: Some(200) };
+        let counted = |packets, bytes| MeterCounts { packets, bytes, dropped_packets: 2, dropped_bytes: 200 };
+        assert_eq!(counts(&all), counted(7, 700));
+        assert_eq!(counts(&MeterStats { packets: [None; 3], bytes: [None; 3], ..all }), counted(2, 200));
+        let back = MeterCounts { packets: 1, ..MeterCounts::default() };
+        assert_eq!(back.since(&counted(7, 700)).packets, 1, "a new meter");
     }
 
     #[test]

@@ -45,6 +45,8 @@ impl Core {
         if error.kind == DeviceErrorKind::Dead {
             return self.died(id, &error, now);
         }
+        self.meter_missed(id, &error);
+        let Some(entry) = self.flows.get_mut(&id) else { return };
         let (Some(failed), Some(device)) = (entry.rules.last().map(|rule| rule.rule.shape()), entry.device) else {
             return;
         };

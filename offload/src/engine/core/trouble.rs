@@ -59,12 +59,18 @@ impl Dice {
 impl Core {
     /// A device is gone, and all its rules with it.
     pub(super) fn died(&mut self, id: FlowId, error: &DeviceError, now: Time) {
-        let Some(key) = self.flows.get(&id).and_then(|entry| entry.device) else { return };
+        if let Some(key) = self.flows.get(&id).and_then(|entry| entry.device) {
+            self.device_died(key, error, now);
+        }
+    }
+
+    pub(super) fn device_died(&mut self, key: DeviceKey, error: &DeviceError, now: Time) {
         let device = self.devices.get(key);
         device.deaths += 1;
         let next = self.dice.back_off(now, self.config.retry_interval, device.deaths, self.config.longest_retry);
         device.dead = Some(Dead { error: error.clone(), since: now, next });
         self.forget_rules(key, error, now);
+        self.meters_died(key, error);
     }
 
     /// No rule of the device is there any more.
@@ -121,6 +127,7 @@ impl Core {
                         .values()
                         .filter(|e| world.ports.get(&e.flow.in_port()).is_some_and(|info| info.device() == key));
                     self.replan.extend(here.map(|entry| entry.flow.id));
+                    self.meters_back(key);
                 }
                 Err(error) => {
                     device.deaths += 1;

@@ -270,8 +270,8 @@ impl<'a> Translator<'a> {
     }
 
     fn meter(&mut self, meter: MeterId) {
-        if self.world.meters.get(&meter) != Some(&self.info.device()) {
-            return self.refuse(Refusal::MeterSplit { meter });
+        if let Err(refusal) = self.world.meter_in(meter, self.info.device()) {
+            return self.refuse(refusal);
         }
         if self.metered.is_some() {
             return self.refuse(Refusal::Repeated(DpActionKind::Meter));
