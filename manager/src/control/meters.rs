@@ -3,13 +3,16 @@
 use super::errors::invalid;
 use super::{Control, Inner};
 use crate::state::{Change, ObjectKey};
+use ::offload::rte_flow::meters::profile;
+use ::offload::{DeviceKey, MeterObstacle, PortInfo, WantedMeter, World};
 use ::pipeline::meter::{MAX_BANDS, MAX_METERS};
 use ::pipeline::{MeterChange, MeterEntry};
 use api::{Ack, BandView, Error, MeterFeatures, MeterText, MeterView, MetersDelete};
-use flow::dp::BridgeId;
+use flow::dp::{BridgeId, MeterId};
 use flow::meter::{Band, BandKind, MeterSpec};
 use flow::text;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 impl Control {
     /// The meters of a bridge, or one of them.
@@ -65,6 +68,8 @@ impl Control {
             key: ObjectKey::Meter(spec.id),
             value: text::format_meter(&spec),
         };
+        // What hardware has counted is of the meter as it was.
+        self.switch.engine().read_meters();
         let (mut done, rules) = self.meters_change(&mut inner, bridge, change(id, spec), object)?;
         done.push(put);
         self.commit(inner, done, 1 + rules)
@@ -97,7 +102,30 @@ impl Control {
         change: MeterChange,
         object: &str,
     ) -> Result<(Vec<Change>, usize), Error> {
-        self.apply_changes(inner, bridge, &[::pipeline::Change::Meter(change)], &|_| object.to_owned())
+        let changed =
+            self.apply_changes(inner, bridge, &[::pipeline::Change::Meter(change)], &|_| object.to_owned())?;
+        self.switch.set_meters(self.wanted_meters(inner, &inner.world()));
+        Ok(changed)
+    }
+
+    /// The meters of bridges with ports in hardware, each with its one place: the device that all of these ports are in.
+    pub(super) fn wanted_meters(&self, inner: &Inner, world: &World) -> HashMap<MeterId, WantedMeter> {
+        let mut wanted = HashMap::new();
+        for (name, id) in &inner.bridges {
+            let ports = inner.ports.values().filter(|port| port.bridge == *name);
+            let ports = ports.filter_map(|port| world.ports.get(port.state.as_ref().ok()?));
+            let devices: BTreeSet<DeviceKey> = ports.map(PortInfo::device).collect();
+            let Some(first) = devices.first().copied() else { continue };
+            for meter in self.switch.pipeline().meters(*id) {
+                let place = match profile(&meter.spec) {
+                    Err(_) => Err(MeterObstacle::Bands { bands: meter.spec.bands.len() }),
+                    Ok(_) if devices.len() > 1 => Err(MeterObstacle::Ports),
+                    Ok(_) => Ok(first),
+                };
+                wanted.insert(meter.id, WantedMeter { spec: Arc::new(meter.spec), place });
+            }
+        }
+        wanted
     }
 }
 

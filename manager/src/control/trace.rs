@@ -26,7 +26,7 @@ impl Control {
         let inner = self.lock();
         let id = inner.bridge(bridge)?;
         let key = packet(request, &inner.names(self, bridge))?;
-        let world = inner.world();
+        let world = self.planners_world(&inner);
         drop(inner);
         let trace = self.switch.pipeline().trace(id, &key).map_err(|e| pipeline(format!("bridge {bridge}"), &e))?;
         if request.generate {

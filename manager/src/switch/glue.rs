@@ -3,22 +3,32 @@
 use datapath::Datapath;
 use flow::clock::Time;
 use flow::dp::{self, DpFlow, Mark};
-use offload::{Backend, Completion, HitSink, Op};
+use offload::{Backend, Completion, HitSink, MeterCounts, Op};
+use pipeline::meter::{BandStats, MeterTable};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The engine's reports, handed to the datapath.
 #[derive(Debug, Default)]
-pub struct Hits(OnceLock<Weak<Datapath>>);
+pub struct Hits {
+    datapath: OnceLock<Weak<Datapath>>,
+    meters: Arc<MeterTable>,
+}
 
 impl Hits {
+    /// Meters count in this table, wherever they are.
+    #[must_use]
+    pub fn new(meters: Arc<MeterTable>) -> Hits {
+        Hits { datapath: OnceLock::new(), meters }
+    }
+
     /// Say where reports go; the engine exists before the datapath does.
     pub fn connect(&self, datapath: &Arc<Datapath>) {
         // Only the first connection counts; there is but one.
-        let _ = self.0.set(Arc::downgrade(datapath));
+        let _ = self.datapath.set(Arc::downgrade(datapath));
     }
 
     fn datapath(&self) -> Option<Arc<Datapath>> {
-        self.0.get().and_then(Weak::upgrade)
+        self.datapath.get().and_then(Weak::upgrade)
     }
 }
 
@@ -43,6 +53,11 @@ impl HitSink for Hits {
         if let Some(datapath) = self.datapath() {
             datapath.hardware_gone(flow);
         }
+    }
+
+    fn meter_hits(&self, meter: dp::MeterId, hits: MeterCounts) {
+        let came = BandStats { packets: hits.packets, bytes: hits.bytes };
+        self.meters.add(meter, came, BandStats { packets: hits.dropped_packets, bytes: hits.dropped_bytes });
     }
 }
 

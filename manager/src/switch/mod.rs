@@ -20,8 +20,8 @@ use datapath::{Datapath, PmdSpot, PortCounters, PortOptions, PortState};
 use dpdk::{Eal, Mempool, Port};
 use flow::DpPort;
 use flow::clock::Clock;
-use flow::dp::{Ack, BridgeId, DpFlow, DropReason, FlowId, HardwareFence, Slowpath, WorkerFence};
-use offload::{Backend, Cookie, Engine, EngineConfig, World};
+use flow::dp::{Ack, BridgeId, DpFlow, DropReason, FlowId, HardwareFence, MeterId, Slowpath, WorkerFence};
+use offload::{Backend, Cookie, Engine, EngineConfig, WantedMeter, World};
 use pipeline::Pipeline;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Switch {
     pub fn with_pmds(parts: Parts, spots: &[PmdSpot]) -> Result<Arc<Switch>, SwitchError> {
         let Parts { eal, pool, clock, backend, datapath: config, pipeline: pipeline_config, mtu, cookie } = parts;
         let pipeline = Arc::new(Pipeline::new(clock.clone(), pipeline_config));
-        let hits = Arc::new(glue::Hits::default());
+        let hits = Arc::new(glue::Hits::new(pipeline.meter_table().clone()));
         // Without a device nobody has to hear of flows, and none is described for that.
         let offload = backend.is_some();
         let backend = backend.unwrap_or_else(|| Box::new(glue::NoDevice));
@@ -258,6 +258,13 @@ impl Switch {
     /// Go on with a removal; whether it has ended. The device is closed then.
     pub fn finish_removal(&self, port: DpPort) -> bool {
         !matches!(self.datapath.finish_removal(port), Err(datapath::PortError::Draining { .. }))
+    }
+
+    /// Say which meters are wanted, and where. In force with the next fence.
+    pub fn set_meters(&self, wanted: HashMap<MeterId, WantedMeter>) {
+        if self.offload {
+            self.engine.set_meters(wanted);
+        }
     }
 
     /// Tell the planner of ports and admission.

@@ -15,7 +15,8 @@ use std::sync::Arc;
 impl Control {
     /// Why a flow is handled where it is; without a flow, all that are not fully in hardware.
     pub fn offload_explain(&self, flow: Option<u64>) -> Result<Vec<Explanation>, Error> {
-        let (flows, world) = (self.dp_flows(), self.lock().world());
+        let flows = self.dp_flows();
+        let world = self.planners_world(&self.lock());
         let known: HashMap<u64, Arc<DpFlow>> =
             self.switch.flows().into_iter().map(|info| (info.flow.id.0, info.flow)).collect();
         let explain = |view: DpFlowView| {
@@ -47,7 +48,7 @@ impl Control {
         let bridge = self.only_bridge(request.bridge.as_deref())?;
         let trace = TraceRequest { flow: request.flow.clone(), ..TraceRequest::default() };
         let (view, passes) = self.trace_passes(&bridge, &trace)?;
-        let world = self.lock().world();
+        let world = self.planners_world(&self.lock());
         let passes = view.passes.iter().zip(&passes).map(|(shown, pass)| explain(shown, pass, &world)).collect();
         Ok(PacketExplanation { bridge, trace: view.text, passes })
     }

@@ -83,7 +83,16 @@ impl Control {
     /// Tell the engine what there is and what is wanted.
     pub(in crate::control) fn renew_world(&self, inner: &Inner) {
         self.switch.engine().set_policy(inner.engine_policy());
-        self.switch.set_world(inner.world());
+        let world = inner.world();
+        self.switch.set_meters(self.wanted_meters(inner, &world));
+        self.switch.set_world(world);
+    }
+
+    /// What the planner goes by: the world, with the meters that are in hardware now.
+    pub(in crate::control) fn planners_world(&self, inner: &Inner) -> ::offload::World {
+        let mut world = inner.world();
+        self.switch.engine().tell_meters(&mut world);
+        world
     }
 }
 
