@@ -100,11 +100,14 @@ fn a_port_goes_with_10000_rules_in_hardware_and_nothing_of_it_stays() {
     // However long it takes until all are in, none of the first is idle by then.
     let rig = set_up(Rig::configured("connectx,vfs=2", "[datapath]\nmax_idle_ms = 600000\n").unwrap());
     load(&rig, RULES);
-    for from in (1..=RULES).step_by(500) {
-        inject(&rig, from..from + 500);
-        until("frames leave", || collect(&rig) > 0);
-    }
-    until("rules are in", || mock(&rig).rules == usize::from(RULES));
+    // A busy machine drops some of so many misses at a time: those come again.
+    until("rules are in", || {
+        for from in (1..=RULES).step_by(500) {
+            inject(&rig, from..from + 500);
+            until("frames leave", || collect(&rig) > 0);
+        }
+        mock(&rig).rules == usize::from(RULES)
+    });
     let start = Instant::now();
     rig.ok(&["port", "del", "br0", "uplink"]).unwrap();
     until("rules are out", || mock(&rig).rules == 0);
