@@ -217,7 +217,17 @@ fn a_device_without_age_takes_its_rules_and_tells_of_none() {
     let nic = MockRteFlow::of(nic("e810"));
     let backend = RteFlowBackend::new(Box::new(nic.clone())).with_age(10);
     let mut b = Bench { backend, nic, next: 0 };
-    assert_eq!(b.run([insert(1, 80), insert(2, 81)]), [Ok(Done::Inserted), Ok(Done::Inserted)]);
+    // A refusal that is not of the AGE comes first.
+    let plain = |n| {
+        let mut plain = (*rule(n)).clone();
+        plain.actions.retain(|action| *action != HwAction::DecTtl);
+        Arc::new(plain)
+    };
+    let put = |key, rule: Arc<HwRule>| -> Box<dyn Fn(OpId) -> Op> {
+        Box::new(move |id| Op::Insert { id, key: RuleKey(key), rule: Arc::clone(&rule) })
+    };
+    let answers = b.run([put(1, rule(80)), put(2, plain(81)), put(3, plain(82))]);
+    assert_eq!(answers, [Err(DeviceErrorKind::NotSupported), Ok(Done::Inserted), Ok(Done::Inserted)]);
     b.nic.with(|nic| nic.set_now(60_000_000_000));
     let mut idle = Vec::new();
     b.backend.aged(&mut idle);

@@ -28,6 +28,7 @@ fn each_profile_refuses_what_it_lacks() {
     let out = transfer(&[ANY_ETH], &[OUT]);
     let sctp = Item::Sctp(Match::<Sctp>::Any);
     let arp = Item::Arp(Match::<ArpEthIpv4>::Any);
+    let copy = |place: usize| Action::Sample { ratio: 1, actions: vec![Action::RepresentedPort(ETHDEVS[place])] };
     use RefusalKind as K;
     for (profile, flow, want) in [
         ("none", &out, (K::AttrTransfer, ENOTSUP)),
@@ -40,12 +41,21 @@ fn each_profile_refuses_what_it_lacks() {
         ("e810", &transfer(&[ANY_ETH, arp.clone()], &[OUT]), (K::Item, ENOTSUP)),
         ("connectx", &transfer(&[ANY_ETH, arp], &[OUT]), (K::Item, ENOTSUP)),
         ("connectx", &transfer(&[ANY_ETH, V4, sctp], &[OUT]), (K::Item, ENOTSUP)),
-        ("connectx", &transfer(&[ANY_ETH], &[OUT, Action::RepresentedPort(ETHDEVS[2])]), (K::Action, ENOTSUP)),
+        ("e810", &transfer(&[ANY_ETH], &[OUT, Action::RepresentedPort(ETHDEVS[2])]), (K::Action, ENOTSUP)),
+        ("connectx", &transfer(&[ANY_ETH], &[copy(1), copy(2), OUT]), (K::Action, ENOTSUP)),
         ("connectx", &transfer(&[ANY_ETH], &[Action::Mark(1), OUT]), (K::Action, ENOTSUP)),
     ] {
         assert_eq!(refusal(profile, flow), want, "{profile} {flow:?}");
     }
-    for (profile, flow) in [("mark-only", &mark), ("e810", &mark), ("e810", &out), ("connectx", &out), ("tiny", &out)] {
+    let mirror = transfer(&[ANY_ETH], &[copy(2), OUT]);
+    for (profile, flow) in [
+        ("mark-only", &mark),
+        ("e810", &mark),
+        ("e810", &out),
+        ("connectx", &out),
+        ("connectx", &mirror),
+        ("tiny", &out),
+    ] {
         nic(profile).create(flow).unwrap();
     }
 }
