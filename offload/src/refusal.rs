@@ -197,7 +197,9 @@ impl Refusal {
             }
             Refusal::SecondPass(_) => "end the tunnel elsewhere: in the NIC's kernel driver, or in the VM".into(),
             Refusal::HashDiffers => {
-                "use selection_method=hash,fields(...) in the group: the switch then chooses the bucket of each flow"
+                "let buckets do what hardware can, and let nothing be sent, metered or tagged before the group: the switch \
+                 then computes the hash, and each connection has a flow; or use selection_method=hash,fields(...), and see \
+                 what keeps those flows out"
                     .into()
             }
             Refusal::TooManyRewrites { max, .. } => format!("change at most {max} things of a packet on this path"),
@@ -317,7 +319,9 @@ reasons! {
         "The packet is looked up again after the action, under what the action found out. A rule looks once.";
     Refusal::HashDiffers => "HashDiffers",
         "The group chooses by a hash that the datapath computes. The device has another: packets of one connection \
-         would go one way in hardware and another in software.";
+         would go one way in hardware and another in software. Where the device can do all else, the switch computes the hash, and \
+         each connection has a flow. Here it could not, or more than half of all flows that there may be were there \
+         ([groups](groups.md)).";
     Refusal::TooManyRewrites { .. } => "TooManyRewrites",
         "The flow changes more of the packet than one rule of the device does.";
     Refusal::EncapTooLong { .. } => "EncapTooLong",

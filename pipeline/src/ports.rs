@@ -1,5 +1,6 @@
 //! Changes of ports, and the pairing of patch ports.
 
+use crate::Hardware;
 use crate::apply::Batch;
 use crate::bridges::find;
 use crate::error::{ChangeError, FlowError};
@@ -63,6 +64,21 @@ impl Pipeline {
             batch.state.bonds = Some(bonds);
             let all: Vec<_> = batch.state.bridges.keys().map(|id| Dep::Ports(*id)).collect();
             batch.deps.extend(all);
+            Ok(())
+        });
+        let _ = done;
+    }
+
+    /// What hardware can do from now on.
+    pub fn set_hardware(&self, hardware: Arc<dyn Hardware>) {
+        self.set_hardware_for_new(hardware);
+        self.changes().add([Dep::Hardware]);
+    }
+
+    /// The same for flows that are made, or translated again, from now on: nobody is told to do so.
+    pub fn set_hardware_for_new(&self, hardware: Arc<dyn Hardware>) {
+        let done: Result<_, std::convert::Infallible> = self.run(|batch| {
+            batch.state.hardware = Some(hardware);
             Ok(())
         });
         let _ = done;

@@ -4,6 +4,7 @@ use crate::bridges::BridgeOptions;
 use crate::classifier::Table;
 use crate::fdb::Fdb;
 use crate::group::Groups;
+use crate::hardware::Hardware;
 use crate::meters::MeterIds;
 use crate::meters::Meters;
 use crate::mirror::Mirrors;
@@ -79,6 +80,7 @@ pub(crate) struct State {
     pub(crate) next_mirror: u32,
     pub(crate) meter_ids: Arc<MeterIds>,
     pub(crate) bonds: Option<Arc<dyn Bonds>>,
+    pub(crate) hardware: Option<Arc<dyn Hardware>>,
 }
 
 impl State {

@@ -40,6 +40,8 @@ pub enum Dep {
     PortOwner(DpPort),
     /// A recirculation: that packets that come back under it are known.
     Recirc(RecircId),
+    /// What hardware can do: whether it pays to have a flow for each connection.
+    Hardware,
 }
 
 /// All that a translation depended on.

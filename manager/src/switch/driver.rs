@@ -1,6 +1,7 @@
 //! Who moves packets: threads, or the caller frame by frame.
 
 use super::rates::{Rates, RatesThread};
+use super::unroll::Unrolling;
 use super::{Switch, SwitchError};
 use datapath::{Datapath, Pmd, PmdConfig, PmdThread, Revalidator, RevalidatorThread};
 use flow::clock::{Time, VirtualClock};
@@ -33,7 +34,7 @@ impl Driver {
     pub fn threads(switch: &Switch, nic: Option<MockNic>) -> Result<Driver, SwitchError> {
         let spawned = |pmd: &Pmd| Ok((pmd.id(), spawn(switch, pmd)?));
         let pmds = switch.datapath.pmds().iter().map(spawned).collect::<Result<_, SwitchError>>()?;
-        let rates = || RatesThread::start(switch.datapath.clone(), switch.engine.clone(), switch.clock_handle());
+        let rates = || RatesThread::start(switch);
         Ok(Driver::Threads(Threads {
             _nic: nic.map(MockNic::spawn).transpose()?,
             pmds: Mutex::new(pmds),
@@ -98,6 +99,7 @@ struct Moving {
     revalidator: Revalidator,
     datapath: Arc<Datapath>,
     rates: Rates,
+    unrolling: Arc<Unrolling>,
     /// Frames that hardware handled alone, when counters were last read.
     hardware: u64,
     /// When rules and addresses were last looked at for their age.
@@ -125,6 +127,7 @@ impl Lockstep {
             revalidator: switch.datapath.revalidator(),
             datapath: switch.datapath.clone(),
             rates: Rates::default(),
+            unrolling: switch.unrolling.clone(),
             hardware: 0,
             aged: Time(0),
         };
@@ -181,7 +184,7 @@ impl Moving {
             self.hardware = hardware;
             engine.refresh();
         }
-        self.rates.run(&self.datapath, engine, now);
+        self.rates.run(&self.datapath, engine, &self.unrolling, now);
         let done = self.revalidator.run(now);
         let engine_moved = engine.step(now);
         let again = self.revalidator.run_changes();

@@ -9,11 +9,13 @@ mod pmds;
 mod punted;
 mod rates;
 mod tap;
+mod unroll;
 
 pub use driver::{Driver, Lockstep, LockstepError};
 pub use pmds::PmdsMade;
 use punted::Punted;
 pub use tap::{Tapped, Taps, Wanted};
+use unroll::Unrolling;
 
 use api::DpCounters;
 use datapath::{Datapath, PmdSpot, PortCounters, PortOptions, PortState};
@@ -88,6 +90,7 @@ pub struct Switch {
     taps: Arc<Taps>,
     mtu: Option<u16>,
     driver: std::sync::OnceLock<Driver>,
+    unrolling: Arc<Unrolling>,
     /// There is a device for hardware rules.
     offload: bool,
 }
@@ -122,7 +125,21 @@ impl Switch {
         }
         let punted = Punted::new(&datapath);
         let driver = std::sync::OnceLock::new();
-        Ok(Arc::new(Switch { eal, pool, clock, pipeline, datapath, engine, punted, taps, mtu, driver, offload }))
+        let unrolling = Arc::new(Unrolling::new(pipeline.clone()));
+        Ok(Arc::new(Switch {
+            eal,
+            pool,
+            clock,
+            pipeline,
+            datapath,
+            engine,
+            punted,
+            taps,
+            mtu,
+            driver,
+            unrolling,
+            offload,
+        }))
     }
 
     /// Let the switch be driven; once.
@@ -269,6 +286,9 @@ impl Switch {
 
     /// Tell the planner of ports and admission.
     pub fn set_world(&self, world: World) {
+        if self.offload {
+            self.unrolling.set_world(&world);
+        }
         self.engine.set_world(world);
         if let Some(lockstep) = self.lockstep()
             && let Err(e) = lockstep.settle()

@@ -1,9 +1,11 @@
-//! Tells the engine how much of each flow software switches: admission by rate, and eviction, live on it.
+//! Tells the engine how much of each flow software switches: admission by rate, and eviction, live on it. And how many flows
+//! there are, for connections to share them in time.
 
+use super::Switch;
+use super::unroll::Unrolling;
 use datapath::Datapath;
-use flow::clock::{Clock, Time};
+use flow::clock::Time;
 use offload::{Engine, FlowRate};
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,11 +25,12 @@ pub(super) struct Rates {
 
 impl Rates {
     /// Look at the next flows, when it is time.
-    pub fn run(&mut self, datapath: &Datapath, engine: &Engine, now: Time) {
+    pub fn run(&mut self, datapath: &Datapath, engine: &Engine, unrolling: &Unrolling, now: Time) {
         if self.last.is_some_and(|last| now.since(last) < EVERY) {
             return;
         }
         self.last = Some(now);
+        unrolling.set_flows(datapath.flow_count(), datapath.flow_limit().present);
         self.from = datapath.sample(self.from, FLOWS, &mut self.sample);
         let rates = self.sample.drain(..).map(|(flow, packets)| FlowRate { flow, packets }).collect();
         engine.rates(now, rates);
@@ -44,12 +47,14 @@ pub(super) struct RatesThread {
 impl RatesThread {
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(datapath: Arc<Datapath>, engine: Arc<Engine>, clock: Arc<dyn Clock>) -> std::io::Result<RatesThread> {
+    pub fn start(switch: &Switch) -> std::io::Result<RatesThread> {
+        let (datapath, engine, clock) = (switch.datapath.clone(), switch.engine.clone(), switch.clock_handle());
+        let unrolling = switch.unrolling.clone();
         let (stop, stopped) = channel();
         let join = std::thread::Builder::new().name("rates".into()).spawn(move || {
             let mut rates = Rates::default();
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
-                rates.run(&datapath, &engine, clock.now());
+                rates.run(&datapath, &engine, &unrolling, clock.now());
             }
         })?;
         Ok(RatesThread { stop: Some(stop), join: Some(join) })

@@ -21,6 +21,7 @@ mod concurrent;
 mod cut;
 mod faults;
 mod fresh;
+mod groups;
 mod many;
 mod random;
 mod rig;

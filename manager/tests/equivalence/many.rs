@@ -18,7 +18,7 @@ const LIFE: usize = 500;
 /// Threads that play cases.
 const THREADS: u64 = 2;
 
-fn number(name: &str, default: u64) -> u64 {
+pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
 }
 

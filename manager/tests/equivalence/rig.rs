@@ -360,7 +360,7 @@ impl Rig {
         let full = |f: &&FlowInfo| engine.explain(f.flow.id).is_some_and(|s| s.placement == Placement::Full);
         let meant = flows.iter().filter(|f| key.masked(&f.flow.mask) == f.flow.key).find(full);
         // Hardware has a guard for packets whose TTL runs out: they are software's.
-        let expires = |f: &FlowInfo| key.nw_ttl <= 1 && f.flow.actions.contains(&DpAction::DecTtl);
+        let expires = |f: &FlowInfo| key.nw_ttl <= 1 && decrements(&f.flow.actions);
         let before = self.nic.stats().hardware;
         self.inject(end, frame);
         let kept = self.nic.stats().hardware - before;
@@ -485,6 +485,15 @@ impl Rig {
             troubles,
         }
     }
+}
+
+/// Whether the TTL is decremented, be it in a copy.
+fn decrements(actions: &[DpAction]) -> bool {
+    actions.iter().any(|action| match action {
+        DpAction::DecTtl => true,
+        DpAction::Clone(copy) => decrements(copy),
+        _ => false,
+    })
 }
 
 fn since(now: &api::Tally, then: &api::Tally) -> api::Tally {

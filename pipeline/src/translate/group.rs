@@ -132,12 +132,16 @@ impl<'a> Walk<'a> {
     fn select(&mut self, group: &'a Group) -> Option<&'a Bucket> {
         let buckets = &group.spec.buckets;
         match way(group) {
-            Way::Datapath(spec) if !self.hashed => {
+            Way::Datapath(spec) if !self.has_hash() && !self.unroll(group, spec) => {
                 self.detail(|_| "selection method in use: dp_hash, recirculating".to_owned());
                 self.freeze(Freezing::Hash(spec));
                 None
             }
             Way::Datapath(_) => {
+                if let Some(place) = self.forced.take() {
+                    let bucket = buckets.get(place)?;
+                    return self.is_live(group, bucket, 0).then_some(bucket);
+                }
                 let slots = group.slots();
                 let mask = slots.len().saturating_sub(1);
                 self.packet.look_bits(FieldId::DpHash, Value(mask as u128));
@@ -163,6 +167,11 @@ impl<'a> Walk<'a> {
                 self.weigh(group, hash)
             }
         }
+    }
+
+    /// Whether the packet has a hash, the datapath's or the same of the switch.
+    fn has_hash(&self) -> bool {
+        self.hashed || self.packet.has_written_hash()
     }
 
     /// The live bucket with the highest random weight: when one goes, only its packets go elsewhere.

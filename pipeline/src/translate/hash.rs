@@ -2,7 +2,9 @@
 
 use super::packet::Packet;
 use flow::action::HashFields;
+use flow::dp::HashSpec;
 use flow::field::Prereq;
+use flow::wire::ethertype;
 use flow::{FieldId, Mask, Value, VlanTag};
 
 /// A hash under way. The same on every machine and in every run.
@@ -83,6 +85,24 @@ pub(super) fn look_fields(packet: &mut Packet<'_>, fields: HashFields, basis: u6
         HashFields::SymmetricL3 => addresses(packet, &mut hash),
     }
     hash
+}
+
+/// The hash that the datapath would compute over the packet as it is now. What it is over is looked at.
+pub(super) fn look_spec(packet: &mut Packet<'_>, spec: HashSpec) -> u32 {
+    if packet.has(Prereq::Ip) {
+        packet.look_at(FieldId::IpProto);
+        let [src, dst] = match packet.key().eth_type.get() {
+            ethertype::IPV4 => [FieldId::Ipv4Src, FieldId::Ipv4Dst],
+            _ => [FieldId::Ipv6Src, FieldId::Ipv6Dst],
+        };
+        packet.look_at(src);
+        packet.look_at(dst);
+        if [Prereq::Tcp, Prereq::Udp, Prereq::Sctp].into_iter().any(|l4| packet.has(l4)) && packet.key().nw_frag == 0 {
+            packet.look_at(FieldId::TcpSrc);
+            packet.look_at(FieldId::TcpDst);
+        }
+    }
+    spec.of(packet.key())
 }
 
 fn value(packet: &mut Packet<'_>, field: FieldId) -> u128 {

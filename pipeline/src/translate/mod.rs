@@ -20,6 +20,7 @@ mod packet;
 mod patch;
 mod record;
 mod reserved;
+mod unroll;
 mod walk;
 
 pub(crate) use action_set::allowed as allowed_in_set;
@@ -37,6 +38,7 @@ use freeze::Freezing;
 use packet::Packet;
 use record::Recorder;
 use smallvec::SmallVec;
+use unroll::Unroll;
 
 /// What translation shares with others beside the snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -57,10 +59,15 @@ pub(crate) fn translate(env: Env<'_>, state: &State, at: &Resume, key: &FlowKey)
         return refuse(key, deps, DropReason::NoBridge);
     };
     if at.recirc_id.0 == 0 {
-        let mut walk = Walk::new(env, state, bridge, key, in_port, deps);
-        walk.start();
+        let begin = |unroll, deps| {
+            let mut walk = Walk::new(env, state, bridge, key, in_port, deps);
+            walk.unroll = unroll;
+            walk.start();
+            walk
+        };
+        let (walk, outcome) = unroll::walk(key, deps, begin);
         walk.count();
-        return walk.finish(key);
+        return outcome;
     }
     let frozen = env.recircs.get(at.recirc_id);
     let home = (bridge.id, in_port);
@@ -136,6 +143,10 @@ struct Walk<'a> {
     hashed: bool,
     /// The packet has to come back, with what is in `frames` left to do.
     freezing: Option<Freezing>,
+    /// Whether the switch hashes instead; buckets of the group for which it did, and the one that is to be taken.
+    unroll: Unroll,
+    buckets: usize,
+    forced: Option<usize>,
     frames: Vec<(u8, Vec<Action>)>,
     /// Writes down what happens, when somebody asked.
     trace: Option<Box<Recorder>>,
@@ -191,6 +202,9 @@ impl<'a> Walk<'a> {
             original: false,
             hashed: false,
             freezing: None,
+            unroll: Unroll::Never,
+            buckets: 0,
+            forced: None,
             frames: Vec::new(),
             trace: None,
             mirrored: 0,

@@ -45,6 +45,7 @@ impl<'a> Walk<'a> {
         self.exit = false;
         // What goes wrong there is not the concern of this bridge.
         if let Some(error) = self.error.take() {
+            self.unrolled_error();
             self.explain(error);
         }
     }

@@ -1,6 +1,6 @@
 //! Writing down what a translation does. Costs a test of a pointer when nobody asked.
 
-use super::{Env, Walk};
+use super::{Env, Walk, unroll};
 use crate::rule::Rule;
 use crate::state::State;
 use crate::trace::{Resumed, Trace, TraceNode, TraceOptions, TracePass, TraceRule, TraceStep, whole};
@@ -176,17 +176,24 @@ pub(crate) fn trace(
         let Some((bridge, in_port, frozen)) = from else { continue };
         let mut deps = DepSet::new();
         deps.push(Dep::PortOwner(flow::DpPort(key.in_port.get())));
-        let mut walk = Walk::new(env, state, bridge, &key, OfPort(in_port), deps);
-        walk.trace = Some(Box::default());
-        walk.enter(|w| TraceStep::Bridge(w.bridge.name.to_string()));
-        let start = (*walk.packet.key(), frozen.map_or(walk.packet.regs, |f| f.regs));
-        match frozen {
-            None => walk.start(),
-            Some(frozen) => walk.resume(frozen),
-        }
-        walk.note_end();
+        let begin = |unroll, deps| {
+            let mut walk = Walk::new(env, state, bridge, &key, OfPort(in_port), deps);
+            walk.trace = Some(Box::default());
+            walk.enter(|w| TraceStep::Bridge(w.bridge.name.to_string()));
+            match frozen {
+                None => {
+                    walk.unroll = unroll;
+                    walk.start();
+                }
+                Some(frozen) => walk.resume(frozen),
+            }
+            walk.note_end();
+            walk
+        };
+        let fresh = Walk::new(env, state, bridge, &key, OfPort(in_port), DepSet::new());
+        let start = (*fresh.packet.key(), frozen.map_or(fresh.packet.regs, |f| f.regs));
+        let (mut walk, translation) = unroll::walk(&key, deps, begin);
         let recorder = walk.trace.take().unwrap_or_default();
-        let translation = walk.finish(&key);
         let end = recorder.end.unwrap_or(start);
         passes.push(TracePass {
             resumed,

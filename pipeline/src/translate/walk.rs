@@ -199,6 +199,7 @@ impl<'a> Walk<'a> {
         self.nested += 1;
         self.depth += u32::from(deeper);
         inner(self);
+        self.unrolled_within();
         self.nested -= 1;
         self.depth -= u32::from(deeper);
     }

@@ -153,13 +153,23 @@ impl Packet<'_> {
     /// Whether the TTL or hop limit is more than 1. Looks at as little as tells it, so that flows do not multiply by TTL.
     pub(in crate::translate) fn ttl_lasts(&mut self) -> bool {
         let ttl = self.now.key.nw_ttl;
-        let bits = match ttl {
-            _ if self.now.decrements != 0 => 0xff,
-            0 | 1 => 0xfe,
-            // From the top down to the first bit that is set.
-            ttl => (0xff00u16 >> (ttl.leading_zeros() + 1)) as u8,
-        };
+        let bits = if self.now.decrements == 0 { lasting(ttl) } else { 0xff };
         self.look_bits(FieldId::IpTtl, Value::from(bits));
         ttl > 1
+    }
+
+    /// Whether the packet, whose TTL is its own but for decrements, has come through all of them. Looks.
+    pub(in crate::translate) fn ttl_lasted(&mut self) -> bool {
+        let (ttl, n) = (self.came.nw_ttl, self.now.decrements);
+        self.mask.0.nw_ttl |= if n == 1 { lasting(ttl) } else { 0xff };
+        n > 0 && u32::from(ttl) > n
+    }
+}
+
+/// Bits of a TTL that tell whether it is more than 1: from the top down to the first that is set.
+fn lasting(ttl: u8) -> u8 {
+    match ttl {
+        0 | 1 => 0xfe,
+        ttl => (0xff00u16 >> (ttl.leading_zeros() + 1)) as u8,
     }
 }

@@ -148,6 +148,29 @@ impl<'k> Packet<'k> {
         self.sent.get_or_insert_with(|| Box::new(Layer::new(came, home)))
     }
 
+    /// The datapath port that it came in on.
+    pub(super) fn came_on(&self) -> flow::DpPort {
+        flow::DpPort(self.came.in_port.get())
+    }
+
+    /// Whether it has other tags than it came with, or has had.
+    pub(super) fn is_retagged(&self) -> bool {
+        let came = Tags::of(&self.came.vlans);
+        self.now.tags.popped != 0 || self.now.tags.stack.len() != came.stack.len()
+    }
+
+    /// It has this hash now, which is no bits of its own.
+    pub(super) fn set_hash(&mut self, hash: u32) {
+        self.changed = true;
+        self.now.key.dp_hash = hash.into();
+        self.now.own.0.dp_hash = 0.into();
+    }
+
+    /// Whether it has a hash of [`Packet::set_hash`].
+    pub(super) fn has_written_hash(&self) -> bool {
+        self.now.own.0.dp_hash.get() == 0
+    }
+
     // ---- Connection tracking
 
     /// Tracking tells nothing about the packet.

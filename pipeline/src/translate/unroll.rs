@@ -1,0 +1,124 @@
+//! `select` groups that hash in the datapath, unrolled: the switch computes the hash, and the flow is one connection's.
+//!
+//! Only for flows that hardware then takes whole ([`crate::Hardware`]); the flows of other groups stay as few as they are. What
+//! packets meet is the same either way. That is sure only where the way by the datapath would have been one copy of
+//! the packet, unchanged in length and not metered, of which something is sent: drops, and the bytes that
+//! rules count, are told by pass.
+
+use super::Walk;
+use super::hash::look_spec;
+use crate::group::Group;
+use flow::dp::{Dep, DepSet, DpAction, HashSpec, Translation};
+use flow::field::Prereq;
+use flow::{FieldId, FlowKey};
+
+/// Most buckets that are tried to see whether hardware would take any.
+const MAX_TRIES: usize = 16;
+
+/// Whether groups are unrolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unroll {
+    /// The datapath hashes. Nobody asks why.
+    Never,
+    /// The datapath hashes: hardware takes no bucket's flow. One flow for all connections of the protocol.
+    Joined,
+    /// The datapath hashes, as hardware does not take the flow of this packet's bucket, but of others. A flow for each connection,
+    /// as one for all would take in those of the others.
+    Apart,
+    /// Where it fits. None was so far.
+    May,
+    /// The same, and the first takes the bucket in this place, whatever the hash.
+    Try(usize),
+    /// At least one group was.
+    Did,
+    /// One was, but the outcome may not be what it is by the datapath: not to be used.
+    Lost,
+}
+
+/// Walk once, or as often as it takes to find out how.
+pub(super) fn walk<'a>(
+    key: &FlowKey,
+    deps: DepSet,
+    begin: impl Fn(Unroll, DepSet) -> Walk<'a>,
+) -> (Walk<'a>, Translation) {
+    let mut walk = begin(Unroll::May, deps);
+    let mut outcome = walk.finish(key);
+    if !walk.is_good(key, &outcome) {
+        let (mut how, mut deps) = (Unroll::Joined, std::mem::take(&mut outcome.deps));
+        for place in 0..walk.buckets.min(MAX_TRIES) {
+            let mut other = begin(Unroll::Try(place), deps);
+            let mut outcome = other.finish(key);
+            deps = std::mem::take(&mut outcome.deps);
+            if other.is_good(key, &outcome) {
+                how = Unroll::Apart;
+                break;
+            }
+        }
+        walk = begin(how, deps);
+        outcome = walk.finish(key);
+    }
+    (walk, outcome)
+}
+
+impl<'a> Walk<'a> {
+    /// Compute the hash here, if this is a group to unroll. The packet has it from now on, as if it had come back with it.
+    pub(super) fn unroll(&mut self, group: &Group, spec: HashSpec) -> bool {
+        self.depend(Dep::Hardware);
+        let switched = self.state.hardware.as_ref().is_some_and(|hw| hw.switches(self.packet.came_on()));
+        if !switched || self.unroll == Unroll::Never || !self.is_simple() {
+            return false;
+        }
+        // What hardware can do depends on the protocol. Rules behind a decrement do not count packets whose TTL runs out
+        // there: those have flows of their own.
+        if self.packet.has(Prereq::Ip) {
+            self.packet.look_at(FieldId::IpProto);
+        }
+        let lasts = !self.actions.contains(&DpAction::DecTtl) || self.packet.ttl_lasted();
+        if !lasts || self.unroll == Unroll::Joined {
+            return false;
+        }
+        let hash = look_spec(&mut self.packet, spec);
+        if self.unroll == Unroll::Apart {
+            return false;
+        }
+        if let Unroll::Try(place) = self.unroll {
+            self.forced = Some(place);
+        }
+        (self.unroll, self.buckets) = (Unroll::Did, group.spec.buckets.len());
+        self.packet.set_hash(hash);
+        self.detail(|_| format!("the switch computes the hash, {hash:#x}, so that hardware can take the flow"));
+        true
+    }
+
+    /// Whether what was done so far is the same to rules behind it in this pass and in another one.
+    fn is_simple(&self) -> bool {
+        let simple = |a: &DpAction| matches!(a, DpAction::Set { .. } | DpAction::DecTtl);
+        !self.forwarded && self.actions.iter().all(simple) && !self.packet.is_retagged()
+    }
+
+    /// Something that was done within a scope of its own is over: a copy that goes nowhere would count as a drop, if it came back.
+    pub(super) fn unrolled_within(&mut self) {
+        if !self.forwarded {
+            self.unrolled_error();
+        }
+    }
+
+    /// A way through another bridge was given up, which in passes of its own may have been none too long.
+    pub(super) fn unrolled_error(&mut self) {
+        if self.unroll == Unroll::Did {
+            self.unroll = Unroll::Lost;
+        }
+    }
+
+    /// Whether the outcome, in which groups may have been unrolled, can be used.
+    fn is_good(&self, key: &FlowKey, outcome: &Translation) -> bool {
+        match self.unroll {
+            Unroll::Did => {
+                let hardware = self.state.hardware.as_ref();
+                let takes = || hardware.is_some_and(|hw| hw.takes(key, &outcome.mask, &outcome.actions));
+                self.forwarded && self.error.is_none() && takes()
+            }
+            other => other != Unroll::Lost,
+        }
+    }
+}
