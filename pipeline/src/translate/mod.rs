@@ -59,13 +59,19 @@ pub(crate) fn translate(env: Env<'_>, state: &State, at: &Resume, key: &FlowKey)
         return refuse(key, deps, DropReason::NoBridge);
     };
     if at.recirc_id.0 == 0 {
-        let begin = |unroll, deps| {
-            let mut walk = Walk::new(env, state, bridge, key, in_port, deps);
-            walk.unroll = unroll;
-            walk.start();
-            walk
-        };
-        let (walk, outcome) = unroll::walk(key, deps, begin);
+        let mut walk = Walk::new(env, state, bridge, key, in_port, deps);
+        walk.unroll = Unroll::May;
+        walk.start();
+        let mut outcome = walk.finish(key);
+        if !walk.is_good(key, &outcome) {
+            let begin = |unroll, deps| {
+                let mut walk = Walk::new(env, state, bridge, key, in_port, deps);
+                walk.unroll = unroll;
+                walk.start();
+                walk
+            };
+            (walk, outcome) = unroll::walk_again(key, &walk, std::mem::take(&mut outcome.deps), begin);
+        }
         walk.count();
         return outcome;
     }

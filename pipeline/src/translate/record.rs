@@ -1,6 +1,7 @@
 //! Writing down what a translation does. Costs a test of a pointer when nobody asked.
 
-use super::{Env, Walk, unroll};
+use super::unroll::{self, Unroll};
+use super::{Env, Walk};
 use crate::rule::Rule;
 use crate::state::State;
 use crate::trace::{Resumed, Trace, TraceNode, TraceOptions, TracePass, TraceRule, TraceStep, whole};
@@ -192,7 +193,11 @@ pub(crate) fn trace(
         };
         let fresh = Walk::new(env, state, bridge, &key, OfPort(in_port), DepSet::new());
         let start = (*fresh.packet.key(), frozen.map_or(fresh.packet.regs, |f| f.regs));
-        let (mut walk, translation) = unroll::walk(&key, deps, begin);
+        let mut walk = begin(Unroll::May, deps);
+        let mut translation = walk.finish(&key);
+        if !walk.is_good(&key, &translation) {
+            (walk, translation) = unroll::walk_again(&key, &walk, std::mem::take(&mut translation.deps), begin);
+        }
         let recorder = walk.trace.take().unwrap_or_default();
         let end = recorder.end.unwrap_or(start);
         passes.push(TracePass {

@@ -35,28 +35,27 @@ pub(super) enum Unroll {
     Lost,
 }
 
-/// Walk once, or as often as it takes to find out how.
-pub(super) fn walk<'a>(
+/// Walk again, and as often as it takes to find out how: with groups unrolled, this was not [`Walk::is_good`].
+#[cold]
+#[inline(never)]
+pub(super) fn walk_again<'a>(
     key: &FlowKey,
-    deps: DepSet,
+    first: &Walk<'a>,
+    mut deps: DepSet,
     begin: impl Fn(Unroll, DepSet) -> Walk<'a>,
 ) -> (Walk<'a>, Translation) {
-    let mut walk = begin(Unroll::May, deps);
-    let mut outcome = walk.finish(key);
-    if !walk.is_good(key, &outcome) {
-        let (mut how, mut deps) = (Unroll::Joined, std::mem::take(&mut outcome.deps));
-        for place in 0..walk.buckets.min(MAX_TRIES) {
-            let mut other = begin(Unroll::Try(place), deps);
-            let mut outcome = other.finish(key);
-            deps = std::mem::take(&mut outcome.deps);
-            if other.is_good(key, &outcome) {
-                how = Unroll::Apart;
-                break;
-            }
+    let mut how = Unroll::Joined;
+    for place in 0..first.buckets.min(MAX_TRIES) {
+        let mut other = begin(Unroll::Try(place), deps);
+        let mut outcome = other.finish(key);
+        deps = std::mem::take(&mut outcome.deps);
+        if other.is_good(key, &outcome) {
+            how = Unroll::Apart;
+            break;
         }
-        walk = begin(how, deps);
-        outcome = walk.finish(key);
     }
+    let mut walk = begin(how, deps);
+    let outcome = walk.finish(key);
     (walk, outcome)
 }
 
@@ -111,7 +110,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the outcome, in which groups may have been unrolled, can be used.
-    fn is_good(&self, key: &FlowKey, outcome: &Translation) -> bool {
+    pub(super) fn is_good(&self, key: &FlowKey, outcome: &Translation) -> bool {
         match self.unroll {
             Unroll::Did => {
                 let hardware = self.state.hardware.as_ref();
