@@ -4,6 +4,7 @@
 //!
 //! 600 cases, or as `EQUIVALENCE_CASES=N` says, from seed `EQUIVALENCE_FIRST` on.
 
+use crate::chaos;
 use crate::many::number;
 use crate::rig::{Count, MARKING, PORTS, Rig, Run, plain_ports};
 use flow::clock::Time;
@@ -138,7 +139,7 @@ impl Case {
         Case { seed, groups, rules, events }
     }
 
-    fn play(&self, rig: &mut Rig, now: &mut Time, offload: bool) -> Outcome {
+    fn play(&self, rig: &mut Rig, now: &mut Time, offload: bool, watched: bool) -> Outcome {
         let bridge = rig.bridge;
         rig.begin(&[]);
         let mut changes: Vec<Change> = vec![GroupChange::Delete { bridge, group: None }.into()];
@@ -155,7 +156,11 @@ impl Case {
                     *now = now.after(Duration::from_millis(1));
                     rig.advance(*now);
                     let end = PORTS.iter().position(|port| *port == packet.in_port).unwrap();
-                    rig.inject_watched(end, &packet.key, &packet.frame);
+                    if watched {
+                        rig.inject_watched(end, &packet.key, &packet.frame);
+                    } else {
+                        rig.inject(end, &packet.frame);
+                    }
                 }
                 Event::Group(group) => {
                     // What was counted goes with the old buckets.
@@ -213,14 +218,42 @@ struct Outcome {
 fn play_all(cases: &[Case], profile: &str, offload: bool) -> Vec<Outcome> {
     let mut rig = Rig::new(profile, Faults::none(), offload, &plain_ports(), &[]);
     let mut now = Time(0);
-    cases.iter().map(|case| case.play(&mut rig, &mut now, offload)).collect()
+    cases.iter().map(|case| case.play(&mut rig, &mut now, offload, true)).collect()
+}
+
+/// On a device that misbehaves. How often it did, and packets that it switched all the same.
+fn play_in_chaos(cases: &[Case], off: &[Outcome], dies: bool) -> (u64, u64) {
+    let (backend, mischief) = chaos::wrap(cases[0].seed, dies);
+    let mut rig = Rig::with_backend(MARKING, Faults::none(), true, &plain_ports(), &[], backend);
+    let (mut now, mut switched) = (Time(0), 0);
+    for (case, off) in cases.iter().zip(off) {
+        // Packets that a dead device counted are told of when it is back, and an address that has moved meanwhile moves back.
+        if dies && case.rules.iter().any(|rule| rule.actions.contains(&Action::Output(OfPort::NORMAL))) {
+            continue;
+        }
+        let mut on = case.play(&mut rig, &mut now, true, false);
+        on.run.troubles.retain(|trouble| !chaos::is_expected(trouble));
+        switched += on.run.tally.hardware;
+        // A counter that is read late counts for the bucket that has the number then.
+        let settled = !case.events.iter().any(|event| matches!(event, Event::Group(_)));
+        if dies {
+            // What it had counted since the last reading is lost with it.
+            on.run.take_counts_of(&off.run);
+        } else if settled {
+            assert_eq!(on.buckets, off.buckets, "seed {} (of those from {} on) in chaos", case.seed, cases[0].seed);
+        }
+        if let Some(fault) = on.run.fault(&off.run) {
+            panic!("seed {} (of those from {} on) in chaos, dies: {dies}: {fault}", case.seed, cases[0].seed);
+        }
+    }
+    (mischief.total(), switched)
 }
 
 #[test]
 fn buckets_are_the_same_whoever_hashes() {
     let (first, cases) = (number("EQUIVALENCE_FIRST", 5_000_000), number("EQUIVALENCE_CASES", 600));
     let mut unrolled: HashMap<&str, usize> = HashMap::new();
-    let mut met = 0;
+    let (mut met, mut mischief, mut chaotic) = (0, 0, 0);
     let seeds: Vec<u64> = (first..first + cases).collect();
     for life in seeds.chunks(LIFE) {
         let cases: Vec<Case> = life.iter().map(|seed| Case::new(*seed)).collect();
@@ -238,8 +271,14 @@ fn buckets_are_the_same_whoever_hashes() {
                 *unrolled.entry(profile).or_default() += on.unrolled;
             }
         }
+        for dies in [false, true] {
+            let (times, packets) = play_in_chaos(&cases, &off, dies);
+            (mischief, chaotic) = (mischief + times, chaotic + packets);
+        }
     }
     println!("{cases} cases from seed {first} on: packets in {met} groups; unrolled flows in hardware: {unrolled:?}");
+    println!("{mischief} operations went wrong in the chaotic device, which switched {chaotic} packets");
+    assert!(mischief > cases / 4 && chaotic > cases, "hardly any chaos: {mischief}, {chaotic}");
     for profile in ["connectx", "full"] {
         assert!(unrolled[profile] as u64 > cases / 2, "hardly any group was in hardware: {unrolled:?}");
     }
