@@ -106,6 +106,30 @@ fn rules_that_nobody_knows_any_more_go_and_those_of_others_stay() {
 }
 
 #[test]
+fn connections_of_a_group_keep_their_rules_and_buckets() {
+    const LINES: &str = "group_id=1,type=select,bucket=output:2,bucket=output:3\nudp,actions=dec_ttl,group:1\n";
+    let nic = Nic::new("connectx");
+    let pass = |life: Option<&Life>, by_hardware: u64| -> Vec<Vec<(usize, Vec<u8>)>> {
+        let before = nic.handle.stats().hardware;
+        let left = (1..33).map(|port| nic.pass(life, 0, &udp(port))).collect();
+        assert_eq!(nic.handle.stats().hardware - before, by_hardware);
+        left
+    };
+    let life = nic.start(1, ENDS, LINES);
+    let left = pass(Some(&life), 0);
+    let ends: std::collections::BTreeSet<usize> = left.iter().flatten().map(|(end, _)| *end).collect();
+    assert_eq!((life.placed(Placement::Full), ends), (32, [1, 2].into()));
+    let before = nic.ours();
+    drop(life);
+    assert_eq!(pass(None, 32), left);
+    let life = nic.start(2, ENDS, LINES);
+    assert_eq!((life.switch.engine().status().adopted, nic.ours()), (32, before));
+    assert_eq!(pass(Some(&life), 32), left);
+    life.later(Duration::from_secs(3));
+    assert_eq!(pass(Some(&life), 32), left);
+}
+
+#[test]
 fn marks_of_an_earlier_run_go_at_once() {
     let nic = Nic::new("mark-only");
     let life = nic.start(1, ENDS, &rules(1..21, 0, 1));

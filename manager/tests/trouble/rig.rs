@@ -3,8 +3,7 @@
 use dpdk::{Eal, Mempool, MempoolConfig, PortConfig};
 use flow::clock::{Clock, MonotonicClock, Time, VirtualClock};
 use flow::dp::{BridgeId, DpAction, DpFlow, DropReason, FlowId, HardwareFence, Mark, WorkerFence};
-use flow::rule::RuleSpec;
-use flow::text::parse_flow;
+use flow::text::{parse_flow, parse_group};
 use flow::{DpPort, FieldId, FlowKey, Mask, OfPort};
 use manager::switch::{Driver, Lockstep, Parts, Switch};
 use mocks::nic::{End, MockNic, MockNicConfig, NicHandle, NicThread, Profile, Representor};
@@ -12,7 +11,7 @@ use offload::{
     Backend, Capabilities, Cookie, DeviceHealth, Done, EthdevId, Op, OpId, Placement, Plan, PortInfo, PortKind,
     RteFlowBackend, RteFlowMemory, RuleKey, World,
 };
-use pipeline::{FailMode, PortSpec, RuleChange, Select};
+use pipeline::{Change, FailMode, GroupChange, PortSpec, RuleChange, Select};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
@@ -230,12 +229,18 @@ impl Life {
         lockstep.settle().unwrap();
     }
 
-    /// These rules instead of all that are there.
-    pub fn change(&self, rules: &str) {
-        let rule = |line: &str| -> RuleSpec { parse_flow(line, &|_: &str| None).unwrap() };
-        let mut changes = vec![RuleChange::Delete { bridge: self.bridge, select: Select::default() }];
-        changes.extend(rules.lines().map(|line| RuleChange::Add { bridge: self.bridge, rule: rule(line) }));
-        self.switch.pipeline().apply(&changes).unwrap();
+    /// These groups, before all rules, and rules instead of all that are there.
+    pub fn change(&self, lines: &str) {
+        let (bridge, names) = (self.bridge, |_: &str| None);
+        let mut changes: Vec<Change> = vec![RuleChange::Delete { bridge, select: Select::default() }.into()];
+        changes.extend(lines.lines().map(|line| match line.starts_with("group_id") {
+            true => {
+                let group = parse_group(line, &names).unwrap();
+                Change::Group(GroupChange::Modify { bridge, group, may_create: true })
+            }
+            false => RuleChange::Add { bridge, rule: parse_flow(line, &names).unwrap() }.into(),
+        }));
+        self.switch.pipeline().change(&changes).unwrap();
         self.fence();
     }
 
