@@ -4,17 +4,20 @@
 #
 #   deps.sh build    what compiling needs
 #   deps.sh test     the same, and what the tests compare with
+#   deps.sh lab      what the lab's image is made with
 #   deps.sh bench    what benchmarks run beside us and measure with
 set -euo pipefail
 
 build="build-essential pkg-config libdpdk-dev libclang-dev"
 test="openvswitch-common python3 iproute2 iperf3 iputils-ping"
+lab="build-essential patch xz-utils kmod python3 iproute2 ethtool procps"
 bench="python3 openvswitch-switch-dpdk dpdk-dev valgrind"
 case "${1:-build}" in
     build) packages=$build ;;
     test) packages="$build $test" ;;
+    lab) packages=$lab ;;
     bench) packages="$build $bench" ;;
-    *) echo "deps.sh: unknown set '$1': use build, test or bench" >&2; exit 2 ;;
+    *) echo "deps.sh: unknown set '$1': use build, test, lab or bench" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null; then

@@ -348,3 +348,19 @@ fn what_hardware_drops_uncounted_is_left_to_software() {
     };
     assert_eq!(program.rules[0].role, RuleRole::TtlGuard);
 }
+
+#[test]
+fn after_a_prefix_was_refused_there_is_a_mark_at_most() {
+    let flow = from(1).tcp().output(2).build(1);
+    let refused: Refusals = smallvec![Refusal::NoCounter];
+    let marks = world("connectx");
+    let Plan::Partial { program, done: 0, refused: kept, .. } = only_mark(&flow, &marks, refused.clone()) else {
+        panic!("no mark")
+    };
+    assert_eq!((program.rules[0].actions[0].clone(), &kept), (HwAction::Mark(flow.mark), &refused));
+    // Nobody wants marks any more, or anything.
+    let none = World { partial: false, ..marks.clone() };
+    assert_eq!(only_mark(&flow, &none, refused.clone()), Plan::Software(refused.clone()));
+    let off = World { admission: Admission::Off, ..marks };
+    assert_eq!(only_mark(&flow, &off, refused), Plan::Software(smallvec![Refusal::NoCounter, Refusal::Disabled]));
+}
