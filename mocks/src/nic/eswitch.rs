@@ -34,6 +34,8 @@ pub struct NicStats {
     pub hardware_out: u64,
     /// Frames that rules dropped.
     pub hardware_dropped: u64,
+    /// Frames that a rule's meter judged.
+    pub metered: u64,
     /// Frames that there are more of, since a rule sent some frames to several places.
     pub copies: u64,
     /// Frames that representors got.

@@ -58,6 +58,12 @@ faults! {
     MaskByteSwapped = "mask-byte-swapped",
     /// A packet to be dropped leaves by the wire (from the wire: by the first VF).
     DropIgnored = "drop-ignored",
+    /// A meter drops what is within its rate.
+    MeterDropsGreen = "meter-drops-green",
+    /// What exceeds a meter's rate passes.
+    MeterPassesRed = "meter-passes-red",
+    /// Packets that go through a meter are not in its counts.
+    MeterNotCounted = "meter-not-counted",
 }
 
 impl Fault {

@@ -114,7 +114,7 @@ impl Eswitch {
                 Act::Passthru => next = Next::Lower,
                 Act::Sample { ratio, acts } => self.sample(no, *ratio, acts, work, out),
                 Act::Meter(id) => {
-                    if self.meters.pass(*id, work.frame.len() as u64, self.now) == Fate::Drop {
+                    if self.police(*id, work) == Fate::Drop {
                         work.dropped = true;
                         return Next::Done;
                     }
@@ -130,6 +130,16 @@ impl Eswitch {
             }
         }
         next
+    }
+
+    fn police(&mut self, meter: u32, work: &Work) -> Fate {
+        self.stats.metered += 1;
+        let counts = !self.faults.has(Fault::MeterNotCounted);
+        match self.meters.pass(meter, work.frame.len() as u64, self.now, counts) {
+            Fate::Pass if self.faults.has(Fault::MeterDropsGreen) => Fate::Drop,
+            Fate::Drop if self.faults.has(Fault::MeterPassesRed) => Fate::Pass,
+            fate => fate,
+        }
     }
 
     fn output(&self, place: usize, work: &mut Work, out: &mut Vec<Delivery>) {
@@ -184,7 +194,7 @@ impl Eswitch {
                         return false;
                     }
                     Act::Meter(id) => {
-                        if self.meters.pass(*id, work.frame.len() as u64, self.now) == Fate::Drop {
+                        if self.police(*id, work) == Fate::Drop {
                             work.dropped = true;
                             return false;
                         }

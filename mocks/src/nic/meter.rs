@@ -227,16 +227,18 @@ impl Meters {
         }
     }
 
-    /// A packet goes through: what becomes of it.
-    pub fn pass(&mut self, id: u32, bytes: u64, now: u64) -> Fate {
+    /// A packet goes through: what becomes of it. A device that does not count is broken.
+    pub fn pass(&mut self, id: u32, bytes: u64, now: u64, counts: bool) -> Fate {
         let Some(meter) = self.meters.get_mut(&id) else { return Fate::Pass };
         let profile = self.profiles.get(&meter.profile);
         let colour = if meter.on { profile.map_or(GREEN, |profile| meter.colour(profile, bytes, now)) } else { GREEN };
-        let (packets, sum) = &mut meter.stats[colour];
-        (*packets, *sum) = (*packets + 1, *sum + bytes);
         let fate = self.policies.get(&meter.policy).map_or(Fate::Pass, |policy| policy[colour]);
-        if fate == Fate::Drop {
-            meter.dropped = (meter.dropped.0 + 1, meter.dropped.1 + bytes);
+        if counts {
+            let (packets, sum) = &mut meter.stats[colour];
+            (*packets, *sum) = (*packets + 1, *sum + bytes);
+            if fate == Fate::Drop {
+                meter.dropped = (meter.dropped.0 + 1, meter.dropped.1 + bytes);
+            }
         }
         fate
     }

@@ -1,16 +1,20 @@
 //! Each planted bug is seen from outside, and seen only when it is planted.
 
 use super::*;
+use crate::nic::meter::Fate;
+use rte_flow_rs::{MeterParams, MeterProfile};
 
 const WIRE: u16 = ETHDEVS[0];
 const ANY_ETH: Item = Item::Eth(Match::Any);
 const OUT: Action = Action::RepresentedPort(ETHDEVS[1]);
 
-/// All that a test can see of one run: what left, what software got, what was counted.
+/// All that a test can see of one run: what left, what software got, what rules counted; packets that a meter judged, that it
+/// counted, and that it counted as dropped.
 #[derive(Debug, PartialEq)]
 struct Seen {
     deliveries: Vec<Vec<Delivery>>,
     counts: Vec<Option<Count>>,
+    meter: (u64, u64, u64),
 }
 
 fn run(faults: Faults) -> Seen {
@@ -30,6 +34,12 @@ fn run(faults: Faults) -> Seen {
     create(&mut nic, &from_outside(WIRE, &[ANY_ETH, ipv4_dst(half, [255, 255, 0, 0]), udp_dst(99)], &[OUT]));
     let mark = raw(ETHDEVS[2], INGRESS, &[ANY_ETH, v4(IP_B)], &[Action::Mark(7), Action::Queue(0)]);
     create(&mut nic, &mark);
+    // A meter that lets one packet pass.
+    let profile = MeterProfile::SrTcm2697 { cir: 1, cbs: 1, ebs: 0, packet_mode: true };
+    nic.meters.add_profile(1, profile).unwrap();
+    nic.meters.add_policy(1, [Fate::Pass, Fate::Pass, Fate::Drop]).unwrap();
+    nic.meters.create(1, MeterParams { profile: 1, policy: 1, shared: true }, 0).unwrap();
+    create(&mut nic, &from_outside(ETHDEVS[3], &[ANY_ETH], &[Action::Meter(1), OUT]));
 
     let with_port = |mut frame: Vec<u8>, port: u16| {
         frame[36..38].copy_from_slice(&port.to_be_bytes());
@@ -48,6 +58,8 @@ fn run(faults: Faults) -> Seen {
         (2, udp6()),
         (0, tagged(6)),
         (0, with_port(to_half, 99)),
+        (3, udp4()),
+        (3, udp6()),
     ] {
         deliveries.push(send(&mut nic, place, &frame));
     }
@@ -55,7 +67,10 @@ fn run(faults: Faults) -> Seen {
     nic.destroy(rules[0]).unwrap();
     deliveries.push(send(&mut nic, 0, &tcp4()));
     assert_balance(nic.stats());
-    Seen { deliveries, counts }
+    let stats = nic.meters.stats(1, false).unwrap();
+    let counted = stats.packets.into_iter().flatten().sum();
+    let meter = (nic.stats().metered, counted, stats.dropped_packets.unwrap());
+    Seen { deliveries, counts, meter }
 }
 
 #[test]
@@ -128,11 +143,20 @@ fn rules_that_come_and_go_wrongly() {
     let (_, wrong) = beside(Fault::RuleLost);
     assert_eq!(wrong.deliveries[0], miss(0, &tcp4()));
     let (right, wrong) = beside(Fault::RuleAliveAfterRemoval);
-    assert_eq!(right.deliveries[9], miss(0, &tcp4()));
-    assert_eq!(wrong.deliveries[9], right.deliveries[0]);
+    assert_eq!(right.deliveries[11], miss(0, &tcp4()));
+    assert_eq!(wrong.deliveries[11], right.deliveries[0]);
     let (right, wrong) = beside(Fault::CounterDoubled);
     let twice = |c: &Option<Count>| c.map(|c| Count { packets: c.packets * 2, bytes: c.bytes * 2 });
     assert_eq!(right.counts.iter().map(twice).collect::<Vec<_>>(), wrong.counts);
+}
+
+#[test]
+fn meters_that_judge_or_count_wrongly() {
+    let seen = |seen: &Seen| (seen.deliveries[9].len(), seen.deliveries[10].len(), seen.meter);
+    let (right, wrong) = beside(Fault::MeterDropsGreen);
+    assert_eq!((seen(&right), seen(&wrong)), ((1, 0, (2, 2, 1)), (0, 0, (2, 2, 1))));
+    assert_eq!(seen(&beside(Fault::MeterPassesRed).1), (1, 1, (2, 2, 1)));
+    assert_eq!(seen(&beside(Fault::MeterNotCounted).1), (1, 0, (2, 0, 0)));
 }
 
 #[test]
