@@ -190,6 +190,7 @@ impl Refusal {
             Refusal::Action(kind) => action_remedy(*kind),
             Refusal::PartialSet { field } => format!("set all bits of {field}"),
             Refusal::Repeated(kind) => format!("use {kind} once in a path"),
+            Refusal::RewriteAfterOutput(DpActionKind::Meter) => "put the meter in front of all outputs".into(),
             Refusal::RewriteAfterOutput(_) => "send all copies before or after the changes".into(),
             Refusal::DropAfter(_) => "let a rule drop without doing anything before".into(),
             Refusal::SecondPass(DpActionKind::Recirc) => {
@@ -312,7 +313,8 @@ reasons! {
     Refusal::Repeated(_) => "Repeated",
         "The action comes twice, and a rule does it once.";
     Refusal::RewriteAfterOutput(_) => "RewriteAfterOutput",
-        "A copy is sent, then the packet is changed and sent again: the device makes equal copies only.";
+        "A copy is sent, then the packet is changed and sent again: the device makes equal copies only. Or a meter comes when all \
+         copies are sent.";
     Refusal::DropAfter(_) => "DropAfter",
         "A drop comes after other work. Software counts it under a reason of its own, which a rule cannot.";
     Refusal::SecondPass(_) => "SecondPass",

@@ -99,8 +99,10 @@ fn a_meter_is_split_by_packets_with_tags_and_a_drop_behind_it_is_counted_apart()
     assert_eq!(refused_in(metered().output(2), &by_pattern)[..], [Refusal::MeterSplit { meter }]);
     let untagged = metered().field(FieldId::VlanTci, 0u16).output(2);
     assert!(matches!(planned(untagged, &by_pattern), Plan::Full(_)));
-    let dropped = metered().then(DpAction::Drop(DropReason::RuleDrop));
-    assert_eq!(refused_in(dropped, &by_pattern)[..1], [Refusal::DropAfter(DpActionKind::Meter)]);
+    let dropped = || metered().then(DpAction::Drop(DropReason::RuleDrop));
+    assert_eq!(refused_in(dropped(), &by_pattern)[..1], [Refusal::DropAfter(DpActionKind::Meter)]);
+    let elsewhere = refusals(dropped());
+    assert_eq!(elsewhere[..], [Refusal::Action(DpActionKind::Meter), Refusal::DropAfter(DpActionKind::Meter)]);
     let after_output = from(1).output(2).then(DpAction::Drop(DropReason::RuleDrop));
     assert_eq!(refusals(after_output)[..], [Refusal::DropAfter(DpActionKind::Output)]);
 }

@@ -284,6 +284,9 @@ fn a_meter_is_in_hardware_where_its_place_is_and_only_whole() {
     assert!(matches!(planned(first, &world), Plan::Full(_)), "what expires never comes to the meter");
     let twice = metered().then(DpAction::Meter(meter)).output(2);
     assert_eq!(refused(twice, &world)[..], [Refusal::Repeated(DpActionKind::Meter)]);
+    // It counts what came to it, though nothing is sent any more.
+    let behind = from(1).ipv4().output(2).then(DpAction::Meter(meter));
+    assert_eq!(refused(behind, &world)[..], [Refusal::RewriteAfterOutput(DpActionKind::Meter)]);
 }
 
 #[test]

@@ -106,6 +106,8 @@ struct Translator<'a> {
     decrements: bool,
     hashed: bool,
     metered: Option<MeterId>,
+    /// There is a meter, be it one that hardware does not have.
+    meters: bool,
     /// The meter does not see all packets of the flow: some are switched by software.
     splits_meter: bool,
 }
@@ -165,6 +167,7 @@ impl<'a> Translator<'a> {
             decrements: false,
             hashed: false,
             metered: None,
+            meters: false,
             splits_meter: false,
         }
     }
@@ -196,6 +199,7 @@ impl<'a> Translator<'a> {
             // Seen by later passes and by controllers, and hardware sends nothing to them.
             return;
         }
+        self.meters |= kind == DpActionKind::Meter;
         if !self.supported(action) {
             return;
         }
@@ -215,7 +219,7 @@ impl<'a> Translator<'a> {
             DpAction::CtClear => {}
             // After a decrement, a drop counts under two names, by TTL; after an output, it is none.
             DpAction::Drop(_) => self.refuse(Refusal::DropAfter(match self.outputs {
-                0 if self.metered.is_some() => DpActionKind::Meter,
+                0 if self.meters => DpActionKind::Meter,
                 0 => DpActionKind::DecTtl,
                 _ => DpActionKind::Output,
             })),
@@ -348,8 +352,11 @@ impl<'a> Translator<'a> {
         if self.outputs == 0 && self.refused.is_empty() {
             self.refuse(Refusal::NoActions);
         }
-        // What is done after the last output is seen by nobody.
+        // What is done after the last output is seen by nobody, but what a meter counts.
         if let Some(last) = self.out.iter().rposition(|a| matches!(a, HwAction::Output(_))) {
+            if self.out[last..].iter().any(|a| matches!(a, HwAction::Meter(_))) {
+                self.refuse(Refusal::RewriteAfterOutput(DpActionKind::Meter));
+            }
             self.out.truncate(last + 1);
         }
         self.done()
