@@ -1,8 +1,10 @@
 //! Random cases: rules, packets that meet them, and changes in the middle of the traffic. All from one seed.
 
+use crate::meters::{self, Readings};
 use crate::rig::{Count, PORTS, Rig, Run, plain_ports};
 use flow::clock::Time;
 use flow::extract::{RxMeta, extract};
+use flow::meter::MeterSpec;
 use flow::rule::{RuleFlags, RuleSpec};
 use flow::{Action, DpPort, FlowKey, OfPort};
 use mocks::nic::Faults;
@@ -21,6 +23,8 @@ const SHORT_HOT: usize = 4;
 /// The same of a case for threads.
 const UNORDERED_EVENTS: usize = 200;
 const UNORDERED_HOT: usize = 8;
+/// Share of cases with meters.
+const METERING: u8 = 35;
 /// How long an address that is silent is remembered (the pipeline's default).
 const AGEING: Duration = Duration::from_secs(300);
 
@@ -34,6 +38,7 @@ pub enum Event {
     Add(RuleSpec),
     Delete(RuleSpec),
     Modify(RuleSpec, Vec<Action>),
+    Meter(MeterSpec),
     Port {
         place: usize,
         up: bool,
@@ -50,6 +55,7 @@ pub struct Expected {
     pub rules: HashMap<u64, Count>,
     /// Last counts of the rules that were deleted, in order.
     pub removed: Vec<Count>,
+    pub meters: Readings,
     /// What each packet sends: port and key.
     pub sent: Vec<Vec<(DpPort, FlowKey)>>,
     /// Packets that hit a rule of table 0 that is not the last resort.
@@ -61,6 +67,7 @@ pub struct Expected {
 pub struct Case {
     pub seed: u64,
     pub ports: Vec<TestPort>,
+    pub meters: Vec<MeterSpec>,
     pub rules: Vec<RuleSpec>,
     pub events: Vec<Event>,
 }
@@ -87,11 +94,16 @@ impl Case {
             controller: rng.percent(15),
             unchecked_sets: rng.percent(15),
         };
-        let all = RuleGen::with_options(seed, options).rules(10 + rng.below(50), &PORTS);
+        let mut all = RuleGen::with_options(seed, options).rules(10 + rng.below(50), &PORTS);
+        let (meters, mut dice) = with_meters(seed, &mut all, true);
         let (mut later, rules): (Vec<_>, Vec<_>) =
             all.iter().cloned().partition(|rule| rule.cookie != 0 && rng.percent(20));
         let mut generator = PacketGen::new(seed, &all, &PORTS);
-        let hot: Vec<TestPacket> = (0..HOT).map(|_| generator.next_packet()).collect();
+        let mut next_packet = |dice: &mut Rng| match &meters[..] {
+            [] => generator.next_packet(),
+            _ => meters::stretch(generator.next_packet(), dice),
+        };
+        let hot: Vec<TestPacket> = (0..HOT).map(|_| next_packet(&mut dice)).collect();
         let mut live = rules.clone();
         let (mut up, mut offload) = ([true; PORTS.len()], true);
         let mut events = Vec::new();
@@ -136,12 +148,15 @@ impl Case {
                     Event::Offload(false)
                 }
                 24..27 => Event::Wait(Duration::from_millis([50, 1500, 12_000, 301_000][rng.below(4)])),
-                27..40 => packet(generator.next_packet()),
+                27..30 if !meters.is_empty() => {
+                    Event::Meter(meters::other(&meters[dice.below(meters.len())], true, &mut dice))
+                }
+                27..40 => packet(next_packet(&mut dice)),
                 // Some of them more often than others.
                 _ => packet(hot[rng.below(HOT).min(rng.below(HOT))].clone()),
             });
         }
-        Case { seed, ports: if rng.percent(50) { plain_ports() } else { varied_ports() }, rules, events }
+        Case { seed, ports: if rng.percent(50) { plain_ports() } else { varied_ports() }, meters, rules, events }
     }
 
     /// A short case without changes, to be one of many: a few rules, and packets that meet them.
@@ -153,16 +168,20 @@ impl Case {
             controller: rng.percent(10),
             unchecked_sets: rng.percent(15),
         };
-        let rules = RuleGen::with_options(seed, options).rules(4 + rng.below(12), &PORTS);
+        let mut rules = RuleGen::with_options(seed, options).rules(4 + rng.below(12), &PORTS);
+        let (meters, mut dice) = with_meters(seed, &mut rules, true);
         let mut generator = PacketGen::new(seed, &rules, &PORTS);
-        let few: Vec<TestPacket> = (0..SHORT_HOT).map(|_| generator.next_packet()).collect();
+        let mut few: Vec<TestPacket> = (0..SHORT_HOT).map(|_| generator.next_packet()).collect();
+        if !meters.is_empty() {
+            few = few.into_iter().map(|packet| meters::stretch(packet, &mut dice)).collect();
+        }
         // Each comes twice or more often: the first makes the flow, the others meet it.
         let events =
             (0..SHORT_EVENTS).map(|i| packet(few[if i < SHORT_HOT { i } else { rng.below(SHORT_HOT) }].clone()));
-        Case { seed, ports: plain_ports(), rules, events: events.collect() }
+        Case { seed, ports: plain_ports(), meters, rules, events: events.collect() }
     }
 
-    /// The same with rules whose packets may come in any order: nothing is learned.
+    /// The same with rules whose packets may come in any order: nothing is learned, and a meter that is full drops none of them.
     pub fn unordered(seed: u64) -> Case {
         let mut rng = Rng::new(seed ^ 0x0d0e);
         let options = RuleOptions {
@@ -171,16 +190,17 @@ impl Case {
             controller: false,
             unchecked_sets: rng.percent(15),
         };
-        let rules = RuleGen::with_options(seed, options).rules(4 + rng.below(12), &PORTS);
+        let mut rules = RuleGen::with_options(seed, options).rules(4 + rng.below(12), &PORTS);
+        let (meters, _) = with_meters(seed, &mut rules, false);
         let mut generator = PacketGen::new(seed, &rules, &PORTS);
         let few: Vec<TestPacket> = (0..UNORDERED_HOT).map(|_| generator.next_packet()).collect();
         let events = (0..UNORDERED_EVENTS).map(|_| packet(few[rng.below(UNORDERED_HOT)].clone()));
-        Case { seed, ports: plain_ports(), rules, events: events.collect() }
+        Case { seed, ports: plain_ports(), meters, rules, events: events.collect() }
     }
 
     /// Play it on a switch that others were played on before, from `now` on.
     pub fn play(&self, rig: &mut Rig, now: &mut Time) -> Run {
-        rig.begin(&self.rules);
+        rig.begin(&self.meters, &self.rules);
         // So that a device that was full, busy or dead in an earlier case is asked again.
         *now = now.after(Duration::from_secs(11));
         rig.advance(*now);
@@ -195,9 +215,16 @@ impl Case {
         rig.end()
     }
 
+    /// A switch to play it on.
+    pub fn rig(&self, profile: &str, faults: Faults, offload: bool) -> Rig {
+        let mut rig = Rig::new(profile, faults, offload, &self.ports, &[]);
+        rig.begin(&self.meters, &self.rules);
+        rig
+    }
+
     /// Run it.
     pub fn run(&self, profile: &str, faults: Faults, offload: bool) -> Run {
-        let mut rig = Rig::new(profile, faults, offload, &self.ports, &self.rules);
+        let mut rig = self.rig(profile, faults, offload);
         let mut now = Time(0);
         for event in &self.events {
             match event {
@@ -220,12 +247,14 @@ impl Case {
     pub fn expected(&self) -> Expected {
         let mut out = Expected::default();
         let mut model = Model { ports: self.ports.clone(), rules: self.rules.clone(), ..Model::default() };
+        self.meters.iter().for_each(|meter| out.meters.put(meter, &mut model));
         let (mut now, mut seen) = (Time(0), HashMap::new());
         for event in &self.events {
             match event {
                 Event::Packet { packet, .. } => {
                     now = now.after(Duration::from_millis(1));
-                    let outcome = model.run(packet.in_port, &packet.key);
+                    let outcome = model.run_frame(packet.in_port, &packet.key, packet.frame.len());
+                    out.meters.count(&outcome.metered);
                     for cookie in outcome.hits.iter().filter_map(|hit| hit.1) {
                         let count = out.rules.entry(cookie).or_default();
                         *count = (count.0 + 1, count.1 + packet.frame.len() as u64);
@@ -248,6 +277,7 @@ impl Case {
                     let rule = model.rules.iter_mut().find(|r| r.cookie == rule.cookie).unwrap();
                     rule.actions.clone_from(actions);
                 }
+                Event::Meter(meter) => out.meters.put(meter, &mut model),
                 Event::Port { place, up } => model.ports[*place].up = *up,
                 Event::Offload(_) => {}
                 Event::Wait(time) => {
@@ -258,6 +288,13 @@ impl Case {
         }
         out
     }
+}
+
+/// Meters for some cases. By dice of their own, so that rules and packets are those that the seed gives in any case.
+fn with_meters(seed: u64, rules: &mut [RuleSpec], lengths: bool) -> (Vec<MeterSpec>, Rng) {
+    let mut dice = Rng::new(seed ^ 0x3e7e);
+    let meters = if dice.percent(METERING) { meters::put(rules, lengths, &mut dice) } else { Vec::new() };
+    (meters, dice)
 }
 
 fn packet(packet: TestPacket) -> Event {
@@ -274,6 +311,9 @@ impl Expected {
         }
         if run.removed != self.removed {
             return Some(format!("removed rules counted {:?}, not {:?}", run.removed, self.removed));
+        }
+        if let Some((id, count)) = run.meters.iter().find(|(id, count)| *count != self.meters.counts[id]) {
+            return Some(format!("meter {id} counted {count:?}, not {:?}", self.meters.counts[id]));
         }
         let mut got: Vec<Vec<(DpPort, FlowKey)>> = vec![Vec::new(); self.sent.len()];
         for (port, left) in PORTS.iter().zip(&run.left) {
@@ -305,6 +345,7 @@ impl Rig {
                 let (select, actions) = (Select::exactly(rule), actions.clone());
                 self.change(RuleChange::Modify { bridge, select, actions, cookie: None, flags: RuleFlags::empty() });
             }
+            Event::Meter(meter) => self.change_meter(meter),
             Event::Port { place, up } => {
                 let update = PortUpdate { up: Some(*up), ..PortUpdate::default() };
                 self.switch.pipeline().update_port(bridge, PORTS[*place], update).unwrap();

@@ -1,8 +1,10 @@
 //! A device that misbehaves by seed: refuses, is busy, is slow, answers in its own order, loses rules, and dies if it may.
 
+use flow::dp::MeterId;
+use flow::meter::MeterSpec;
 use offload::{
-    Adopted, Backend, Completion, Cookie, DeviceError, DeviceErrorKind, DeviceKey, Done, EthdevId, Op, OpId,
-    RteFlowBackend, RuleKey, RuleRole,
+    Adopted, Backend, Completion, Cookie, DeviceError, DeviceErrorKind, DeviceKey, Done, EthdevId, MeterCounts, Op,
+    OpId, RteFlowBackend, RuleKey, RuleRole,
 };
 use pipeline::testing::Rng;
 use std::collections::{HashSet, VecDeque};
@@ -33,6 +35,7 @@ pub fn wrap(seed: u64, dies: bool) -> (Wrap, Tally) {
             late: VecDeque::new(),
             lost: HashSet::new(),
             there: HashSet::new(),
+            meters: HashSet::new(),
             dies,
             dead: false,
             tally: counted,
@@ -56,6 +59,7 @@ struct Chaos {
     lost: HashSet<RuleKey>,
     /// Rules that went to the inner device.
     there: HashSet<RuleKey>,
+    meters: HashSet<MeterId>,
     dies: bool,
     dead: bool,
     tally: Tally,
@@ -68,16 +72,19 @@ impl Chaos {
 
     fn fail(&mut self, op: &Op, kind: DeviceErrorKind) {
         self.mischief();
-        let error = DeviceError { kind, message: "as the dice fell".to_owned() };
-        self.late.push_back(Completion { id: op.id(), result: Err(error) });
+        self.late.push_back(Completion { id: op.id(), result: Err(fallen(kind)) });
     }
+}
+
+fn fallen(kind: DeviceErrorKind) -> DeviceError {
+    DeviceError { kind, message: "as the dice fell".to_owned() }
 }
 
 /// Numbers of operations of its own, which the engine does not come to.
 const OWN: u64 = 1 << 60;
 
 impl Chaos {
-    /// All rules are gone at once.
+    /// All rules and meters are gone at once.
     fn die(&mut self) {
         self.mischief();
         self.dead = true;
@@ -96,6 +103,9 @@ impl Chaos {
         }
         assert!(done.len() >= removals.len(), "{} of {} rules did not go", done.len(), removals.len());
         self.lost.clear();
+        for meter in self.meters.drain() {
+            self.inner.remove_meter(meter).unwrap();
+        }
     }
 }
 
@@ -162,6 +172,37 @@ impl Backend for Chaos {
 
     fn aged(&mut self, idle: &mut Vec<RuleKey>) {
         self.inner.aged(idle);
+    }
+
+    fn set_meter(&mut self, port: EthdevId, meter: MeterId, spec: &MeterSpec) -> Result<(), DeviceError> {
+        match self.rng.below(100) {
+            _ if self.dead => Err(fallen(DeviceErrorKind::Dead)),
+            dice @ 0..15 => {
+                self.mischief();
+                Err(fallen(if dice < 10 { DeviceErrorKind::Busy } else { DeviceErrorKind::TableFull }))
+            }
+            _ => {
+                self.inner.set_meter(port, meter, spec)?;
+                self.meters.insert(meter);
+                Ok(())
+            }
+        }
+    }
+
+    fn remove_meter(&mut self, meter: MeterId) -> Result<(), DeviceError> {
+        if self.dead {
+            return Err(fallen(DeviceErrorKind::Dead));
+        }
+        self.inner.remove_meter(meter)?;
+        self.meters.remove(&meter);
+        Ok(())
+    }
+
+    fn meter_counts(&mut self, meter: MeterId) -> Result<MeterCounts, DeviceError> {
+        if self.dead {
+            return Err(fallen(DeviceErrorKind::Dead));
+        }
+        self.inner.meter_counts(meter)
     }
 
     fn revive(&mut self, device: DeviceKey, ports: &[EthdevId]) -> Result<(), DeviceError> {

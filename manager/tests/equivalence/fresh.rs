@@ -1,17 +1,19 @@
 //! What a switch does by its caches, tables and batches is what a fresh translation of each packet says.
 
 use crate::case::{Case, Event};
+use crate::meters::longest;
 use crate::rig::{PORTS, Rig};
-use flow::dp::{DpAction, Resume, Slowpath};
+use flow::dp::{DpAction, MeterId, Resume, Slowpath};
 use flow::extract::{RxMeta, extract};
 use flow::rewrite::{FrameBuf, Outcome, apply};
 use flow::{DpPort, FlowKey};
 use mocks::nic::Faults;
 use pipeline::testing::dp;
-use std::time::Instant;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-/// Execute a translation's actions on one packet, one after the other: what leaves, by port.
-fn execute(actions: &[DpAction], frame: &[u8]) -> Vec<Vec<Vec<u8>>> {
+/// Execute a translation's actions on one packet, one after the other: what leaves, by port. `longest`: what meters let pass.
+fn execute(actions: &[DpAction], frame: &[u8], longest: &HashMap<MeterId, usize>) -> Vec<Vec<Vec<u8>>> {
     let mut packet = FrameBuf::new(frame);
     let mut left = vec![Vec::new(); PORTS.len()];
     for action in actions {
@@ -21,6 +23,8 @@ fn execute(actions: &[DpAction], frame: &[u8]) -> Vec<Vec<Vec<u8>>> {
                 left[end].push(packet.packet().to_vec());
             }
             DpAction::Punt(_) | DpAction::Drop(_) => {}
+            DpAction::Meter(id) if longest.get(id).is_some_and(|most| packet.packet().len() > *most) => break,
+            DpAction::Meter(_) => {}
             change => match apply(&mut packet, change) {
                 Outcome::Done | Outcome::Absent => {}
                 Outcome::Expired => break,
@@ -33,7 +37,7 @@ fn execute(actions: &[DpAction], frame: &[u8]) -> Vec<Vec<Vec<u8>>> {
 
 /// Run the packets of a case, each translated anew before it goes in; how many of them met a flow that was there.
 fn check(case: &Case, offload: bool) -> (usize, usize) {
-    let mut rig = Rig::new("connectx", Faults::none(), offload, &case.ports, &case.rules);
+    let mut rig = case.rig("connectx", Faults::none(), offload);
     let (mut packets, before) = (0, rig.switch.datapath().counters().miss);
     let mut fresh = |rig: &mut Rig, end: usize, key: &FlowKey, frame: &[u8]| {
         let port: DpPort = dp(PORTS[end]);
@@ -41,7 +45,9 @@ fn check(case: &Case, offload: bool) -> (usize, usize) {
         let translation = rig.switch.pipeline().translate(&Resume::default(), &found);
         found.in_port = 0.into();
         assert_eq!(found, *key, "seed {}, packet {packets}", case.seed);
-        let want = execute(&translation.actions, frame);
+        let meters = rig.switch.pipeline().meters(rig.bridge);
+        let longest = meters.iter().filter_map(|m| Some((m.id, longest(&m.spec)?))).collect();
+        let want = execute(&translation.actions, frame, &longest);
         rig.inject(end, frame);
         assert_eq!(rig.last_left(), want, "seed {}, packet {packets}", case.seed);
         packets += 1;
@@ -49,7 +55,11 @@ fn check(case: &Case, offload: bool) -> (usize, usize) {
     let mut now = flow::clock::Time(0);
     for event in &case.events {
         match event {
-            Event::Packet { end, packet } => fresh(&mut rig, *end, &packet.key, &packet.frame),
+            Event::Packet { end, packet } => {
+                now = now.after(Duration::from_millis(1));
+                rig.advance(now);
+                fresh(&mut rig, *end, &packet.key, &packet.frame);
+            }
             Event::Wait(time) => {
                 now = now.after(*time);
                 rig.advance(now);

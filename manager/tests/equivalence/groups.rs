@@ -141,7 +141,7 @@ impl Case {
 
     fn play(&self, rig: &mut Rig, now: &mut Time, offload: bool, watched: bool) -> Outcome {
         let bridge = rig.bridge;
-        rig.begin(&[]);
+        rig.begin(&[], &[]);
         let mut changes: Vec<Change> = vec![GroupChange::Delete { bridge, group: None }.into()];
         changes.extend(self.groups.iter().map(|group| GroupChange::Add { bridge, group: group.clone() }.into()));
         changes.extend(self.rules.iter().map(|rule| RuleChange::Add { bridge, rule: rule.clone() }.into()));

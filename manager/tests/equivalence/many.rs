@@ -32,6 +32,7 @@ struct Shares {
     flows: usize,
     full: usize,
     hardware: u64,
+    metered: u64,
     /// Of the profile whose embedded switch marks: flows, those that hardware begins and software ends, packets of these.
     marking: usize,
     split: usize,
@@ -50,6 +51,7 @@ impl AddAssign for Shares {
         self.flows += other.flows;
         self.full += other.full;
         self.hardware += other.hardware;
+        self.metered += other.metered;
         self.marking += other.marking;
         self.split += other.split;
         self.resumed += other.resumed;
@@ -93,6 +95,7 @@ fn run(seeds: &[u64], chaos: bool) -> Shares {
                     shares.flows += run.placements.len();
                     shares.full += run.placements.values().filter(|p| **p == Placement::Full).count();
                     shares.hardware += run.tally.hardware;
+                    shares.metered += run.metered;
                 }
                 if profile == MARKING {
                     shares.marking += run.placements.len();
@@ -150,6 +153,7 @@ fn many_cases_are_the_same_on_every_profile() {
     println!("{:.1} % of packets were forwarded", percent(all.forwarded, all.packets));
     println!("{:.1} % of {} flows were wholly in hardware (connectx)", percent(all.full, all.flows), all.flows);
     println!("{} packets were switched by hardware alone (connectx)", all.hardware);
+    println!("{} packets met a meter there", all.metered);
     println!(
         "{:.1} % of {} flows were begun by hardware and ended by software, {} packets of them ({MARKING})",
         percent(all.split, all.marking),
@@ -162,6 +166,7 @@ fn many_cases_are_the_same_on_every_profile() {
     assert!(percent(all.split, all.marking) >= 5.0);
     assert!(all.resumed as usize * 100 >= all.packets * 3);
     assert!(all.hardware as usize * 100 >= all.packets * 30);
+    assert!(all.metered as usize * 100 >= all.packets * 2);
 }
 
 #[test]

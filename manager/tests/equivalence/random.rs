@@ -25,7 +25,7 @@ fn offload_changes_nothing_that_can_be_seen() {
     let mut handled: BTreeMap<&str, (api::Tally, Placed, (u64, u64))> = BTreeMap::new();
     let mut changes = 0;
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    let (mut split, mut resumed) = (0, 0);
+    let (mut split, mut resumed, mut metered) = (0, 0, 0);
     for seed in seeds() {
         let case = Case::new(seed);
         let expected = case.expected();
@@ -45,6 +45,7 @@ fn offload_changes_nothing_that_can_be_seen() {
             tally.software += on.tally.software;
             *promised = (promised.0 + on.promised.0, promised.1 + on.promised.1);
             if profile == "connectx" {
+                metered += on.metered;
                 for (reason, n) in &on.engine.by_reason {
                     *reasons.entry(*reason).or_default() += n;
                 }
@@ -82,12 +83,14 @@ fn offload_changes_nothing_that_can_be_seen() {
     }
     println!("why not wholly in hardware under connectx, of the flows at the end: {reasons:?}");
     println!("{split} flows were begun by hardware and ended by software, {resumed} packets of them ({MARKING})");
+    println!("{metered} packets met a meter in hardware (connectx)");
     assert!(percent(hit, packets) >= 60.0);
     assert!(percent(forwarded, packets) >= 40.0);
     let (_, placed, promised) = &handled["connectx"];
     let full = placed.get(&Placement::Full).copied().unwrap_or_default();
     assert!(percent(full, placed.values().sum()) >= 50.0);
     assert_eq!(promised.0, promised.1);
+    assert!(metered as usize * 100 >= packets * 2);
     let flows: usize = handled[MARKING].1.values().sum();
     assert!(percent(split, flows) >= 5.0 && resumed as usize * 100 >= packets * 3);
 }

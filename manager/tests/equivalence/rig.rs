@@ -1,18 +1,20 @@
 //! A switch on a mock NIC in lockstep, and what came of a run.
 
 use crate::chaos;
+use crate::meters::Metered;
 use dpdk::{Mempool, MempoolConfig, PortConfig};
 use flow::clock::{Clock, MonotonicClock, Time, VirtualClock};
 use flow::dp::{BridgeId, DpAction, FlowId, HardwareFence, WorkerFence};
+use flow::meter::MeterSpec;
 use flow::rule::RuleSpec;
 use flow::{DpPort, FlowKey, OfPort};
 use manager::switch::{Driver, FlowInfo, Lockstep, Parts, Switch};
 use mocks::nic::profile::ActionName;
 use mocks::nic::{End, Faults, MockNic, MockNicConfig, NicHandle, Profile};
 use offload::rte_flow::RteFlowBackend;
-use offload::{Admission, EngineStatus, EthdevId, HwAction, HwRule, Placement, PortInfo, PortKind, World};
+use offload::{Admission, DeviceKey, EngineStatus, EthdevId, HwAction, HwRule, Placement, PortInfo, PortKind, World};
 use pipeline::testing::{TestPort, dp};
-use pipeline::{FailMode, PortSpec, RuleChange, Select};
+use pipeline::{Change, FailMode, MeterChange, PortSpec, RuleChange, Select};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -44,7 +46,7 @@ pub fn plain_ports() -> Vec<TestPort> {
 
 /// A switch to be tested.
 pub struct Rig {
-    profile: String,
+    pub profile: String,
     pub switch: Arc<Switch>,
     pub nic: NicHandle,
     pub bridge: BridgeId,
@@ -75,6 +77,7 @@ struct Base {
     misses: Vec<u64>,
     lost: u64,
     resumed: u64,
+    metered: u64,
 }
 
 /// Readings of counters, of which a misbehaving device answers nearly all.
@@ -99,6 +102,7 @@ pub struct Run {
     /// Last counts of rules that were deleted, in order.
     pub removed: Vec<Count>,
     pub misses: Vec<u64>,
+    pub meters: Vec<(u32, Metered)>,
     /// With when each was last seen.
     pub fdb: Vec<(u16, [u8; 6], DpPort, Time)>,
     pub tally: api::Tally,
@@ -108,6 +112,8 @@ pub struct Run {
     /// Flows whose first actions were hardware's, and packets that came to software changed.
     pub split: HashSet<FlowId>,
     pub resumed: u64,
+    /// Packets that a meter of the device judged.
+    pub metered: u64,
     pub promised: (u64, u64),
     /// What was wrong on the way.
     pub troubles: Vec<String>,
@@ -163,6 +169,10 @@ impl Rig {
         )
         .unwrap();
         let clock = Arc::new(VirtualClock::default());
+        if !threads {
+            let clock = clock.clone();
+            nic.handle().set_clock(move || clock.now().0);
+        }
         let virtual_or_not: Arc<dyn Clock> = if threads { Arc::new(MonotonicClock::default()) } else { clock.clone() };
         let switch = Switch::new(Parts {
             eal,
@@ -232,12 +242,15 @@ impl Rig {
         rig
     }
 
-    /// Begin another case on the same switch: other rules, nothing learned, and counters as if they were new.
-    pub fn begin(&mut self, rules: &[RuleSpec]) {
+    /// Begin another case on the same switch: other meters and rules, nothing learned, and counters as if they were new.
+    pub fn begin(&mut self, meters: &[MeterSpec], rules: &[RuleSpec]) {
         let bridge = self.bridge;
-        let mut changes = vec![RuleChange::Delete { bridge, select: Select::default() }];
-        changes.extend(rules.iter().map(|rule| RuleChange::Add { bridge, rule: rule.clone() }));
-        self.switch.pipeline().apply(&changes).unwrap();
+        let mut changes = vec![RuleChange::Delete { bridge, select: Select::default() }.into()];
+        changes.push(MeterChange::Delete { bridge, meter: None }.into());
+        changes.extend(meters.iter().map(|meter| MeterChange::Add { bridge, meter: meter.clone() }.into()));
+        changes.extend(rules.iter().map(|rule| Change::from(RuleChange::Add { bridge, rule: rule.clone() })));
+        self.switch.pipeline().change(&changes).unwrap();
+        self.place_meters(self.device());
         self.switch.pipeline().fdb_flush(bridge, None);
         self.fence();
         self.forget_left();
@@ -251,6 +264,7 @@ impl Rig {
             misses: self.misses(),
             lost: self.nic.stats().drops.values().sum(),
             resumed: self.switch.datapath().counters().mark_resumed,
+            metered: self.nic.stats().metered,
         };
     }
 
@@ -263,6 +277,11 @@ impl Rig {
         self.world.admission = if on { Admission::All } else { Admission::Off };
         self.switch.set_world(self.world.clone());
         self.switch.fence();
+    }
+
+    /// The device that all ports are in.
+    pub fn device(&self) -> Option<DeviceKey> {
+        self.world.ports.values().map(PortInfo::device).next()
     }
 
     fn lockstep(&self) -> &Lockstep {
@@ -474,6 +493,7 @@ impl Rig {
             removed: std::mem::take(&mut self.removed),
             misses: self.misses().iter().zip(&self.base.misses).map(|(now, then)| now - then).collect(),
             fdb: pipeline.fdb(self.bridge).iter().map(|e| (e.vlan, e.mac, e.port, e.used)).collect(),
+            meters: self.meters(),
             left: std::mem::replace(&mut self.left, vec![Vec::new(); ENDS]),
             rules_peak: self.rules_peak,
             tally,
@@ -481,6 +501,7 @@ impl Rig {
             placements: std::mem::take(&mut self.placements),
             split: std::mem::take(&mut self.split),
             resumed: self.switch.datapath().counters().mark_resumed - self.base.resumed,
+            metered: self.nic.stats().metered - self.base.metered,
             promised: self.promised,
             troubles,
         }
@@ -514,6 +535,7 @@ impl Run {
         self.rules.clone_from(&other.rules);
         self.removed.clone_from(&other.removed);
         self.misses.clone_from(&other.misses);
+        self.meters.clone_from(&other.meters);
         for (mine, theirs) in self.fdb.iter_mut().zip(&other.fdb) {
             mine.3 = theirs.3;
         }
@@ -542,6 +564,9 @@ impl Run {
         }
         if self.misses != off.misses {
             return Some(format!("table misses: {:?} instead of {:?}", self.misses, off.misses));
+        }
+        if self.meters != off.meters {
+            return Some(format!("meters: {:?} instead of {:?}", self.meters, off.meters));
         }
         if self.fdb != off.fdb {
             return Some(format!("learned addresses: {:?} instead of {:?}", self.fdb, off.fdb));

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub sent: Vec<(DpPort, FlowKey)>,
     /// Rules that the packet makes, in order.
     pub made: Vec<RuleSpec>,
+    /// Meters that it reaches, and how long it is then.
+    pub metered: Vec<(u32, usize)>,
     /// Whether its TTL runs out on the way: what comes behind is not done, though its rules are hit.
     pub failed: bool,
 }
@@ -51,6 +53,8 @@ pub struct Model {
     pub fdb: HashMap<(u16, [u8; 6]), DpPort>,
     /// None of them selects by a hash.
     pub groups: Vec<GroupSpec>,
+    /// The longest packet that a meter lets pass; the others let all pass. Rates are not read.
+    pub longest: HashMap<u32, usize>,
 }
 
 /// No port in the action set.
@@ -77,9 +81,18 @@ fn ordered(set: &[Action]) -> Vec<Action> {
     out
 }
 
+/// Bytes of the tags of a packet.
+fn tags(key: &FlowKey) -> usize {
+    4 * key.vlans.iter().filter(|tag| tag.is_present()).count()
+}
+
 #[derive(Debug)]
 struct Run<'m> {
     model: &'m Model,
+    /// Bytes of the packet as it came, or as it was sent last: as meters find it, since changes wait for an output.
+    len: usize,
+    /// Without its tags.
+    untagged: usize,
     key: FlowKey,
     regs: Registers,
     dead: bool,
@@ -97,11 +110,22 @@ impl Model {
     /// On actions and fields that [`super::RuleGen`] does not make.
     #[must_use]
     pub fn run(&self, in_port: OfPort, key: &FlowKey) -> Outcome {
+        self.run_frame(in_port, key, 0)
+    }
+
+    /// The same of a packet of so many bytes, which meters judge.
+    ///
+    /// # Panics
+    /// As [`Model::run`].
+    #[must_use]
+    pub fn run_frame(&self, in_port: OfPort, key: &FlowKey, len: usize) -> Outcome {
         let mut key = *key;
         key.in_port = u32::from(in_port.0).into();
         let regs = Registers { actset_output: UNSET.into(), ..Registers::default() };
         let mut run = Run {
             model: self,
+            len,
+            untagged: len.saturating_sub(tags(&key)),
             key,
             regs,
             dead: false,
@@ -115,6 +139,7 @@ impl Model {
         run.end();
         if run.failed {
             run.out.sent.clear();
+            run.out.metered.clear();
         }
         run.out.sent.iter_mut().for_each(|(_, k)| k.in_port = 0.into());
         run.out.sent.sort_by_key(|(p, k)| (*p, *k.words()));
@@ -174,6 +199,12 @@ impl Run<'_> {
                     self.key.nw_ttl -= 1;
                 }
                 Action::DecTtlControllers(_) => {}
+                // What it drops is dropped; its rules, those behind the meter too, are hit, and teach.
+                Action::Meter(id) if !self.dead => {
+                    self.out.metered.push((*id, self.len));
+                    self.dead = self.model.longest.get(id).is_some_and(|longest| self.len > *longest);
+                }
+                Action::Meter(_) => {}
                 Action::Resubmit { port, table: to, .. } => {
                     self.table(to.unwrap_or(table), port.unwrap_or(self.in_port()));
                 }
@@ -359,6 +390,7 @@ impl Run<'_> {
     }
 
     fn send(&mut self, to: DpPort) {
+        self.len = self.untagged + tags(&self.key);
         if !self.dead {
             self.out.sent.push((to, self.key));
         }
@@ -399,7 +431,10 @@ impl Run<'_> {
             self.out.learned.push((vlan, src, from.dp()));
         }
         let known = self.model.fdb.get(&(vlan, dst)).filter(|_| dst[0] & 1 == 0);
-        for to in self.model.ports.clone() {
+        // Which packet is sent last decides how long a meter behind finds it.
+        let (mut ports, tagged) = (self.model.ports.clone(), self.key.vlans[0].is_present());
+        ports.sort_by_key(|to| to.vlan.tags(vlan) != tagged);
+        for to in ports {
             let wanted = match known {
                 Some(dp) => to.dp() == *dp,
                 None => to.flood && to.vlan.carries(vlan),
