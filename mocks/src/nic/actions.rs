@@ -126,14 +126,14 @@ impl Decoder<'_> {
     ///
     /// # Errors
     /// As [`Decoder::decode`].
-    pub(super) fn actions(
+    pub(super) fn actions<'a>(
         &self,
         spot: Spot,
-        actions: &[ActionView<'_>],
+        actions: impl Iterator<Item = ActionView<'a>>,
         caps: &RuleCaps,
         pattern: &Pattern,
     ) -> Result<Arc<[Act]>, Refusal> {
-        let mut acts: SmallVec<[Act; 8]> = SmallVec::new();
+        let mut acts: SmallVec<[Act; 4]> = SmallVec::new();
         let mut tags = pattern.items.iter().filter(|i| i.kind == ItemKind::Vlan && i.level == 0).count();
         for action in actions {
             if action.kind == 0 {
@@ -142,7 +142,7 @@ impl Decoder<'_> {
             if action.kind == action_type::VOID {
                 continue;
             }
-            let (name, act) = self.action(action)?;
+            let (name, act) = self.action(&action)?;
             if !caps.actions.contains(&name) {
                 let what = format!("action {name:?} is not supported here");
                 return Err(Refusal::unsupported(RefusalKind::Action, what));
@@ -189,7 +189,7 @@ impl Decoder<'_> {
             t::DROP => Ok((ActionName::Drop, Act::Drop)),
             t::COUNT => Ok((ActionName::Count, Act::Count)),
             t::INDIRECT => {
-                let handle = action.handle.filter(|handle| self.counters.contains_key(handle));
+                let handle = action.handle.filter(|handle| self.counters.contains(*handle));
                 let unknown =
                     || Refusal::new(RefusalKind::ActionConf, super::rule::errno::ENOENT, "no such indirect action");
                 Ok((ActionName::Count, Act::CountIndirect(handle.ok_or_else(unknown)?)))
@@ -347,30 +347,28 @@ fn check_sample(acts: &[Act], domain: Domain) -> Result<(), Refusal> {
 }
 
 fn check_transfer(acts: &[Act], caps: &RuleCaps, pattern: &Pattern) -> Result<(), Refusal> {
-    let fates: SmallVec<[&Act; 4]> = acts.iter().filter(|act| is_fate(act)).collect();
-    let outputs: SmallVec<[usize; 4]> =
-        acts.iter().filter_map(|a| if let Act::Output(p) = a { Some(*p) } else { None }).collect();
-    if fates.is_empty() {
+    let fates = acts.iter().filter(|act| is_fate(act)).count();
+    if fates == 0 {
         return Err(Refusal::invalid(RefusalKind::ActionNum, "no action says where packets go"));
     }
-    if fates.iter().any(|f| matches!(f, Act::Drop | Act::Jump(_))) && fates.len() > 1 {
+    if fates > 1 && acts.iter().any(|f| matches!(f, Act::Drop | Act::Jump(_))) {
         return Err(Refusal::invalid(RefusalKind::Action, "drop or jump beside another destination"));
     }
-    if fates.len() > caps.max_outputs.max(1) {
-        let what = format!("{} destinations, at most {}", fates.len(), caps.max_outputs.max(1));
+    if fates > caps.max_outputs.max(1) {
+        let what = format!("{fates} destinations, at most {}", caps.max_outputs.max(1));
         return Err(Refusal::unsupported(RefusalKind::Action, what));
     }
     if !acts.last().is_some_and(is_fate) {
         return Err(Refusal::unsupported(RefusalKind::Action, "an action behind the last destination"));
     }
     let copies = acts.iter().filter(|a| matches!(a, Act::Sample { .. })).count();
-    if copies > 0 && fates.len() + copies > caps.max_outputs.max(1) {
-        let what = format!("{copies} copies and {} destinations, at most {}", fates.len(), caps.max_outputs.max(1));
+    if copies > 0 && fates + copies > caps.max_outputs.max(1) {
+        let what = format!("{copies} copies and {fates} destinations, at most {}", caps.max_outputs.max(1));
         return Err(Refusal::unsupported(RefusalKind::Action, what));
     }
     if !caps.hairpin
         && let Some(Source::Outside(from)) = pattern.source
-        && outputs.contains(&from)
+        && acts.contains(&Act::Output(from))
     {
         return Err(Refusal::unsupported(RefusalKind::Action, "output to where packets come from"));
     }

@@ -10,7 +10,7 @@ use super::item::{IMAGE, Image, ItemKind, REGISTERS};
 use super::meter::Meters;
 use super::profile::{Profile, RuleCaps, Untagged};
 use super::rule::{Domain, Item, Pattern, RawFlow, RawItem, Refusal, RefusalKind, Rule, Source, Spot};
-use super::table::Map;
+use offload::Numbered;
 
 /// `enum rte_flow_item_type`.
 mod item_type {
@@ -44,7 +44,7 @@ pub struct Decoder<'a> {
     /// Ethdev of each place of the switch: the wire's first.
     pub ethdevs: &'a [u16],
     /// Indirect counters, and how many rules use each.
-    pub counters: &'a Map<u64, (Count, usize)>,
+    pub counters: &'a Numbered<(Count, usize)>,
     pub meters: &'a Meters,
 }
 
@@ -58,8 +58,7 @@ impl Decoder<'_> {
         let (domain, caps) = self.domain(raw, port)?;
         let pattern = self.pattern(&raw.items, domain)?;
         let spot = Spot { domain, group: raw.group, priority: raw.priority };
-        let views: Vec<ActionView<'_>> = raw.actions.iter().map(ActionView::from).collect();
-        let acts = self.actions(spot, &views, caps, &pattern)?;
+        let acts = self.actions(spot, raw.actions.iter().map(ActionView::from), caps, &pattern)?;
         Ok(Rule { spot, pattern, acts })
     }
 
@@ -71,21 +70,18 @@ impl Decoder<'_> {
     }
 
     pub(super) fn domain(&self, raw: &RawFlow, port: usize) -> Result<(Domain, &RuleCaps), Refusal> {
-        let (domain, caps) = match (raw.transfer, raw.ingress, raw.egress) {
+        let domain = match (raw.transfer, raw.ingress, raw.egress) {
             (_, _, true) => {
                 return Err(Refusal::unsupported(RefusalKind::AttrEgress, "egress rules are not supported"));
             }
-            (true, false, _) => (Domain::Transfer, self.profile.transfer.as_ref()),
-            (false, true, _) => (Domain::Ingress(port), self.profile.ingress.as_ref()),
+            (true, false, _) => Domain::Transfer,
+            (false, true, _) => Domain::Ingress(port),
             (true, true, _) => {
                 return Err(Refusal::invalid(RefusalKind::AttrTransfer, "transfer excludes ingress and egress"));
             }
             (false, false, _) => return Err(Refusal::invalid(RefusalKind::AttrIngress, "no direction is given")),
         };
-        let caps = caps.ok_or_else(|| match domain {
-            Domain::Transfer => Refusal::unsupported(RefusalKind::AttrTransfer, "the device has no transfer rules"),
-            Domain::Ingress(_) => Refusal::unsupported(RefusalKind::AttrIngress, "the device has no ingress rules"),
-        })?;
+        let caps = self.caps(domain)?;
         if raw.group >= caps.groups {
             let what = format!("group {} of {}", raw.group, caps.groups);
             return Err(Refusal::unsupported(RefusalKind::AttrGroup, what));
@@ -95,6 +91,18 @@ impl Decoder<'_> {
             return Err(Refusal::unsupported(RefusalKind::AttrPriority, what));
         }
         Ok((domain, caps))
+    }
+
+    /// What rules of a kind can do.
+    pub(super) fn caps(&self, domain: Domain) -> Result<&RuleCaps, Refusal> {
+        let caps = match domain {
+            Domain::Transfer => self.profile.transfer.as_ref(),
+            Domain::Ingress(_) => self.profile.ingress.as_ref(),
+        };
+        caps.ok_or_else(|| match domain {
+            Domain::Transfer => Refusal::unsupported(RefusalKind::AttrTransfer, "the device has no transfer rules"),
+            Domain::Ingress(_) => Refusal::unsupported(RefusalKind::AttrIngress, "the device has no ingress rules"),
+        })
     }
 
     pub(super) fn pattern(&self, items: &[RawItem], domain: Domain) -> Result<Pattern, Refusal> {

@@ -6,8 +6,9 @@ use super::faults::{Dice, Fault, Faults};
 use super::meter::Meters;
 use super::profile::{Counting, Profile};
 use super::rule::{Act, RawFlow, Refusal, RefusalKind, Rule, Spot, errno};
-use super::table::{Map, Place, RuleNo, Tables, with_faults};
+use super::table::{Place, RuleNo, Tables, with_faults};
 use super::template::Templates;
+use offload::Numbered;
 use rte_flow_rs::{AgeQuery, Cookie, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,14 +110,15 @@ pub struct Eswitch {
     /// Ethdev of each place: the wire's, then the VFs'.
     pub(super) ethdevs: Vec<u16>,
     pub(super) tables: Tables,
-    pub(super) rules: Map<RuleNo, Installed>,
+    pub(super) rules: Numbered<Installed>,
     /// Rules of them that the driver has handles of.
     pub(super) live: usize,
     /// Indirect counters, and by how many rules they are used.
-    pub(super) counters: Map<u64, (Count, usize)>,
+    pub(super) counters: Numbered<(Count, usize)>,
     pub(super) meters: Meters,
     pub(super) templates: Templates,
     pub(super) next: u64,
+    next_counter: u64,
     operations: u64,
     dead: bool,
     /// The last mark delivered on each place: for [`Fault::StaleMark`].
@@ -142,12 +144,13 @@ impl Eswitch {
             dice: Dice::new(seed),
             ethdevs,
             tables: Tables::default(),
-            rules: Map::default(),
+            rules: Numbered::default(),
             live: 0,
-            counters: Map::default(),
+            counters: Numbered::default(),
             meters,
             templates: Templates::default(),
             next: 1,
+            next_counter: 1,
             operations: 0,
             dead: false,
             last_mark,
@@ -220,7 +223,7 @@ impl Eswitch {
 
     /// A reset of a port: the rules that were made on it are gone, and nobody is told. Counters stay.
     pub fn reset_port(&mut self, ethdev: u16) {
-        let gone: Vec<RuleNo> = self.rules.iter().filter(|(_, r)| r.ethdev == ethdev).map(|(no, _)| *no).collect();
+        let gone: Vec<RuleNo> = self.rules.iter().filter(|(_, r)| r.ethdev == ethdev).map(|(no, _)| no).collect();
         for no in gone {
             self.forget(no);
         }
@@ -245,18 +248,15 @@ impl Eswitch {
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
         let live = self.rules.iter().filter(|(_, rule)| rule.handle);
-        let mut held: Vec<Held> = live
-            .map(|(no, rule)| Held {
-                no: *no,
-                ethdev: rule.ethdev,
-                spot: rule.spot,
-                cookie: rule.cookie,
-                record: rule.record.clone(),
-                queued: rule.table.is_some(),
-            })
-            .collect();
-        held.sort_unstable_by_key(|held| held.no);
-        held
+        live.map(|(no, rule)| Held {
+            no,
+            ethdev: rule.ethdev,
+            spot: rule.spot,
+            cookie: rule.cookie,
+            record: rule.record.clone(),
+            queued: rule.table.is_some(),
+        })
+        .collect()
     }
 
     /// Change what is wrong with it. Rules that are in stay as they are.
@@ -390,7 +390,7 @@ impl Eswitch {
         for act in acts {
             match act {
                 Act::CountIndirect(handle) => {
-                    if let Some((_, users)) = self.counters.get_mut(handle) {
+                    if let Some((_, users)) = self.counters.get_mut(*handle) {
                         *users = if more { *users + 1 } else { users.saturating_sub(1) };
                     }
                 }
@@ -402,9 +402,9 @@ impl Eswitch {
 
     /// A rule goes, if the driver has it.
     pub(super) fn forget(&mut self, no: RuleNo) -> bool {
-        let Some(installed) = self.rules.get_mut(&no).filter(|r| r.handle) else { return false };
+        let Some(installed) = self.rules.get_mut(no).filter(|r| r.handle) else { return false };
         installed.handle = false;
-        let (acts, place, table) = (Arc::clone(&installed.acts), installed.place.clone(), installed.table);
+        let (acts, place, table) = (Arc::clone(&installed.acts), installed.place, installed.table);
         self.live -= 1;
         self.use_objects(&acts, false);
         if let Some(table) = table {
@@ -412,9 +412,9 @@ impl Eswitch {
         }
         if !self.faults.has(Fault::RuleAliveAfterRemoval) {
             if let Some(place) = place {
-                self.tables.remove(no, &place);
+                self.tables.remove(no, place);
             }
-            self.rules.remove(&no);
+            self.rules.remove(no);
         }
         true
     }
@@ -434,9 +434,8 @@ impl Eswitch {
     /// As [`Eswitch::destroy`].
     pub fn flush(&mut self, ethdev: u16) -> Result<(), Refusal> {
         self.operation()?;
-        let mut gone: Vec<RuleNo> =
-            self.rules.iter().filter(|(_, r)| r.handle && r.ethdev == ethdev).map(|(no, _)| *no).collect();
-        gone.sort_unstable();
+        let gone: Vec<RuleNo> =
+            self.rules.iter().filter(|(_, r)| r.handle && r.ethdev == ethdev).map(|(no, _)| no).collect();
         gone.into_iter().try_for_each(|no| self.destroy(no))
     }
 
@@ -447,7 +446,7 @@ impl Eswitch {
     pub fn query(&mut self, no: RuleNo, reset: bool) -> Result<Count, Refusal> {
         self.operation()?;
         let unknown = || Refusal::new(RefusalKind::Handle, errno::ENOENT, "no such rule");
-        let installed = self.rules.get_mut(&no).filter(|r| r.handle).ok_or_else(unknown)?;
+        let installed = self.rules.get_mut(no).filter(|r| r.handle).ok_or_else(unknown)?;
         if !installed.acts.contains(&Act::Count) {
             return Err(Refusal::unsupported(RefusalKind::Action, "the rule has no counter of its own"));
         }
@@ -465,7 +464,7 @@ impl Eswitch {
     pub fn query_age(&mut self, no: RuleNo) -> Result<AgeQuery, Refusal> {
         self.operation()?;
         let unknown = || Refusal::new(RefusalKind::Handle, errno::ENOENT, "no such rule");
-        let installed = self.rules.get(&no).filter(|r| r.handle).ok_or_else(unknown)?;
+        let installed = self.rules.get(no).filter(|r| r.handle).ok_or_else(unknown)?;
         let Some(seconds) = installed.age() else {
             return Err(Refusal::unsupported(RefusalKind::Action, "the rule does not age"));
         };
@@ -479,20 +478,19 @@ impl Eswitch {
     /// EIO when the device is dead.
     pub fn aged(&mut self, ethdev: u16, most: usize) -> Result<Vec<u64>, Refusal> {
         self.operation()?;
-        let mut aged: Vec<RuleNo> = self
+        let aged: Vec<RuleNo> = self
             .rules
             .iter()
             .filter(|(_, r)| r.handle && r.ethdev == ethdev && !r.reported)
             .filter(|(_, r)| {
                 r.age().is_some_and(|(s, _)| self.now.saturating_sub(r.hit) >= u64::from(s) * 1_000_000_000)
             })
-            .map(|(no, _)| *no)
+            .map(|(no, _)| no)
+            .take(most)
             .collect();
-        aged.sort_unstable();
-        aged.truncate(most);
         let mut contexts = Vec::new();
         for no in aged {
-            if let Some(rule) = self.rules.get_mut(&no) {
+            if let Some(rule) = self.rules.get_mut(no) {
                 rule.reported = true;
                 contexts.extend(rule.age().map(|(_, context)| context));
             }
@@ -506,14 +504,18 @@ impl Eswitch {
     /// ENOTSUP when the profile has none, EIO when the device is dead.
     pub fn create_counter(&mut self) -> Result<u64, Refusal> {
         self.operation()?;
+        self.new_counter()
+    }
+
+    pub(super) fn new_counter(&mut self) -> Result<u64, Refusal> {
         let mut caps = self.profile.transfer.iter().chain(&self.profile.ingress);
         if !caps.any(|caps| caps.counter == Counting::Indirect) {
             return Err(Refusal::unsupported(RefusalKind::Action, "the device has no indirect counters"));
         }
-        let handle = self.next;
-        self.next += 1;
-        self.counters.insert(handle, (Count::default(), 0));
-        Ok(handle)
+        let no = self.next_counter;
+        self.next_counter += 1;
+        self.counters.insert(no, (Count::default(), 0));
+        Ok(no)
     }
 
     /// What a counter has counted; with `reset` it starts again from 0.
@@ -527,7 +529,7 @@ impl Eswitch {
     }
 
     pub(super) fn read_counter(&mut self, handle: u64, reset: bool) -> Option<Count> {
-        let (count, _) = self.counters.get_mut(&handle)?;
+        let (count, _) = self.counters.get_mut(handle)?;
         let value = *count;
         if reset {
             *count = Count::default();
@@ -542,11 +544,11 @@ impl Eswitch {
     pub fn destroy_counter(&mut self, handle: u64) -> Result<(), Refusal> {
         self.operation()?;
         let unknown = || Refusal::new(RefusalKind::Handle, errno::ENOENT, "no such counter");
-        let (_, users) = self.counters.get(&handle).ok_or_else(unknown)?;
+        let (_, users) = self.counters.get(handle).ok_or_else(unknown)?;
         if *users > 0 {
             return Err(Refusal::new(RefusalKind::Handle, errno::EBUSY, format!("{users} rules use the counter")));
         }
-        self.counters.remove(&handle);
+        self.counters.remove(handle);
         Ok(())
     }
 }

@@ -150,7 +150,7 @@ impl Eswitch {
 
     /// One packet of `ratio` goes the way of `acts` too, as it is now.
     fn sample(&mut self, no: RuleNo, ratio: u32, acts: &Arc<[Act]>, work: &mut Work, out: &mut Vec<Delivery>) {
-        let Some(installed) = self.rules.get_mut(&no) else { return };
+        let Some(installed) = self.rules.get_mut(no) else { return };
         let number = installed.sampled;
         installed.sampled += 1;
         if number % u64::from(ratio.max(1)) != 0 {
@@ -243,13 +243,13 @@ impl Eswitch {
             (true, _) => 2,
             _ => 1,
         };
-        let Some(installed) = self.rules.get_mut(&no) else { return Arc::new([]) };
+        let Some(installed) = self.rules.get_mut(no) else { return Arc::new([]) };
         (installed.hit, installed.reported) = (self.now, false);
         let acts = Arc::clone(&installed.acts);
         for act in &*acts {
             let count = match act {
                 Act::Count => Some(&mut installed.count),
-                Act::CountIndirect(handle) => self.counters.get_mut(handle).map(|(count, _)| count),
+                Act::CountIndirect(handle) => self.counters.get_mut(*handle).map(|(count, _)| count),
                 _ => None,
             };
             if let Some(count) = count {

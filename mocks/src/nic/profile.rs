@@ -75,6 +75,32 @@ pub enum ActionName {
     Passthru,
 }
 
+/// Actions that a device can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "BTreeSet<ActionName>")]
+pub struct ActionSet(u64);
+
+impl ActionSet {
+    /// One more.
+    pub fn insert(&mut self, action: ActionName) {
+        self.0 |= 1 << action as u32;
+    }
+
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn contains(&self, action: &ActionName) -> bool {
+        self.0 >> *action as u32 & 1 == 1
+    }
+}
+
+impl From<BTreeSet<ActionName>> for ActionSet {
+    fn from(names: BTreeSet<ActionName>) -> ActionSet {
+        let mut set = ActionSet::default();
+        names.into_iter().for_each(|name| set.insert(name));
+        set
+    }
+}
+
 /// How "no VLAN tag" is matched; see [`VlanAbsent`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -102,7 +128,7 @@ pub enum Counting {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RuleCaps {
-    pub actions: BTreeSet<ActionName>,
+    pub actions: ActionSet,
     #[serde(default)]
     pub counter: Counting,
     #[serde(default = "one")]

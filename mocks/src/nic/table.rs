@@ -4,6 +4,7 @@ use super::faults::{Fault, Faults};
 use super::headers::{Headers, ParserLimits};
 use super::item::{self, IMAGE, Image, Registers};
 use super::rule::{Domain, Item, Pattern, Source, Spot};
+use offload::Numbered;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -11,8 +12,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// A rule's number in the device.
 pub type RuleNo = u64;
 
-/// The bytes that rules of one shape differ by: source, then every byte of which a bit is matched.
-pub type Key = SmallVec<[u8; 64]>;
+/// What rules of one shape differ by: source, then every bit that is matched, in words as [`Pick`]s say.
+pub type Key = SmallVec<[u64; 8]>;
 
 /// A multiplicative hash of words: keys are short, and nobody chooses them to collide.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,10 +25,8 @@ impl Hasher for WordHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
+        for at in (0..bytes.len()).step_by(8) {
+            self.write_u64(word(bytes, at));
         }
     }
 
@@ -51,16 +50,25 @@ pub struct Shape {
     tags: Option<usize>,
     /// With nothing in their specs.
     items: Vec<Item>,
-    /// For each item, the bytes of its structure that are matched.
-    picks: Vec<SmallVec<[u8; 24]>>,
+    /// For each item, the words of its structure that are matched.
+    picks: Vec<SmallVec<[Pick; 3]>>,
 }
 
-/// Rules of one shape, by the bytes that must be there.
+/// Matched bits of a structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pick {
+    /// The first of eight bytes.
+    at: usize,
+    mask: u64,
+}
+
+/// Rules of one shape.
 #[derive(Debug)]
 struct ShapeTable {
     spot: Spot,
     shape: Shape,
-    rules: Map<Key, SmallVec<[RuleNo; 1]>>,
+    /// By the hash of their keys, in the order in which they came.
+    rules: Map<u64, SmallVec<[RuleNo; 1]>>,
     /// Template tables that keep it though it is empty.
     pins: usize,
 }
@@ -70,15 +78,16 @@ struct ShapeTable {
 pub struct Tables {
     slots: Vec<Option<ShapeTable>>,
     free: Vec<usize>,
+    /// What each rule matches.
+    keys: Numbered<Key>,
     /// By priority: the lowest number first.
     groups: HashMap<(Domain, u32), BTreeMap<u32, Vec<usize>>>,
 }
 
 /// Where a rule is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     slot: usize,
-    key: Key,
 }
 
 /// There is a rule with this match already.
@@ -156,28 +165,33 @@ impl Tables {
     /// As [`Tables::insert`].
     pub fn insert_at(&mut self, no: RuleNo, slot: usize, key: Key, overlap: bool) -> Result<Place, Collision> {
         if let Some(Some(table)) = self.slots.get_mut(slot) {
-            let rules = table.rules.entry(key.clone()).or_default();
-            if let (Some(old), false) = (rules.first(), overlap) {
+            let rules = table.rules.entry(hash(&key)).or_default();
+            let same = |no: &&RuleNo| self.keys.get(**no) == Some(&key);
+            if let (Some(old), false) = (rules.iter().find(same), overlap) {
                 return Err(Collision(*old));
             }
             rules.push(no);
+            self.keys.insert(no, key);
         }
-        Ok(Place { slot, key })
+        Ok(Place { slot })
     }
 
     /// Take a rule out.
-    pub fn remove(&mut self, no: RuleNo, place: &Place) {
+    pub fn remove(&mut self, no: RuleNo, place: Place) {
+        let Some(key) = self.keys.remove(no) else { return };
         let Some(Some(table)) = self.slots.get_mut(place.slot) else { return };
-        let Some(rules) = table.rules.get_mut(&place.key) else { return };
+        let hash = hash(&key);
+        let Some(rules) = table.rules.get_mut(&hash) else { return };
         rules.retain(|r| *r != no);
         if rules.is_empty() {
-            table.rules.remove(&place.key);
+            table.rules.remove(&hash);
             self.let_go(place.slot);
         }
     }
 
     /// Forget all rules. Pinned tables stay, empty.
     pub fn clear(&mut self) {
+        self.keys.clear();
         for slot in 0..self.slots.len() {
             if let Some(Some(table)) = self.slots.get_mut(slot) {
                 table.rules.clear();
@@ -202,7 +216,8 @@ impl Tables {
                 let table = self.slots.get(*slot)?.as_ref()?;
                 key.clear();
                 table.shape.key_of(source, packet, &mut key)?;
-                table.rules.get(&key)?.first().map(|no| (*no, *priority))
+                let same = |no: &&RuleNo| self.keys.get(**no) == Some(&key);
+                table.rules.get(&hash(&key))?.iter().find(same).map(|no| (*no, *priority))
             })
         })
     }
@@ -222,31 +237,29 @@ impl Shape {
     #[must_use]
     pub fn of(pattern: &Pattern) -> Shape {
         let items: Vec<Item> = pattern.items.iter().map(|i| Item { spec: [0; IMAGE], ..*i }).collect();
-        let picks =
-            items.iter().map(|i| (0..IMAGE).filter(|at| i.mask[*at] != 0).map(|at| at as u8).collect()).collect();
+        let picks = items.iter().map(picks).collect();
         Shape { source: pattern.source.is_some(), tags: pattern.tags, items, picks }
     }
 
     /// Appends what an item's structure brings to a rule's key.
-    fn push(&self, item: usize, image: &[u8], key: &mut Key) {
-        let (Some(item), Some(picks)) = (self.items.get(item), self.picks.get(item)) else { return };
-        key.extend(picks.iter().map(|at| {
-            let at = usize::from(*at);
-            image.get(at).map_or(0, |byte| byte & item.mask[at])
-        }));
+    #[inline]
+    pub(super) fn push(&self, item: usize, image: &[u8], key: &mut Key) {
+        if let Some(picks) = self.picks.get(item) {
+            key.extend(picks.iter().map(|pick| word(image, pick.at) & pick.mask));
+        }
     }
 
-    /// The key of a rule with these values, one for each item of the shape.
-    pub fn key<'a>(&self, source: Option<Source>, specs: impl Iterator<Item = &'a [u8]>) -> Key {
+    /// The key of a rule of this pattern.
+    fn key(&self, pattern: &Pattern) -> Key {
         let mut key = Key::new();
-        push_source(source, &mut key);
-        for (i, spec) in specs.enumerate() {
-            self.push(i, spec, &mut key);
+        push_source(pattern.source, &mut key);
+        for (i, item) in pattern.items.iter().enumerate() {
+            self.push(i, &item.spec, &mut key);
         }
         key
     }
 
-    /// The bytes of a packet that rules of this shape are looked up by; `None` when it lacks a header.
+    /// What rules of this shape are looked up by in a packet; `None` when it lacks a header.
     fn key_of(&self, source: Source, packet: &Packet<'_>, key: &mut Key) -> Option<()> {
         if self.tags.is_some_and(|tags| tags != packet.headers.tags().len()) {
             return None;
@@ -260,20 +273,46 @@ impl Shape {
     }
 }
 
+/// Words that cover every matched byte of an item's structure once, within the structure where it has a whole word.
+fn picks(item: &Item) -> SmallVec<[Pick; 3]> {
+    let (mut left, mut picks) = (item.mask, SmallVec::new());
+    let size = left.iter().rposition(|bits| *bits != 0).map_or(0, |last| item.kind.size().max(last + 1));
+    while let Some(first) = left.iter().position(|bits| *bits != 0) {
+        let at = first.min(size.saturating_sub(8));
+        picks.push(Pick { at, mask: word(&left, at) });
+        left.iter_mut().skip(at).take(8).for_each(|bits| *bits = 0);
+    }
+    picks
+}
+
+/// Eight bytes, with zeros for those behind the end.
+#[inline]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(whole) => u64::from_le_bytes(*whole),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+fn hash(key: &Key) -> u64 {
+    let mut hasher = WordHasher::default();
+    key.iter().for_each(|word| hasher.write_u64(*word));
+    hasher.finish()
+}
+
 fn split(pattern: &Pattern) -> (Shape, Key) {
     let shape = Shape::of(pattern);
-    let key = shape.key(pattern.source, pattern.items.iter().map(|item| item.spec.as_slice()));
+    let key = shape.key(pattern);
     (shape, key)
 }
 
-fn push_source(source: Option<Source>, key: &mut Key) {
-    let (kind, place) = match source {
-        None => return,
-        Some(Source::Outside(place)) => (0, place),
-        Some(Source::Representor(place)) => (1, place),
-    };
-    key.push(kind);
-    key.extend((place as u16).to_ne_bytes());
+pub(super) fn push_source(source: Option<Source>, key: &mut Key) {
+    match source {
+        None => {}
+        Some(Source::Outside(place)) => key.push((place as u64) << 1),
+        Some(Source::Representor(place)) => key.push((place as u64) << 1 | 1),
+    }
 }
 
 /// The pattern as a device with planted bugs matches it.

@@ -1,21 +1,19 @@
 //! The template engine of the model: shapes once, then rules that are only values; operations wait in queues until they are pushed.
 
 use super::actions::ActionView;
-use super::decode::{Decoder, ether_type_at, native16};
-use super::eswitch::{Count, Eswitch};
+use super::decode::{Decoder, ether_type_at, first, native16};
+use super::eswitch::Eswitch;
 use super::faults::Fault;
 use super::headers::is_tpid;
 use super::item::ItemKind;
-use super::profile::Counting;
 use super::rte_flow::{raw_action, raw_items};
 use super::rule::{Act, Pattern, RawAction, RawFlow, RawItem, Refusal, RefusalKind, Source, Spot, errno};
-use super::table::{Key, Map, RuleNo, Shape, with_faults};
+use super::table::{Key, Map, RuleNo, Shape, push_source, with_faults};
 use rte_flow_rs::layout::{action_type, item_type};
 use rte_flow_rs::{
     AsyncResult, Attr, CountQuery, EngineConfig, EngineInfo, LoweredActions, LoweredPattern, Queue, Record,
     TemplateAttr,
 };
-use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,11 +33,10 @@ struct ActionsTemplate {
     tables: usize,
 }
 
-/// A pattern template as one table has it.
+/// A pattern template as one table has it, made out once: rules bring values only.
 #[derive(Debug)]
 struct TablePattern {
-    /// Types of the items.
-    types: Vec<u32>,
+    parts: Vec<Part>,
     pattern: Pattern,
     shape: Shape,
     slot: usize,
@@ -47,10 +44,32 @@ struct TablePattern {
     plain: bool,
 }
 
+/// An item of a template.
+#[derive(Debug)]
+struct Part {
+    ty: u32,
+    brings: Brings,
+}
+
+/// What an item of a rule brings to its key.
+#[derive(Clone, Copy, Debug)]
+enum Brings {
+    Nothing,
+    Source,
+    Header {
+        /// Which one of the shape.
+        item: usize,
+        /// Bytes that must be there.
+        size: usize,
+        kind: ItemKind,
+        /// Where an ethertype is, and its mask, that makes another shape of the rule when it is that of a tag.
+        innermost: Option<(usize, u16)>,
+    },
+}
+
 #[derive(Debug)]
 struct Table {
     ethdev: u16,
-    attr: Attr,
     spot: Spot,
     room: usize,
     rules: usize,
@@ -69,7 +88,7 @@ enum Prepared {
 
 #[derive(Debug)]
 enum What {
-    Create { no: RuleNo, table: u64, prepared: Prepared, acts: Arc<[Act]>, record: Option<Record> },
+    Create { no: RuleNo, table: u64, spot: Spot, prepared: Prepared, acts: Arc<[Act]>, record: Option<Record> },
     Destroy(RuleNo),
     DestroyCounter(u64),
     QueryCounter { no: u64, reset: bool },
@@ -272,7 +291,7 @@ impl Eswitch {
             let pattern = decoder.pattern(&items, domain)?;
             let special = |kind| matches!(kind, ItemKind::Tag | ItemKind::GeneveOpt);
             let plain = !pattern.items.iter().any(|i| special(i.kind));
-            shapes.push((items.iter().map(|i| i.kind).collect(), Shape::of(&pattern), pattern, plain));
+            shapes.push((parts(&items, &pattern), Shape::of(&pattern), pattern, plain));
         }
         let mut types = Vec::new();
         for no in actions {
@@ -287,15 +306,14 @@ impl Eswitch {
         }
         let patterns_of_table = shapes
             .into_iter()
-            .map(|(types, shape, pattern, plain)| {
+            .map(|(parts, shape, pattern, plain)| {
                 let slot = self.tables.pin(spot, &shape);
-                TablePattern { types, pattern, shape, slot, plain }
+                TablePattern { parts, pattern, shape, slot, plain }
             })
             .collect();
         let no = self.number();
         let table = Table {
             ethdev,
-            attr,
             spot,
             room: room as usize,
             rules: 0,
@@ -374,34 +392,29 @@ impl Eswitch {
         }
         let shape = found.patterns.get(usize::from(pattern_index)).ok_or_else(|| missing("pattern template"))?;
         let types = found.actions.get(usize::from(actions_index)).ok_or_else(|| missing("actions template"))?;
-        if !same_types(&shape.types, pattern.iter().map(|i| i.ty)) {
-            return Err(Refusal::invalid(RefusalKind::Item, "the items are not those of the template"));
-        }
+        let spot = found.spot;
+        let key = shape.key(&decoder, pattern)?;
         if !same_types(types, actions.iter().map(|a| a.ty)) {
             return Err(Refusal::invalid(RefusalKind::Action, "the actions are not those of the template"));
         }
-        let raw = raw_attr(ethdev, found.attr);
-        let place = decoder.place(ethdev, RefusalKind::Unspecified)?;
-        let (_, caps) = decoder.domain(&raw, place)?;
-        let views: SmallVec<[ActionView<'_>; 8]> = actions.iter().map(ActionView::from).collect();
-        let acts = decoder.actions(found.spot, &views, caps, &shape.pattern)?;
+        let acts =
+            decoder.actions(spot, actions.iter().map(ActionView::from), decoder.caps(spot.domain)?, &shape.pattern)?;
         let faulty =
             [Fault::MatchFieldIgnored, Fault::MaskWidened, Fault::MaskByteSwapped, Fault::RuleAliveAfterRemoval];
-        let right = !faulty.iter().any(|fault| self.faults.has(*fault));
-        let prepared = match shape.key(&decoder, pattern)? {
-            Some(key) if right => Prepared::At { slot: shape.slot, key },
+        let prepared = match key {
+            Some(key) if !faulty.iter().any(|fault| self.faults.has(*fault)) => Prepared::At { slot: shape.slot, key },
             _ => {
                 let items: Vec<RawItem> = raw_items(pattern)
                     .into_iter()
                     .zip(&raw_items_of(&self.templates, found, pattern_index))
                     .map(|(rule, template)| RawItem { mask: template.mask.clone(), ..rule })
                     .collect();
-                Prepared::Pattern(Box::new(decoder.pattern(&items, found.spot.domain)?))
+                Prepared::Pattern(Box::new(decoder.pattern(&items, spot.domain)?))
             }
         };
         let record = record.then(|| Record::of(pattern, actions));
         let no = self.number();
-        self.post(ethdev, queue, What::Create { no, table, prepared, acts, record })?;
+        self.post(ethdev, queue, What::Create { no, table, spot, prepared, acts, record })?;
         Ok(no)
     }
 
@@ -422,12 +435,7 @@ impl Eswitch {
     pub fn async_counter_create(&mut self, ethdev: u16, queue: Queue) -> Result<u64, Refusal> {
         self.operation()?;
         self.room_in_queue(ethdev, queue.id)?;
-        let mut caps = self.profile.transfer.iter().chain(&self.profile.ingress);
-        if !caps.any(|caps| caps.counter == Counting::Indirect) {
-            return Err(Refusal::unsupported(RefusalKind::Action, "the device has no indirect counters"));
-        }
-        let no = self.number();
-        self.counters.insert(no, (Count::default(), 0));
+        let no = self.new_counter()?;
         self.post(ethdev, queue, What::Nothing)?;
         Ok(no)
     }
@@ -457,26 +465,25 @@ impl Eswitch {
             self.templates.posted += usize::from(matches!(what, What::Create { .. }));
             self.queue(ethdev, queue.id)?.posted.push((queue.user, what));
         } else {
-            self.finish(ethdev, queue.id, queue.user, what)?;
+            let (done, delay) = self.finish(ethdev, queue.user, what);
+            self.queue(ethdev, queue.id)?.ended(done, delay);
         }
         Ok(())
     }
 
-    /// Does what an operation says, and keeps its end for the pull.
-    fn finish(&mut self, ethdev: u16, queue: u32, user: u64, what: What) -> Result<(), Refusal> {
-        let delay = match what {
-            What::Create { .. } => self.faults.insert_delay,
-            _ => Duration::ZERO,
-        };
+    /// Does what an operation says: its end, and how long that takes.
+    fn finish(&mut self, ethdev: u16, user: u64, what: What) -> (AsyncResult, Duration) {
+        let mut delay = Duration::ZERO;
         let mut count = None;
         let done = match what {
-            What::Create { no, table, prepared, acts, record } => {
-                self.put_in(ethdev, no, table, prepared, acts, record)
+            What::Create { no, table, spot, prepared, acts, record } => {
+                delay = self.faults.insert_delay;
+                self.put_in(ethdev, no, (table, spot), prepared, acts, record)
             }
-            What::Destroy(no) => self.rules.get(&no).is_some_and(|r| r.table.is_some()) && self.forget(no),
+            What::Destroy(no) => self.rules.get(no).is_some_and(|r| r.table.is_some()) && self.forget(no),
             What::DestroyCounter(no) => {
-                let free = self.counters.get(&no).is_some_and(|(_, users)| *users == 0);
-                free && self.counters.remove(&no).is_some()
+                let free = self.counters.get(no).is_some_and(|(_, users)| *users == 0);
+                free && self.counters.remove(no).is_some()
             }
             What::QueryCounter { no, reset } => {
                 count = self.read_counter(no, reset);
@@ -484,29 +491,22 @@ impl Eswitch {
             }
             What::Nothing => true,
         };
-        let waiting = self.queue(ethdev, queue)?;
-        let ready = (!delay.is_zero()).then(|| {
-            let now = Instant::now();
-            let ready = waiting.busy_until.map_or(now, |busy| busy.max(now)) + delay;
-            waiting.busy_until = Some(ready);
-            ready
-        });
         let count = count.map(|c| CountQuery { packets: Some(c.packets), bytes: Some(c.bytes) });
-        waiting.done.push_back((AsyncResult { user, done, count }, ready));
-        Ok(())
+        (AsyncResult { user, done, count }, delay)
     }
 
     fn put_in(
         &mut self,
         ethdev: u16,
         no: RuleNo,
-        table: u64,
+        (table, spot): (u64, Spot),
         prepared: Prepared,
         acts: Arc<[Act]>,
         record: Option<Record>,
     ) -> bool {
-        let Some(spot) = self.templates.tables.get(&table).map(|t| t.spot) else { return false };
-        let place = if self.loses() {
+        let loses = self.loses();
+        let Some(of) = self.templates.tables.get_mut(&table) else { return false };
+        let place = if loses {
             None
         } else {
             let placed = match prepared {
@@ -522,9 +522,7 @@ impl Eswitch {
                 Err(_) => return false,
             }
         };
-        if let Some(table) = self.templates.tables.get_mut(&table) {
-            table.rules += 1;
-        }
+        of.rules += 1;
         self.install(no, ethdev, spot, place, acts, Some(table), record);
         true
     }
@@ -535,12 +533,15 @@ impl Eswitch {
     /// EINVAL without the queue, EIO when the device is dead.
     pub fn push(&mut self, ethdev: u16, queue: u32) -> Result<(), Refusal> {
         self.alive()?;
-        let mut posted = std::mem::take(&mut self.queue(ethdev, queue)?.posted);
+        let mut waiting = std::mem::take(self.queue(ethdev, queue)?);
+        let mut posted = std::mem::take(&mut waiting.posted);
         for (user, what) in posted.drain(..) {
             self.templates.posted -= usize::from(matches!(what, What::Create { .. }));
-            self.finish(ethdev, queue, user, what)?;
+            let (done, delay) = self.finish(ethdev, user, what);
+            waiting.ended(done, delay);
         }
-        self.queue(ethdev, queue)?.posted = posted;
+        waiting.posted = posted;
+        *self.queue(ethdev, queue)? = waiting;
         Ok(())
     }
 
@@ -567,40 +568,87 @@ impl Eswitch {
     }
 }
 
+impl Waiting {
+    /// An operation has come to its end, for the pull.
+    fn ended(&mut self, end: AsyncResult, delay: Duration) {
+        let ready = (!delay.is_zero()).then(|| {
+            let now = Instant::now();
+            let ready = self.busy_until.map_or(now, |busy| busy.max(now)) + delay;
+            self.busy_until = Some(ready);
+            ready
+        });
+        self.done.push_back((end, ready));
+    }
+}
+
+/// What the items of a template bring, which decoded to this pattern.
+fn parts(items: &[RawItem], pattern: &Pattern) -> Vec<Part> {
+    let mut headers = pattern.items.iter().enumerate();
+    let mut part = |raw: &RawItem| {
+        let brings = match raw.kind {
+            item_type::VOID => Brings::Nothing,
+            item_type::PORT_REPRESENTOR | item_type::REPRESENTED_PORT => Brings::Source,
+            _ => headers.next().map_or(Brings::Nothing, |(item, header)| {
+                let matched = header.mask.iter().any(|bits| *bits != 0);
+                let at = ether_type_at(header.kind);
+                let ether_type = u16::from_be_bytes([header.mask[at], header.mask[at + 1]]);
+                Brings::Header {
+                    item,
+                    size: if matched { header.kind.size() } else { 0 },
+                    kind: header.kind,
+                    innermost: (header.innermost && matched).then_some((at, ether_type)),
+                }
+            }),
+        };
+        Part { ty: raw.kind, brings }
+    };
+    items.iter().map(&mut part).collect()
+}
+
 impl TablePattern {
     /// The key of a rule; `None` for one whose shape is not quite the template's.
     fn key(&self, decoder: &Decoder<'_>, pattern: &LoweredPattern) -> Result<Option<Key>, Refusal> {
-        if !self.plain {
-            return Ok(None);
+        let others = || Refusal::invalid(RefusalKind::Item, "the items are not those of the template");
+        let items = pattern.iter();
+        if items.len() != self.parts.len() {
+            return Err(others());
         }
-        let mut source = None;
-        let mut specs: SmallVec<[&[u8]; 8]> = SmallVec::new();
-        for item in pattern.iter().filter(|i| i.ty != item_type::VOID) {
-            if let item_type::PORT_REPRESENTOR | item_type::REPRESENTED_PORT = item.ty {
-                let need = || Refusal::invalid(RefusalKind::ItemSpec, "a source port item needs a port");
-                let ethdev = item.spec.and_then(native16).ok_or_else(need)?;
-                let place = decoder.place(ethdev, RefusalKind::ItemSpec)?;
-                let representor = item.ty == item_type::PORT_REPRESENTOR;
-                source = Some(if representor { Source::Representor(place) } else { Source::Outside(place) });
-                continue;
+        let (mut key, mut same) = (Key::new(), self.plain);
+        for (item, part) in items.zip(&self.parts) {
+            if item.ty != part.ty {
+                return Err(others());
             }
-            let Some(shape) = self.pattern.items.get(specs.len()) else { return Ok(None) };
-            let spec = item.spec.unwrap_or_default();
-            let matched = shape.mask.iter().any(|bits| *bits != 0);
-            if matched && spec.len() < shape.kind.size() {
-                let what = format!("{} bytes of {} for {}", spec.len(), shape.kind.size(), shape.kind.name());
-                return Err(Refusal::invalid(RefusalKind::ItemSpec, what));
-            }
-            if shape.innermost && matched {
-                let at = ether_type_at(shape.kind);
-                let byte = |i: usize| spec[at + i] & shape.mask[at + i];
-                if is_tpid(u16::from_be_bytes([byte(0), byte(1)])) {
-                    return Ok(None);
+            match part.brings {
+                Brings::Nothing => {}
+                Brings::Source => {
+                    let need = || Refusal::invalid(RefusalKind::ItemSpec, "a source port item needs a port");
+                    let ethdev = item.spec.and_then(native16).ok_or_else(need)?;
+                    let place = decoder.place(ethdev, RefusalKind::ItemSpec)?;
+                    let representor = item.ty == item_type::PORT_REPRESENTOR;
+                    let source = if representor { Source::Representor(place) } else { Source::Outside(place) };
+                    if key.is_empty() {
+                        push_source(Some(source), &mut key);
+                    } else {
+                        // It is the first of a key.
+                        same = false;
+                    }
+                }
+                Brings::Header { item: at, size, kind, innermost } => {
+                    let spec = item.spec.unwrap_or_default();
+                    if spec.len() < size {
+                        let what = format!("{} bytes of {size} for {}", spec.len(), kind.name());
+                        return Err(Refusal::invalid(RefusalKind::ItemSpec, what));
+                    }
+                    if let Some((at, mask)) = innermost
+                        && spec.get(at..).and_then(first).is_some_and(|ty| is_tpid(u16::from_be_bytes(ty) & mask))
+                    {
+                        same = false;
+                    }
+                    self.shape.push(at, spec, &mut key);
                 }
             }
-            specs.push(spec);
         }
-        Ok(Some(self.shape.key(source, specs.into_iter())))
+        Ok(same.then_some(key))
     }
 }
 
