@@ -6,11 +6,11 @@ use flow::dp::MeterId;
 use flow::meter::MeterSpec;
 use std::sync::Arc;
 
-/// An operation's number; the engine never uses one twice.
+/// An operation's number; the engine gives them out in order, and never one twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
 
-/// A rule's number in the engine; never used twice. The backend keeps the device's handle under it.
+/// A rule's number in the engine; given out in order, and never twice. The backend keeps the device's handle under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleKey(pub u64);
 

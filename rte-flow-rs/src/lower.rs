@@ -51,6 +51,12 @@ impl Arena {
         unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), piece.len) }
     }
 
+    fn bytes_mut(&mut self, piece: Piece) -> &mut [u8] {
+        let words = &mut self.0[piece.word..piece.word + piece.len.div_ceil(8)];
+        // SAFETY: as in `piece`.
+        unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), piece.len) }
+    }
+
     fn pointer(&self, piece: Option<Piece>) -> *const std::ffi::c_void {
         piece.map_or(null(), |p| self.bytes(p).as_ptr().cast())
     }
@@ -157,8 +163,8 @@ pub struct LoweredActions {
     raw: Vec<rte_flow_action>,
 }
 
-// SAFETY: `raw` points into `arena` and into what `pieces` own, heap memory that this value owns and changes only in `set`, which
-// renews the pointers; moving the value does not move it.
+// SAFETY: `raw` points into `arena` and into what `pieces` own, heap memory that this value owns and changes only in `set` and
+// `set_values`, which renew the pointers; moving the value does not move it.
 unsafe impl Send for LoweredActions {}
 // SAFETY: as above; `&self` only reads.
 unsafe impl Sync for LoweredActions {}
@@ -180,6 +186,33 @@ impl LoweredActions {
             self.pieces.push(piece);
         }
         self.point();
+    }
+
+    /// Lowers a list that differs in values only: those are written where the old ones were. Any other list is lowered as a whole.
+    pub fn set_values(&mut self, actions: &[Action]) {
+        let arena = &mut self.arena;
+        let mut write = |(action, piece): (&Action, &mut ActionPieces)| {
+            if action.type_id() != piece.ty || !matches!(piece.owned, Owned::Nothing) || piece.tunnel.is_some() {
+                return false;
+            }
+            match (action.conf(), piece.conf) {
+                (Conf::None, None) => true,
+                (Conf::Bytes(bytes), Some(place)) if bytes.get().len() == place.len => {
+                    arena.bytes_mut(place).copy_from_slice(bytes.get());
+                    true
+                }
+                (Conf::Handle(handle), None) => {
+                    piece.handle = Some(handle);
+                    true
+                }
+                _ => false,
+            }
+        };
+        if actions.len() == self.pieces.len() && actions.iter().zip(&mut self.pieces).all(&mut write) {
+            self.point();
+        } else {
+            self.set(actions);
+        }
     }
 
     /// The masks of an actions template: what `how` says of each action. A mask has all ones where the template's value counts.
@@ -302,6 +335,23 @@ impl LoweredPattern {
             let piece = lower_item(&mut self.arena, item);
             self.pieces.push(piece);
         }
+        self.point();
+    }
+
+    /// Lowers a pattern of the same items with the same masks: values are written where the old ones were, and nothing else. A pattern
+    /// of other items is lowered as a whole.
+    pub fn set_values(&mut self, pattern: &[Item]) {
+        let arena = &mut self.arena;
+        let mut write = |(item, piece): (&Item, &ItemPieces)| write_values(arena, item, piece);
+        if pattern.len() == self.pieces.len() && pattern.iter().zip(&self.pieces).all(&mut write) {
+            self.point();
+        } else {
+            self.set(pattern);
+        }
+        debug_assert!(self.iter().eq(LoweredPattern::new(pattern).iter()), "other masks: {pattern:?}");
+    }
+
+    fn point(&mut self) {
         self.raw.clear();
         let arena = &self.arena;
         self.raw.extend(self.pieces.iter().map(|p| rte_flow_item {
@@ -388,6 +438,36 @@ impl LoweredFlow {
     }
 }
 
+/// The same for the fields of every item that has some, and arms for those that have none.
+macro_rules! by_fields {
+    ($item:expr, $m:ident => $fields:expr, $($others:tt)*) => {
+        match $item {
+            Item::Any($m) => $fields,
+            Item::Eth($m) => $fields,
+            Item::Vlan($m) => $fields,
+            Item::Ipv4($m) => $fields,
+            Item::Ipv6($m) => $fields,
+            Item::Ipv6FragExt($m) => $fields,
+            Item::Tcp($m) => $fields,
+            Item::Udp($m) => $fields,
+            Item::Sctp($m) => $fields,
+            Item::Icmp($m) => $fields,
+            Item::Icmp6($m) => $fields,
+            Item::Arp($m) => $fields,
+            Item::Vxlan($m) => $fields,
+            Item::Geneve($m) => $fields,
+            Item::Gre($m) => $fields,
+            Item::GreKey($m) => $fields,
+            Item::Tag($m) => $fields,
+            Item::Meta($m) => $fields,
+            Item::Mark($m) => $fields,
+            Item::PortId($m) => $fields,
+            Item::PortRepresentor($m) | Item::RepresentedPort($m) => $fields,
+            $($others)*
+        }
+    };
+}
+
 fn lower_item(arena: &mut Arena, item: &Item) -> ItemPieces {
     fn fields<T: ItemFields>(arena: &mut Arena, none: ItemPieces, fields: &Match<T>) -> ItemPieces {
         let mut add = |value: &T| Some(arena.piece(T::SIZE, |out| value.write(out)));
@@ -406,33 +486,34 @@ fn lower_item(arena: &mut Arena, item: &Item) -> ItemPieces {
         ItemPieces { spec, mask, data: Some(Box::new([spec_data, mask_data])), ..none }
     }
     let none = ItemPieces { ty: item.type_id(), spec: None, last: None, mask: None, data: None, tunnel: None };
-    match item {
+    by_fields!(item, m => fields(arena, none, m),
         Item::Void => none,
-        Item::Any(m) => fields(arena, none, m),
-        Item::Eth(m) => fields(arena, none, m),
-        Item::Vlan(m) => fields(arena, none, m),
-        Item::Ipv4(m) => fields(arena, none, m),
-        Item::Ipv6(m) => fields(arena, none, m),
-        Item::Ipv6FragExt(m) => fields(arena, none, m),
-        Item::Tcp(m) => fields(arena, none, m),
-        Item::Udp(m) => fields(arena, none, m),
-        Item::Sctp(m) => fields(arena, none, m),
-        Item::Icmp(m) => fields(arena, none, m),
-        Item::Icmp6(m) => fields(arena, none, m),
-        Item::Arp(m) => fields(arena, none, m),
-        Item::Vxlan(m) => fields(arena, none, m),
-        Item::Geneve(m) => fields(arena, none, m),
         Item::GeneveOpt(option) => data(arena, none, layout::ITEM_GENEVE_OPT_DATA, option.lower()),
-        Item::Gre(m) => fields(arena, none, m),
-        Item::GreKey(m) => fields(arena, none, m),
         Item::Raw(raw) => data(arena, none, layout::ITEM_RAW_PATTERN, raw.lower()),
-        Item::Tag(m) => fields(arena, none, m),
-        Item::Meta(m) => fields(arena, none, m),
-        Item::Mark(m) => fields(arena, none, m),
-        Item::PortId(m) => fields(arena, none, m),
-        Item::PortRepresentor(m) | Item::RepresentedPort(m) => fields(arena, none, m),
         Item::Tunnel(tunnel) => ItemPieces { tunnel: Some(*tunnel), ..none },
+    )
+}
+
+/// Writes an item's values over those of another one of its type; `false` when that is not all that differs.
+fn write_values(arena: &mut Arena, item: &Item, piece: &ItemPieces) -> bool {
+    fn fields<T: ItemFields>(arena: &mut Arena, piece: &ItemPieces, fields: &Match<T>) -> bool {
+        match (fields, piece.spec, piece.last) {
+            (Match::Any, None, _) => true,
+            (Match::Masked { spec, .. }, Some(place), None) => {
+                let out = arena.bytes_mut(place);
+                out.fill(0);
+                spec.write(out);
+                true
+            }
+            _ => false,
+        }
     }
+    item.type_id() == piece.ty
+        && piece.tunnel.is_none()
+        && by_fields!(item, m => fields(arena, piece, m),
+            Item::Void => true,
+            Item::GeneveOpt(_) | Item::Raw(_) | Item::Tunnel(_) => false,
+        )
 }
 
 /// A zeroed error for DPDK to fill.

@@ -3,8 +3,8 @@
 use super::lower;
 use super::memory::RteFlowMemory;
 use super::meters;
-use super::queued::Queued;
-use super::tables::Lists;
+use super::queued::{QUIET, Queued};
+use super::tables::Coming;
 use crate::backend::{
     Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, MeterCounts, Op,
     OpId, RuleKey,
@@ -15,8 +15,8 @@ use flow::dp::MeterId;
 use flow::meter::MeterSpec;
 use hashbrown::{HashMap, HashSet};
 use rte_flow_rs::{
-    Action, ActionHandle, Class, CountQuery, Item, LoweredActions, LoweredFlow, LoweredPattern, RteFlowApi,
-    RteFlowError, RuleHandle, TemplateTable,
+    Action, ActionHandle, Class, CountQuery, Item, LoweredActions, LoweredFlow, RteFlowApi, RteFlowError, RuleHandle,
+    TemplateTable,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,13 +51,12 @@ pub struct RteFlowBackend {
     no_age: HashSet<u16>,
     /// Ports that rules were put in on.
     ports: HashSet<u16>,
+    last_port: Option<u16>,
     /// Meters, and the ports that they were made on.
     meters: HashMap<MeterId, u16>,
     /// A rule on its way down, in memory that is used again.
     items: Vec<Item>,
     list: Vec<Action>,
-    pattern: LoweredPattern,
-    actions: LoweredActions,
     count: LoweredActions,
 }
 
@@ -133,11 +132,10 @@ impl RteFlowBackend {
             age: None,
             no_age: HashSet::new(),
             ports: HashSet::new(),
+            last_port: None,
             meters: HashMap::new(),
             items: Vec::new(),
             list: Vec::new(),
-            pattern: LoweredPattern::default(),
-            actions: LoweredActions::default(),
             count: LoweredActions::new(&[Action::Count(0)]),
         }
     }
@@ -198,7 +196,9 @@ impl RteFlowBackend {
     /// Puts a rule in; with `old`, which is at the same place, that one goes then.
     fn insert(&mut self, id: OpId, key: RuleKey, rule: &Arc<HwRule>, old: Option<RuleKey>) -> Result<Step, Failure> {
         let port = self.owner(rule)?;
-        self.ports.insert(port);
+        if self.last_port.replace(port) != Some(port) {
+            self.ports.insert(port);
+        }
         if self.queued.is_on(self.api.as_mut(), port)? && self.queue_insert(id, key, port, rule, old)? {
             return Ok(Step::Later);
         }
@@ -244,7 +244,7 @@ impl RteFlowBackend {
         match created {
             Ok(handle) => {
                 let stored = Stored { port, handle, counter, table: None, rule: Arc::clone(rule) };
-                self.rules.lock().insert(key, stored);
+                self.rules.lock().insert(key.0, stored);
                 Ok(())
             }
             Err(error) => {
@@ -274,25 +274,24 @@ impl RteFlowBackend {
         if rule.count && self.no_indirect.contains(&port) {
             return Ok(false);
         }
+        let age = self.age_of(key, port, rule);
+        let ages = age.is_some();
+        let Some(engine) = self.queued.engine(port) else { return Ok(false) };
         let mut counter = Counter::None;
         if rule.count {
-            match self.queued.counter(self.api.as_mut(), port, attr, &self.count) {
+            match engine.counter(self.api.as_mut(), port, attr, (&self.count, QUIET)) {
                 Ok(handle) => counter = Counter::Indirect(handle),
                 Err(error) if error.class() == Class::Unsupported => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         }
-        let age = self.age_of(key, port, rule);
         actions(rule, counter, age, &mut self.list);
         lower::pattern_into(rule, &mut self.items);
-        self.pattern.set(&self.items);
-        self.actions.set(&self.list);
-        let lists = Lists { attr, pattern: &self.pattern, actions: &self.list, lowered: &self.actions };
-        let queued = self.queued.insert(self.api.as_mut(), port, &lists, id);
-        match queued {
+        let coming = Coming { rule, attr, items: &self.items, list: &self.list, ages };
+        match engine.insert(self.api.as_mut(), port, &coming, id.0) {
             Ok(Some((handle, table))) => {
                 let stored = Stored { port, handle, counter, table: Some(table), rule: Arc::clone(rule) };
-                self.rules.lock().insert(key, stored);
+                self.rules.lock().insert(key.0, stored);
                 self.queued.expect_insert(id, key, port, old);
                 Ok(true)
             }
@@ -324,7 +323,7 @@ impl RteFlowBackend {
 
     /// Takes a rule out.
     pub(super) fn remove(&mut self, id: OpId, key: RuleKey) -> Result<Step, Failure> {
-        let Some(stored) = self.rules.lock().get(&key).cloned() else { return Err(unknown()) };
+        let Some(stored) = self.rules.lock().get(key.0).cloned() else { return Err(unknown()) };
         let Stored { port, handle, counter, table, .. } = stored;
         if table.is_some() {
             self.queued.remove(self.api.as_mut(), port, handle, id)?;
@@ -342,7 +341,7 @@ impl RteFlowBackend {
         {
             return Err(error.into());
         }
-        self.rules.lock().remove(&key);
+        self.rules.lock().remove(key.0);
         let last = match counter {
             Counter::Indirect(counter) => {
                 let count = self.api.action_query_count(port, counter, false).ok();
@@ -357,7 +356,7 @@ impl RteFlowBackend {
 
     /// Reads a counter: with many others, where the device has a queue for that.
     fn begin_query(&mut self, id: OpId, key: RuleKey) -> Result<Step, Failure> {
-        let there = self.rules.lock().get(&key).map(|stored| (stored.port, stored.counter, stored.table));
+        let there = self.rules.lock().get(key.0).map(|stored| (stored.port, stored.counter, stored.table));
         if let Some((port, Counter::Indirect(counter), Some(_))) = there
             && self.queued.query(self.api.as_mut(), port, counter, (id, key))?
         {
@@ -367,7 +366,7 @@ impl RteFlowBackend {
     }
 
     pub(super) fn query(&mut self, key: RuleKey) -> Result<Done, Failure> {
-        let Some(stored) = self.rules.lock().get(&key).cloned() else { return Err(unknown()) };
+        let Some(stored) = self.rules.lock().get(key.0).cloned() else { return Err(unknown()) };
         let Stored { port, handle, counter, .. } = stored;
         let count = match counter {
             Counter::Indirect(counter) => self.api.action_query_count(port, counter, false)?,
@@ -533,7 +532,7 @@ impl Backend for RteFlowBackend {
         let held = self.api.held();
         self.api.mark_rules(packed(cookie));
         let known: HashMap<RuleHandle, (RuleKey, Stored)> =
-            self.rules.lock().iter().map(|(key, stored)| (stored.handle, (*key, stored.clone()))).collect();
+            self.rules.lock().iter().map(|(key, stored)| (stored.handle, (RuleKey(key), stored.clone()))).collect();
         let mut adopted = Vec::new();
         for rule in held {
             let Some(theirs) = rule.cookie.map(unpacked).filter(|theirs| theirs.instance == cookie.instance) else {
@@ -555,7 +554,7 @@ impl Backend for RteFlowBackend {
             }
         }
         let there: HashSet<RuleKey> = adopted.iter().map(|a| a.key).collect();
-        self.rules.lock().retain(|key, _| there.contains(key));
+        self.rules.lock().retain(|key, _| there.contains(&RuleKey(key)));
         adopted
     }
 

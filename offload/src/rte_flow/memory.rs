@@ -2,7 +2,7 @@
 
 use super::backend::Stored;
 use super::tables::Engine;
-use crate::backend::RuleKey;
+use crate::numbered::Numbered;
 use hashbrown::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// holds. Clones are the same memory.
 #[derive(Clone, Debug, Default)]
 pub struct RteFlowMemory {
-    rules: Arc<Mutex<HashMap<RuleKey, Stored>>>,
+    rules: Arc<Mutex<Numbered<Stored>>>,
     /// Template engines and their tables, while no backend has them.
     engines: Arc<Mutex<HashMap<u16, Option<Engine>>>>,
 }
 
 impl RteFlowMemory {
-    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<RuleKey, Stored>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Numbered<Stored>> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -13,6 +13,7 @@ mod lower;
 mod memory;
 pub mod meters;
 mod queued;
+mod signature;
 mod tables;
 mod validate;
 

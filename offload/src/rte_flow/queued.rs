@@ -1,15 +1,14 @@
 //! Operations that wait in template engines' queues.
 
 use super::backend::{Counter, Failure, RteFlowBackend, Step, Stored, counted, counters};
-use super::tables::{self, Engine, Lists, QUEUE};
+use super::tables::{self, Engine, QUEUE};
 use crate::backend::{Completion, DeviceError, Done, OpId, RuleKey};
+use crate::numbered::Numbered;
 use hashbrown::HashMap;
-use rte_flow_rs::{
-    ActionHandle, AsyncResult, Attr, Class, LoweredActions, Queue, RteFlowApi, RteFlowError, RuleHandle, TemplateTable,
-};
+use rte_flow_rs::{ActionHandle, AsyncResult, Class, Queue, RteFlowApi, RteFlowError, RuleHandle};
 
 /// The user number of operations whose end says nothing: counters. Operations of the engine begin at 1.
-const QUIET: u64 = 0;
+pub(super) const QUIET: u64 = 0;
 
 /// Ends that one pull is asked for.
 const PULL: usize = 256;
@@ -44,7 +43,7 @@ pub(super) struct Queued {
     /// `None`: the port has no engine.
     engines: HashMap<u16, Option<Engine>>,
     /// By the engine's operation; an update's two halves come one after the other.
-    pending: HashMap<u64, Pending>,
+    pending: Numbered<Pending>,
     ends: Vec<AsyncResult>,
 }
 
@@ -63,21 +62,22 @@ impl Queued {
         if self.off {
             return Ok(false);
         }
-        if !self.engines.contains_key(&port) {
-            let engine = tables::set_up(api, port)?;
-            self.engines.insert(port, engine);
+        if let Some(engine) = self.engines.get(&port) {
+            return Ok(engine.is_some());
         }
-        Ok(self.engine(port).is_some())
+        let engine = tables::set_up(api, port)?;
+        let is_on = engine.is_some();
+        self.engines.insert(port, engine);
+        Ok(is_on)
     }
 
-    fn engine(&mut self, port: u16) -> Option<&mut Engine> {
+    pub fn engine(&mut self, port: u16) -> Option<&mut Engine> {
         self.engines.get_mut(&port).and_then(Option::as_mut)
     }
 
     fn posted(&mut self, port: u16) {
         if let Some(engine) = self.engine(port) {
-            engine.waiting += 1;
-            engine.dirty = true;
+            engine.posted();
         }
     }
 
@@ -95,19 +95,6 @@ impl Queued {
         self.engines.keys().copied().filter(|port| self.waiting(*port) > 0).collect()
     }
 
-    pub fn counter(
-        &mut self,
-        api: &mut dyn RteFlowApi,
-        port: u16,
-        attr: Attr,
-        count: &LoweredActions,
-    ) -> Result<ActionHandle, RteFlowError> {
-        let queue = Queue { id: QUEUE, postpone: true, user: QUIET };
-        let handle = api.async_action_create(port, queue, attr, count)?;
-        self.posted(port);
-        Ok(handle)
-    }
-
     pub fn drop_counter(&mut self, api: &mut dyn RteFlowApi, port: u16, handle: ActionHandle) {
         let queue = Queue { id: QUEUE, postpone: true, user: QUIET };
         match api.async_action_destroy(port, queue, handle) {
@@ -115,22 +102,6 @@ impl Queued {
             // The queue is full: a single call then; a counter that stays costs a counter.
             Err(_) => drop(api.action_destroy(port, handle)),
         }
-    }
-
-    pub fn insert(
-        &mut self,
-        api: &mut dyn RteFlowApi,
-        port: u16,
-        lists: &Lists<'_>,
-        id: OpId,
-    ) -> Result<Option<(RuleHandle, TemplateTable)>, RteFlowError> {
-        let Some(engine) = self.engine(port) else { return Ok(None) };
-        let Some(table) = engine.table(api, port, lists)? else { return Ok(None) };
-        let queue = Queue { id: QUEUE, postpone: true, user: id.0 };
-        let handle = api.async_create(port, queue, table, lists.pattern, 0, lists.lowered, 0)?;
-        engine.count(table, true);
-        self.posted(port);
-        Ok(Some((handle, table)))
     }
 
     pub fn remove(
@@ -183,16 +154,14 @@ impl Queued {
     /// A rule is gone from its table.
     fn gone(&mut self, stored: &Stored) {
         if let (Some(table), Some(engine)) = (stored.table, self.engine(stored.port)) {
-            engine.count(table, false);
+            engine.gone(table);
         }
     }
 
     /// The port's engine is gone; the operations that will not come to their end.
     pub fn forget(&mut self, port: u16) -> Vec<OpId> {
         self.engines.remove(&port);
-        let mut lost: Vec<OpId> =
-            self.pending.iter().filter(|(_, p)| p.port == port).map(|(id, _)| OpId(*id)).collect();
-        lost.sort_unstable();
+        let lost: Vec<OpId> = self.pending.iter().filter(|(_, p)| p.port == port).map(|(id, _)| OpId(id)).collect();
         self.pending.retain(|_, pending| pending.port != port);
         lost
     }
@@ -245,7 +214,7 @@ impl RteFlowBackend {
     }
 
     fn ended(&mut self, end: AsyncResult) {
-        let Some(Pending { port, what }) = self.queued.pending.remove(&end.user) else { return };
+        let Some(Pending { port, what }) = self.queued.pending.remove(end.user) else { return };
         let id = OpId(end.user);
         let result = match what {
             What::Insert { key, old } => match self.inserted(id, key, port, old, end.done) {
@@ -272,7 +241,7 @@ impl RteFlowBackend {
         done: bool,
     ) -> Result<Step, Failure> {
         if !done {
-            let stored = self.rules.lock().remove(&key);
+            let stored = self.rules.lock().remove(key.0);
             // The queue does not say why; a single call does, or the rule is in.
             if let Some(stored) = stored {
                 self.queued.gone(&stored);
@@ -286,7 +255,7 @@ impl RteFlowBackend {
     }
 
     fn removed(&mut self, key: RuleKey, done: bool) -> Result<Done, DeviceError> {
-        let Some(stored) = self.rules.lock().get(&key).cloned() else {
+        let Some(stored) = self.rules.lock().get(key.0).cloned() else {
             return Ok(Done::Removed { last: None, exact: false });
         };
         // A rule that a single call does not find either was lost by the device; otherwise it is still there.
@@ -296,7 +265,7 @@ impl RteFlowBackend {
         {
             return Err(self.failed(Failure::Device(error)));
         }
-        self.rules.lock().remove(&key);
+        self.rules.lock().remove(key.0);
         self.queued.gone(&stored);
         let last = match stored.counter {
             Counter::Indirect(counter) => {
