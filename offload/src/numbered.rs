@@ -1,23 +1,29 @@
 //! Things by numbers that are given out in order.
 //!
-//! Operations, rules and counters have numbers that only grow, so that a table of pages finds them without a hash and grows
-//! without moving what is in it.
+//! Flows, operations, rules and counters have numbers that only grow, and who is asked for one is mostly asked for its neighbour
+//! next. So they are in pages of neighbours: the last page is at hand without a search, and nothing moves when there are more.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 /// Things of one page.
 const PAGE: u64 = 64;
+/// Empty pages whose memory is kept.
+const SPARE: usize = 8;
+/// No page has this number.
+const NONE: u64 = u64::MAX;
 
-/// A map by numbers that are given out in order, and not again. Numbers may go in out of order, and come out in any; it takes 32
-/// bytes for each 64 numbers between the lowest and the highest that are in.
+/// A map by numbers that are given out in order, and not again. Numbers may go in out of order, and come out in any; one that is alone
+/// among its neighbours takes the room of 64.
 #[derive(Clone, Debug)]
 pub struct Numbered<T> {
-    pages: VecDeque<Page<T>>,
-    /// The number of the first page.
-    first: u64,
+    /// Where each page is.
+    index: BTreeMap<u64, usize>,
+    pages: Vec<Page<T>>,
+    /// Pages of no number.
+    free: Vec<usize>,
+    /// The page that was asked for last, and where it is.
+    last: (u64, usize),
     len: usize,
-    /// Memory of a page that is empty.
-    spare: Vec<Option<T>>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,7 +35,7 @@ struct Page<T> {
 
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
-        Numbered { pages: VecDeque::new(), first: 0, len: 0, spare: Vec::new() }
+        Numbered { index: BTreeMap::new(), pages: Vec::new(), free: Vec::new(), last: (NONE, 0), len: 0 }
     }
 }
 
@@ -50,13 +56,17 @@ impl<T> Numbered<T> {
         self.len == 0
     }
 
+    #[inline]
+    fn find(&self, page: u64) -> Option<usize> {
+        if self.last.0 == page { Some(self.last.1) } else { self.index.get(&page).copied() }
+    }
+
     /// The thing with this number.
     #[inline]
     #[must_use]
     pub fn get(&self, number: u64) -> Option<&T> {
         let (page, at) = split(number);
-        let page = self.pages.get(page.checked_sub(self.first)? as usize)?;
-        page.slots.get(at)?.as_ref()
+        self.pages.get(self.find(page)?)?.slots.get(at)?.as_ref()
     }
 
     /// The same, to be changed.
@@ -64,11 +74,13 @@ impl<T> Numbered<T> {
     #[must_use]
     pub fn get_mut(&mut self, number: u64) -> Option<&mut T> {
         let (page, at) = split(number);
-        let page = self.pages.get_mut(page.checked_sub(self.first)? as usize)?;
-        page.slots.get_mut(at)?.as_mut()
+        let index = self.find(page)?;
+        self.last = (page, index);
+        self.pages.get_mut(index)?.slots.get_mut(at)?.as_mut()
     }
 
     /// Whether there is one with this number.
+    #[inline]
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {
         self.get(number).is_some()
@@ -78,15 +90,10 @@ impl<T> Numbered<T> {
     #[inline]
     pub fn insert(&mut self, number: u64, thing: T) -> Option<T> {
         let (page, at) = split(number);
-        let index = self.index(page);
-        let page = self.pages.get_mut(index)?;
-        if page.slots.is_empty() {
-            page.slots = std::mem::take(&mut self.spare);
-            if page.slots.is_empty() {
-                page.slots.reserve_exact(PAGE as usize);
-                page.slots.extend((0..PAGE).map(|_| None));
-            }
+        if self.last.0 != page {
+            self.open(page);
         }
+        let page = self.pages.get_mut(self.last.1)?;
         let old = page.slots.get_mut(at)?.replace(thing);
         if old.is_none() {
             page.live += 1;
@@ -95,37 +102,41 @@ impl<T> Numbered<T> {
         old
     }
 
-    /// Where a page is; it is there then.
-    #[inline]
-    fn index(&mut self, page: u64) -> usize {
-        if self.pages.is_empty() {
-            self.first = page;
+    /// Make a page the last that was asked for, whether or not it is there already.
+    fn open(&mut self, number: u64) {
+        let Numbered { index, pages, free, last, .. } = self;
+        let at = *index.entry(number).or_insert_with(|| {
+            free.pop().unwrap_or_else(|| {
+                pages.push(Page { slots: Vec::new(), live: 0 });
+                pages.len() - 1
+            })
+        });
+        *last = (number, at);
+        if let Some(page) = pages.get_mut(at)
+            && page.slots.is_empty()
+        {
+            page.slots.reserve_exact(PAGE as usize);
+            page.slots.extend((0..PAGE).map(|_| None));
         }
-        while page < self.first {
-            self.first -= 1;
-            self.pages.push_front(Page { slots: Vec::new(), live: 0 });
-        }
-        let index = (page - self.first) as usize;
-        while index >= self.pages.len() {
-            self.pages.push_back(Page { slots: Vec::new(), live: 0 });
-        }
-        index
     }
 
     /// Take one out.
     #[inline]
     pub fn remove(&mut self, number: u64) -> Option<T> {
-        let (page, at) = split(number);
-        let page = self.pages.get_mut(page.checked_sub(self.first)? as usize)?;
+        let (number, at) = split(number);
+        let index = self.find(number)?;
+        self.last = (number, index);
+        let page = self.pages.get_mut(index)?;
         let thing = page.slots.get_mut(at)?.take()?;
         page.live -= 1;
         self.len -= 1;
         if page.live == 0 {
-            self.spare = std::mem::take(&mut page.slots);
-            while self.pages.front().is_some_and(|page| page.live == 0) {
-                self.pages.pop_front();
-                self.first += 1;
+            if self.free.len() >= SPARE {
+                page.slots = Vec::new();
             }
+            self.free.push(index);
+            self.index.remove(&number);
+            self.last = (NONE, 0);
         }
         Some(thing)
     }
@@ -137,9 +148,15 @@ impl<T> Numbered<T> {
 
     /// All, by their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.pages.iter().zip(self.first..).flat_map(|(page, n)| {
-            page.slots.iter().zip(n * PAGE..).filter_map(|(slot, number)| Some((number, slot.as_ref()?)))
+        let pages = self.index.iter().filter_map(|(number, at)| Some((*number, self.pages.get(*at)?)));
+        pages.flat_map(|(number, page)| {
+            page.slots.iter().zip(number * PAGE..).filter_map(|(slot, number)| Some((number, slot.as_ref()?)))
         })
+    }
+
+    /// All, to be changed, in no order.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flat_map(|page| page.slots.iter_mut().flatten())
     }
 
     /// Keep those of which `keep` says so.
@@ -193,6 +210,11 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(map.len(), model.len());
+                let mut changed: Vec<u32> = map.values_mut().map(|v| *v).collect();
+                changed.sort_unstable();
+                let mut all: Vec<u32> = model.values().copied().collect();
+                all.sort_unstable();
+                prop_assert_eq!(changed, all);
                 prop_assert!(map.iter().eq(model.iter().map(|(n, v)| (*n, v))));
                 for n in [0, 63, 64, 65, 1999, 1_000_000, u64::MAX] {
                     prop_assert_eq!(map.get(n), model.get(&n));
@@ -210,6 +232,11 @@ mod tests {
             map.insert(n, n);
             assert_eq!(n.checked_sub(100).and_then(|old| map.remove(old)), n.checked_sub(100));
         }
-        assert!(map.pages.len() <= 3, "{}", map.pages.len());
+        assert!(map.pages.len() <= 4 && map.index.len() <= 3, "{map:?}");
+        let mut far = Numbered::default();
+        (0..40u64).for_each(|n| assert_eq!(far.insert(n << 50, n), None));
+        assert_eq!((far.len(), far.pages.len()), (40, 40));
+        (0..40u64).for_each(|n| assert_eq!(far.remove(n << 50), Some(n)));
+        assert_eq!(far.pages.iter().filter(|page| !page.slots.is_empty()).count(), SPARE);
     }
 }

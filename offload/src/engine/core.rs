@@ -11,11 +11,13 @@ mod restart;
 mod trouble;
 
 use super::device::Devices;
-use super::entry::{Entry, PlaceOf};
+use super::entry::PlaceOf;
+use super::lists::{Due, Flows};
 use super::policy::{DemotionId, Policy, Which, Wishes};
 use super::report::{FlowRate, HitSink};
 use super::{EngineConfig, FenceTicket, NOT_REACHED};
 use crate::backend::{Backend, Completion, Op, OpId};
+use crate::numbered::Numbered;
 use crate::world::{WantedMeter, World};
 use flow::clock::Time;
 use flow::dp::{DpFlow, FlowId, MeterId};
@@ -60,17 +62,17 @@ pub(super) struct Core {
     next_demotion: u64,
     backend: Box<dyn Backend>,
     sink: Arc<dyn HitSink>,
-    /// Boxed, so that a map that grows moves little.
-    flows: HashMap<FlowId, Box<Entry>>,
-    /// Who has, and who waits for, each place in hardware.
-    places: HashMap<PlaceOf, (FlowId, Vec<FlowId>)>,
+    flows: Flows,
+    /// Who has each place in hardware, and who waits for it.
+    places: HashMap<PlaceOf, FlowId>,
+    place_wanted: HashMap<PlaceOf, Vec<FlowId>>,
     orphans: Orphans,
     devices: Devices,
     meters: meters::Meters,
     /// Changes, and readings of counters, that the backend has not taken yet.
     outbox: VecDeque<Op>,
     readings: VecDeque<Op>,
-    in_flight: HashMap<OpId, Doing>,
+    in_flight: Numbered<Doing>,
     /// Operations on devices that have died since: their completions mean nothing.
     abandoned: HashSet<OpId>,
     done: Vec<Completion>,
@@ -78,7 +80,8 @@ pub(super) struct Core {
     replan: BTreeSet<FlowId>,
     /// Flows that wait for a time: to be planned again, or to have a stuck rule taken out.
     later: BTreeSet<(Time, FlowId)>,
-    queries: BTreeSet<(Time, FlowId)>,
+    /// Counters that are to be read.
+    queries: Due,
     /// When devices are asked again which rules are idle, and how many they told of.
     ages_due: Time,
     idle_hints: u64,
@@ -112,19 +115,20 @@ impl Core {
             next_demotion: 1,
             backend,
             sink,
-            flows: HashMap::new(),
+            flows: Flows::default(),
             places: HashMap::new(),
+            place_wanted: HashMap::new(),
             orphans: Orphans::default(),
             meters: meters::Meters::default(),
             devices,
             outbox: VecDeque::new(),
             readings: VecDeque::new(),
-            in_flight: HashMap::new(),
+            in_flight: Numbered::default(),
             abandoned: HashSet::new(),
             done: Vec::new(),
             replan: BTreeSet::new(),
             later: BTreeSet::new(),
-            queries: BTreeSet::new(),
+            queries: Due::default(),
             ages_due: Time(0),
             idle_hints: 0,
             rates: VecDeque::new(),
@@ -160,8 +164,7 @@ impl Core {
 
     /// When a waiting flow or counter is due.
     pub fn due(&self) -> Option<Time> {
-        let firsts = [self.later.first(), self.queries.first()];
-        let flows = firsts.into_iter().flatten().map(|(due, _)| *due);
+        let flows = self.later.first().map(|(due, _)| *due).into_iter().chain(self.queries.first());
         let devices = self.devices.iter().filter_map(|(_, device)| device.dead.as_ref().map(|dead| dead.next));
         flows.chain(devices).min()
     }
@@ -186,9 +189,11 @@ impl Core {
                 self.rates.push_back((at, rates.into_iter()));
             }
             Event::Refresh => {
-                let all: Vec<FlowId> = self.queries.iter().map(|(_, id)| *id).collect();
-                for id in all {
-                    self.query_at(id, Some(now));
+                let all: Vec<(Time, FlowId)> = self.queries.all().collect();
+                for (due, id) in all {
+                    if self.flows.get(id).is_some_and(|entry| entry.query_due == Some(due)) {
+                        self.query_at(id, Some(now));
+                    }
                 }
                 self.read_meters();
             }
@@ -270,7 +275,7 @@ impl Core {
     fn op(&mut self, doing: Doing) -> OpId {
         let id = OpId(self.next_op);
         self.next_op += 1;
-        self.in_flight.insert(id, doing);
+        self.in_flight.insert(id.0, doing);
         id
     }
 
@@ -310,7 +315,7 @@ impl Core {
     /// All flows are to be planned with what is wished and known now.
     fn admit_anew(&mut self) {
         self.world.admission = self.wishes.admission(self.world.ports.keys().copied());
-        self.replan.extend(self.flows.keys().copied());
+        self.replan.extend(self.flows.values().map(|entry| entry.flow.id));
     }
 
     pub fn demote(&mut self, which: Which) -> DemotionId {

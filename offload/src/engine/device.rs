@@ -1,5 +1,6 @@
 //! What the engine knows of each device: room, health, who is in, who waits, and what it refuses.
 
+use super::lists::Ranked;
 use super::rate::Rank;
 use super::report::DeviceHealth;
 use crate::backend::{DeviceError, DeviceKey};
@@ -10,7 +11,7 @@ use flow::clock::Time;
 use flow::dp::{FlowId, Hits};
 use hashbrown::HashMap;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long a device is believed to have no more room than it said.
@@ -76,7 +77,7 @@ pub(super) struct Device {
     /// Flows that found it full; the last goes in next.
     pub waiting: BTreeSet<(Rank, Reverse<FlowId>)>,
     /// Flows that have room; the first goes out next.
-    pub residents: BTreeSet<(Rank, FlowId)>,
+    pub residents: Ranked,
     /// Rules that leave for others that carry more.
     pub leaving: u32,
     pub reluctance: super::eviction::Reluctance,
@@ -117,36 +118,46 @@ impl Device {
 
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    by_key: BTreeMap<DeviceKey, Device>,
+    /// In the order of their keys; there are few.
+    by_key: Vec<(DeviceKey, Device)>,
     refused: HashMap<RuleShape, DeviceError>,
 }
 
 impl Devices {
-    /// Take names and limits from a world, and forget what was learned: the devices may be others now.
+    /// Take names and limits from a world, and forget what was learned: the devices may be others now. One that is dead is asked at
+    /// once: what was under way when it died may still be done until it has said that it works again.
     pub fn learn_world(&mut self, world: &World) {
         self.refused.clear();
-        for device in self.by_key.values_mut() {
-            (device.dead, device.deaths) = (None, 0);
+        for (_, device) in &mut self.by_key {
+            device.deaths = 0;
+            if let Some(dead) = &mut device.dead {
+                dead.next = Time(0);
+            }
             (device.busy_until, device.busy) = (None, 0);
             (device.full, device.no_update) = (None, false);
         }
         for info in world.ports.values() {
-            let device = self.by_key.entry(info.device()).or_default();
+            let device = self.get(info.device());
             device.name.clone_from(&info.caps.name);
             device.limit = info.caps.max_rules;
         }
     }
 
     pub fn get(&mut self, key: DeviceKey) -> &mut Device {
-        self.by_key.entry(key).or_default()
+        let at = self.by_key.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
+            let at = self.by_key.partition_point(|(k, _)| *k < key);
+            self.by_key.insert(at, (key, Device::default()));
+            at
+        });
+        &mut self.by_key[at].1
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&DeviceKey, &Device)> {
-        self.by_key.iter()
+        self.by_key.iter().map(|(key, device)| (key, device))
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&DeviceKey, &mut Device)> {
-        self.by_key.iter_mut()
+        self.by_key.iter_mut().map(|(key, device)| (&*key, device))
     }
 
     pub fn refused_shapes(&self) -> usize {

@@ -8,6 +8,7 @@ mod counters;
 mod device;
 mod entry;
 mod eviction;
+mod lists;
 mod policy;
 mod rate;
 mod report;

@@ -31,7 +31,7 @@ impl Core {
 
     /// What is to become of the flow, by what is wished and by what its device is known to refuse; room and health aside.
     pub(super) fn decide(&self, id: FlowId, now: Time) -> Plan {
-        let Some(entry) = self.flows.get(&id) else { return Plan::Software(Refusals::new()) };
+        let Some(entry) = self.flows.get(id) else { return Plan::Software(Refusals::new()) };
         let mut plan = plan(&entry.flow, &self.world);
         if !matches!(plan, Plan::Software(_))
             && let Some(objection) = self.wishes.objection(entry)
@@ -51,7 +51,7 @@ impl Core {
     /// Put a plan's program in, as far as nothing that is known stands in its way. The flow has no rules.
     pub(super) fn carry_out(&mut self, id: FlowId, mut plan: Plan, now: Time) {
         self.sit(id, None);
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         let Some(device) = self.world.ports.get(&entry.flow.in_port()).map(|info| info.device()) else {
             return Self::stay(entry, software(plan), now);
         };
@@ -106,11 +106,13 @@ impl Core {
         if self.is_in_the_way(id, &program) {
             return;
         }
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         let Some(main) = program.rules.last() else { return Self::stay(entry, refusals, now) };
-        let (owner, waiting) = self.places.entry(PlaceOf::of(main)).or_insert_with(|| (id, Vec::new()));
-        if *owner != id {
+        let place = PlaceOf::of(main);
+        let owner = *self.places.entry(place).or_insert(id);
+        if owner != id {
             // A flow that this one replaces is still there: the device would not know which of the two is meant.
+            let waiting = self.place_wanted.entry(PlaceOf::of(main)).or_default();
             if !waiting.contains(&id) {
                 waiting.push(id);
             }
@@ -121,7 +123,7 @@ impl Core {
 
     /// The flow waits for room where it was.
     pub(super) fn wait_for_room(&mut self, id: FlowId) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         let Some(device) = self.world.ports.get(&entry.flow.in_port()).map(|info| info.device()) else { return };
         entry.wants = entry.program.rules.len() as u32;
         self.sit(id, Some(Seat::Waiting(device)));
@@ -129,9 +131,9 @@ impl Core {
 
     /// Give a flow another seat.
     pub(super) fn sit(&mut self, id: FlowId, seat: Option<Seat>) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         match entry.seat {
-            Some(Seat::Resident(device)) => drop(self.devices.get(device).residents.remove(&(entry.rank, id))),
+            Some(Seat::Resident(device)) => self.devices.get(device).residents.remove(entry.rank, entry.ticket),
             Some(Seat::Waiting(device)) => drop(self.devices.get(device).waiting.remove(&(entry.rank, Reverse(id)))),
             None => {}
         }
@@ -139,14 +141,14 @@ impl Core {
         let Some(seat) = seat else { return };
         entry.rank = Rank::new(self.wishes.priority(entry.flow.in_port()), entry.steady());
         match seat {
-            Seat::Resident(device) => drop(self.devices.get(device).residents.insert((entry.rank, id))),
+            Seat::Resident(device) => entry.ticket = self.devices.get(device).residents.insert(entry.rank, id),
             Seat::Waiting(device) => drop(self.devices.get(device).waiting.insert((entry.rank, Reverse(id)))),
         }
     }
 
     /// The flow's rate is another.
     pub(super) fn rank(&mut self, id: FlowId) {
-        let Some(entry) = self.flows.get(&id) else { return };
+        let Some(entry) = self.flows.get(id) else { return };
         let rank = Rank::new(self.wishes.priority(entry.flow.in_port()), entry.steady());
         if entry.seat.is_some() && rank != entry.rank {
             self.sit(id, entry.seat);
@@ -211,7 +213,7 @@ impl Core {
             return None;
         }
         let (rank, Reverse(coming)) = device.waiting.last().copied()?;
-        let coming = self.flows.get(&coming)?;
+        let coming = self.flows.get(coming)?;
         if device.used.saturating_sub(device.leaving) + coming.wants <= limit {
             return None;
         }
@@ -227,7 +229,7 @@ impl Core {
             }
             let evicted = coming.evicted;
             device.reluctance.spend(evicted, now);
-            return Some(*id);
+            return Some(id);
         }
         None
     }
@@ -237,7 +239,7 @@ impl Core {
         device.traffic.evictions += 1;
         let limit = device.limit.unwrap_or(device.used);
         let refusal = Refusal::TableFull { used: device.used, limit };
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.leaving = entry.reserved;
         device.leaving += entry.reserved;
         entry.evicted = Some(now);

@@ -10,7 +10,7 @@ use smallvec::smallvec;
 
 impl Core {
     pub(super) fn completed(&mut self, completion: Completion, now: Time) {
-        let Some(doing) = self.in_flight.remove(&completion.id) else {
+        let Some(doing) = self.in_flight.remove(completion.id.0) else {
             if !self.abandoned.remove(&completion.id) {
                 self.unknown_completions += 1;
             }
@@ -26,7 +26,7 @@ impl Core {
     }
 
     fn inserted(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.busy = false;
         let error = match result {
             Ok(_) => {
@@ -46,7 +46,7 @@ impl Core {
             return self.died(id, &error, now);
         }
         self.meter_missed(id, &error);
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         let (Some(failed), Some(device)) = (entry.rules.last().map(|rule| rule.rule.shape()), entry.device) else {
             return;
         };
@@ -82,7 +82,7 @@ impl Core {
     }
 
     fn updated(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.busy = false;
         let coming = entry.coming.take();
         let Some(device) = entry.device else { return };
@@ -91,7 +91,7 @@ impl Core {
                 self.devices.get(device).traffic.updates += 1;
                 // The old rule's last count belongs to the old rule.
                 self.last_count(id, done, now);
-                let Some(entry) = self.flows.get_mut(&id) else { return };
+                let Some(entry) = self.flows.get_mut(id) else { return };
                 if let (Some(coming), Some(last)) = (coming, entry.rules.last_mut()) {
                     *last = coming;
                 }
@@ -121,7 +121,7 @@ impl Core {
     }
 
     fn taken_out(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.busy = false;
         let device = entry.device;
         match result {
@@ -144,7 +144,7 @@ impl Core {
                     self.devices.get(device).traffic.refused += 1;
                 }
                 self.mark_stale(id);
-                if let Some(point) = self.flows.get(&id).and_then(|entry| entry.stale) {
+                if let Some(point) = self.flows.get(id).and_then(|entry| entry.stale) {
                     self.stale.insert(point, Some(error.to_string()));
                 }
                 self.later.insert((at, id));
@@ -155,7 +155,7 @@ impl Core {
     /// What a rule that is gone had counted.
     fn last_count(&mut self, id: FlowId, done: Done, now: Time) {
         let Done::Removed { last, exact } = done else { return };
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         if entry.rules.last().is_some_and(|rule| rule.rule.count) && (!exact || last.is_none()) {
             self.inexact_counts += 1;
             entry.inexact = true;
@@ -166,7 +166,7 @@ impl Core {
     }
 
     fn queried(&mut self, id: FlowId, result: Result<Done, DeviceError>, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.busy = false;
         match result {
             Ok(Done::Counted(counters)) => self.count(id, counters, now),
@@ -177,10 +177,10 @@ impl Core {
                 self.lost_rules += 1;
                 if entry.phase == Phase::In {
                     let at = self.fault(id, now);
-                    let Some(entry) = self.flows.get_mut(&id) else { return };
+                    let Some(entry) = self.flows.get_mut(id) else { return };
                     entry.next = Next::Retry(smallvec![Refusal::Device(error)], at);
                 }
-                let Some(entry) = self.flows.get_mut(&id) else { return };
+                let Some(entry) = self.flows.get_mut(id) else { return };
                 entry.phase = Phase::Removing;
                 self.query_at(id, None);
                 return self.pop_rule(id, now);
@@ -188,7 +188,7 @@ impl Core {
             // A failed reading is no reading: the next one tells all.
             Err(_) => {}
         }
-        match self.flows.get(&id).map(|entry| entry.phase) {
+        match self.flows.get(id).map(|entry| entry.phase) {
             Some(Phase::Removing) => self.take_out(id),
             Some(Phase::In) => self.query_at(id, Some(now.after(self.config.query_interval))),
             _ => {}

@@ -371,7 +371,7 @@ impl Core {
 
     /// The device did not find what a rule asks for. It may be its meter, which is put in once more then.
     pub(super) fn meter_missed(&mut self, flow: FlowId, error: &DeviceError) {
-        let Some(entry) = self.flows.get(&flow).filter(|_| error.kind == DeviceErrorKind::NotFound) else { return };
+        let Some(entry) = self.flows.get(flow).filter(|_| error.kind == DeviceErrorKind::NotFound) else { return };
         let Some(id) = entry.rules.last().and_then(|i| i.rule.actions.iter().find_map(metered)) else { return };
         let Some(there) = self.meters.by_id.get(&id).and_then(|meter| meter.there.clone()) else { return };
         let ports = self.world.ports.values().filter(|info| info.device() == there.device);

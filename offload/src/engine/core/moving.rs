@@ -14,17 +14,17 @@ use std::sync::Arc;
 impl Core {
     pub(super) fn added(&mut self, flow: Arc<DpFlow>, now: Time) {
         let id = flow.id;
-        if self.flows.contains_key(&id) {
+        if self.flows.contains(id) {
             return;
         }
-        let mut entry = Entry::new(flow, now);
+        let mut entry = Box::new(Entry::new(flow, now));
         entry.hot = self.wishes.is_hot(0, false);
-        self.flows.insert(id, Box::new(entry));
+        self.flows.insert(entry);
         self.plan(id, now);
     }
 
     pub(super) fn removed(&mut self, flow: &Arc<DpFlow>, now: Time) {
-        let Some(entry) = self.flows.get_mut(&flow.id) else {
+        let Some(entry) = self.flows.get_mut(flow.id) else {
             return self.sink.hardware_gone(flow);
         };
         if entry.removed {
@@ -42,7 +42,7 @@ impl Core {
     }
 
     pub(super) fn mark_stale(&mut self, id: FlowId) {
-        if let Some(entry) = self.flows.get_mut(&id)
+        if let Some(entry) = self.flows.get_mut(id)
             && entry.stale.is_none()
         {
             entry.stale = Some(self.next_stale);
@@ -52,7 +52,7 @@ impl Core {
     }
 
     pub(super) fn no_longer_stale(&mut self, id: FlowId) {
-        if let Some(point) = self.flows.get_mut(&id).and_then(|entry| entry.stale.take()) {
+        if let Some(point) = self.flows.get_mut(id).and_then(|entry| entry.stale.take()) {
             self.stale.remove(&point);
         }
     }
@@ -75,7 +75,7 @@ impl Core {
         why: Refusals,
         now: Time,
     ) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.phase = Phase::Inserting;
         entry.device = Some(device);
         entry.reserved = program.rules.len() as u32;
@@ -100,9 +100,10 @@ impl Core {
 
     /// Put the next rule of the program in, or be done.
     pub(super) fn insert_next(&mut self, id: FlowId, now: Time) {
-        let key = self.new_key();
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         if let Some(rule) = entry.program.rules.get(entry.rules.len()).cloned() {
+            let key = RuleKey(self.next_rule);
+            self.next_rule += 1;
             entry.rules.push(Installed { key, rule: Arc::clone(&rule) });
             entry.busy = true;
             let op = self.op(Doing::Insert(id));
@@ -113,7 +114,7 @@ impl Core {
 
     /// All of the flow's program is in hardware.
     pub(super) fn is_in(&mut self, id: FlowId, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.phase = Phase::In;
         entry.since = now;
         (entry.tries, entry.told_since, entry.astray) = (0, false, 0);
@@ -129,7 +130,7 @@ impl Core {
     /// Replace the main rule without a gap. `false`: that cannot be done; the flow is as before.
     pub(super) fn replace(&mut self, id: FlowId, program: &HwProgram, full: bool, why: &Refusals) -> bool {
         let key = self.new_key();
-        let Some(entry) = self.flows.get_mut(&id) else { return false };
+        let Some(entry) = self.flows.get_mut(id) else { return false };
         let (Some((main, guards)), Some(device)) = (program.rules.split_last(), entry.device) else { return false };
         let (Some((old, old_guards)), Some(last)) = (entry.program.rules.split_last(), entry.rules.last()) else {
             return false;
@@ -152,7 +153,7 @@ impl Core {
     /// Begin or go on taking rules out, the last one first.
     pub(super) fn take_out(&mut self, id: FlowId) {
         self.query_at(id, None);
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.phase = Phase::Removing;
         if entry.busy {
             return;
@@ -166,7 +167,7 @@ impl Core {
 
     /// The last rule of the flow is out of hardware.
     pub(super) fn pop_rule(&mut self, id: FlowId, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.rules.pop();
         if entry.rules.is_empty() {
             self.out(id, now);
@@ -179,7 +180,7 @@ impl Core {
     pub(super) fn out(&mut self, id: FlowId, now: Time) {
         self.no_longer_stale(id);
         self.sit(id, None);
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         entry.phase = Phase::Software;
         entry.since = now;
         entry.replan = false;
@@ -192,7 +193,7 @@ impl Core {
         entry.hard.restart(now);
         if entry.removed {
             let flow = Arc::clone(&entry.flow);
-            self.flows.remove(&id);
+            self.flows.remove(id);
             self.sink.hardware_gone(&flow);
         } else if reserved > 0 && entry.full {
             self.sink.hardware_read(&entry.flow, None);
@@ -210,7 +211,7 @@ impl Core {
     }
 
     fn go_on(&mut self, id: FlowId, next: Next, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         match next {
             Next::Replan => self.plan(id, now),
             Next::Stay(refusals) => Self::stay(entry, refusals, now),
@@ -231,10 +232,11 @@ impl Core {
     /// Give a place back, and let those go on who wait for it.
     fn vacate(&mut self, place: Option<PlaceOf>, id: FlowId, now: Time) {
         if let Some(place) = place
-            && self.places.get(&place).is_some_and(|(owner, _)| *owner == id)
-            && let Some((_, waiting)) = self.places.remove(&place)
+            && self.places.get(&place) == Some(&id)
         {
-            for next in waiting {
+            self.places.remove(&place);
+            let waiting = if self.place_wanted.is_empty() { None } else { self.place_wanted.remove(&place) };
+            for next in waiting.into_iter().flatten() {
                 self.try_again(next, now);
             }
         }
@@ -242,13 +244,13 @@ impl Core {
 
     /// Plan a flow again that waited in software.
     pub(super) fn try_again(&mut self, id: FlowId, now: Time) {
-        if self.flows.get(&id).is_some_and(|entry| entry.phase == Phase::Software && !entry.removed) {
+        if self.flows.get(id).is_some_and(|entry| entry.phase == Phase::Software && !entry.removed) {
             self.plan(id, now);
         }
     }
 
     pub(super) fn wait_is_over(&mut self, id: FlowId, now: Time) {
-        match self.flows.get(&id).map(|entry| entry.phase) {
+        match self.flows.get(id).map(|entry| entry.phase) {
             Some(Phase::Removing) => self.take_out(id),
             Some(Phase::Software) => self.end_hold(id, now),
             _ => {}
@@ -257,7 +259,7 @@ impl Core {
 
     /// The world is another than the one that the flow was planned with.
     pub(super) fn world_changed(&mut self, id: FlowId, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         if entry.removed {
             return;
         }
@@ -278,7 +280,7 @@ impl Core {
     /// A flow that is in hardware: is that still what is wanted?
     fn look_again(&mut self, id: FlowId, now: Time) {
         let plan = self.decide(id, now);
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         let plan = known(plan, &entry.flow, &self.world, &self.devices, &*self.sink);
         let (program, full, why) = match plan {
             Plan::Full(program) => (program, true, Refusals::new()),
@@ -292,7 +294,7 @@ impl Core {
         if full == entry.full && program == entry.program {
             entry.refusals = why;
             self.no_longer_stale(id);
-            let Some(entry) = self.flows.get(&id) else { return };
+            let Some(entry) = self.flows.get(id) else { return };
             if entry.query_due.is_none() && !entry.busy && entry.counted().is_some() {
                 self.query_at(id, Some(now.after(self.config.query_interval)));
             }
@@ -300,7 +302,7 @@ impl Core {
         }
         self.mark_stale(id);
         if !self.replace(id, &program, full, &why) {
-            if let Some(entry) = self.flows.get_mut(&id) {
+            if let Some(entry) = self.flows.get_mut(id) {
                 entry.next = Next::Replan;
             }
             self.take_out(id);

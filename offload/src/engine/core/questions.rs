@@ -25,7 +25,7 @@ impl Core {
     }
 
     pub fn explain(&self, id: FlowId) -> Option<FlowStatus> {
-        let entry = self.flows.get(&id)?;
+        let entry = self.flows.get(id)?;
         Some(FlowStatus {
             placement: entry.placement(),
             refusals: entry.refusals.clone(),
@@ -47,7 +47,7 @@ impl Core {
     }
 
     pub fn rules(&self, id: FlowId) -> Vec<RuleStatus> {
-        let Some(entry) = self.flows.get(&id) else { return Vec::new() };
+        let Some(entry) = self.flows.get(id) else { return Vec::new() };
         let status = |installed: &Installed| RuleStatus {
             rule: Arc::clone(&installed.rule),
             counters: installed.rule.count.then_some(entry.last),
@@ -67,14 +67,15 @@ impl Core {
 
     /// The flows that carry most, the largest first.
     pub fn top(&self, n: usize) -> Vec<FlowRank> {
-        let mut all: Vec<_> = self.flows.iter().map(|(id, entry)| (std::cmp::Reverse(entry.pps()), *id)).collect();
+        let mut all: Vec<_> =
+            self.flows.values().map(|entry| (std::cmp::Reverse(entry.pps()), entry.flow.id)).collect();
         if n < all.len() {
             all.select_nth_unstable(n);
             all.truncate(n);
         }
         all.sort_unstable();
         let rank = |(_, id): &(_, FlowId)| {
-            let entry = self.flows.get(id)?;
+            let entry = self.flows.get(*id)?;
             Some(FlowRank {
                 flow: Arc::clone(&entry.flow),
                 pps: entry.pps(),

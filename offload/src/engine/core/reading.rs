@@ -14,25 +14,21 @@ const AGES: Duration = Duration::from_secs(1);
 
 impl Core {
     pub(super) fn query_at(&mut self, id: FlowId, due: Option<Time>) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
-        if let Some(was) = std::mem::replace(&mut entry.query_due, due) {
-            self.queries.remove(&(was, id));
-        }
+        let Some(entry) = self.flows.get_mut(id) else { return };
+        entry.query_due = due;
         if let Some(due) = due {
-            self.queries.insert((due, id));
+            self.queries.insert(due, id);
         }
     }
 
     /// Ask for the counters that are due, as many as the budget allows.
     pub(super) fn query(&mut self, now: Time) -> bool {
         let mut worked = false;
-        for _ in 0..self.config.query_budget.saturating_sub(self.readings.len()) {
-            let Some((due, id)) = self.queries.first().copied() else { break };
-            if due > now {
-                break;
-            }
-            self.queries.pop_first();
-            let Some(entry) = self.flows.get_mut(&id) else { continue };
+        let mut left = self.config.query_budget.saturating_sub(self.readings.len());
+        while left > 0 {
+            let Some((due, id)) = self.queries.pop(now) else { break };
+            let Some(entry) = self.flows.get_mut(id).filter(|entry| entry.query_due == Some(due)) else { continue };
+            left -= 1;
             entry.query_due = None;
             let Some(key) = entry.counted().map(|rule| rule.key) else { continue };
             if entry.busy || entry.phase != Phase::In {
@@ -61,9 +57,9 @@ impl Core {
         let idle: hashbrown::HashSet<RuleKey> = idle.into_iter().collect();
         let due: Vec<FlowId> = self
             .flows
-            .iter()
-            .filter(|(_, e)| e.query_due.is_some() && e.counted().is_some_and(|rule| idle.contains(&rule.key)))
-            .map(|(id, _)| *id)
+            .values()
+            .filter(|e| e.query_due.is_some() && e.counted().is_some_and(|rule| idle.contains(&rule.key)))
+            .map(|e| e.flow.id)
             .collect();
         self.idle_hints += due.len() as u64;
         for id in due {
@@ -74,7 +70,7 @@ impl Core {
 
     /// A counter was read.
     pub(super) fn count(&mut self, id: FlowId, counters: Counters, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         if std::mem::take(&mut entry.baseline) {
             entry.last = counters;
         }
@@ -125,7 +121,7 @@ impl Core {
 
     /// So many packets of the flow did software switch until then.
     fn told(&mut self, id: FlowId, packets: u64, at: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         // Lists can overtake one another; a count that is lower is older.
         let Some(fresh) = packets.checked_sub(entry.told) else { return };
         entry.told = packets;
@@ -146,7 +142,7 @@ impl Core {
         if !matches!(self.wishes.policy, Policy::Hot(_)) {
             return;
         }
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         let is_in = matches!(entry.seat, Some(Seat::Resident(_)));
         if is_in && now.since(entry.since) < self.config.residence {
             return;

@@ -103,7 +103,7 @@ impl Core {
         if self.orphans.by_place.is_empty() {
             return false;
         }
-        let Some(entry) = self.flows.get_mut(&id) else { return false };
+        let Some(entry) = self.flows.get_mut(id) else { return false };
         let orphans = &mut self.orphans;
         let same = |rule: &Arc<HwRule>| {
             orphans.by_place.get(&spot(rule)).is_some_and(|o| o.leaving.is_none() && o.rule == *rule)

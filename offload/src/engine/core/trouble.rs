@@ -59,7 +59,7 @@ impl Dice {
 impl Core {
     /// A device is gone, and all its rules with it.
     pub(super) fn died(&mut self, id: FlowId, error: &DeviceError, now: Time) {
-        if let Some(key) = self.flows.get(&id).and_then(|entry| entry.device) {
+        if let Some(key) = self.flows.get(id).and_then(|entry| entry.device) {
             self.device_died(key, error, now);
         }
     }
@@ -75,9 +75,8 @@ impl Core {
 
     /// No rule of the device is there any more.
     fn forget_rules(&mut self, key: DeviceKey, error: &DeviceError, now: Time) {
-        let mut victims: Vec<FlowId> =
-            self.flows.iter().filter(|(_, entry)| entry.device == Some(key)).map(|(id, _)| *id).collect();
-        victims.sort_unstable();
+        let victims: Vec<FlowId> =
+            self.flows.values().filter(|entry| entry.device == Some(key)).map(|entry| entry.flow.id).collect();
         let dead: HashSet<FlowId> = victims.iter().copied().collect();
         let gone: HashSet<OpId> = self
             .in_flight
@@ -86,17 +85,17 @@ impl Core {
                 Doing::Insert(id) | Doing::Update(id) | Doing::Remove(id) | Doing::Query(id) => dead.contains(id),
                 Doing::Orphan(_) => false,
             })
-            .map(|(op, _)| *op)
+            .map(|(op, _)| OpId(op))
             .collect();
         let queues = self.outbox.iter().chain(&self.readings);
         let unsent: HashSet<OpId> = queues.map(Op::id).filter(|op| gone.contains(op)).collect();
         self.outbox.retain(|op| !unsent.contains(&op.id()));
         self.readings.retain(|op| !unsent.contains(&op.id()));
-        self.in_flight.retain(|op, _| !gone.contains(op));
+        self.in_flight.retain(|op, _| !gone.contains(&OpId(op)));
         self.abandoned.extend(gone.difference(&unsent));
         for id in victims {
             self.query_at(id, None);
-            let Some(entry) = self.flows.get_mut(&id) else { continue };
+            let Some(entry) = self.flows.get_mut(id) else { continue };
             // What it counted since the last reading nobody will know.
             entry.inexact |= entry.counted().is_some();
             entry.rules.clear();
@@ -144,7 +143,7 @@ impl Core {
 
     /// A counter was read. Whether the flow goes to software because the counter may be stuck.
     pub(super) fn look_into(&mut self, id: FlowId, now: Time) -> bool {
-        let Some(entry) = self.flows.get_mut(&id) else { return false };
+        let Some(entry) = self.flows.get_mut(id) else { return false };
         if entry.phase != Phase::In || !entry.full || entry.tested || entry.removed || entry.busy {
             return false;
         }
@@ -169,14 +168,14 @@ impl Core {
 
     /// The flow's rule is out: do packets come?
     pub(super) fn watch(&mut self, id: FlowId, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         (entry.watched, entry.astray) = (true, 0);
         self.hold(id, smallvec![Refusal::CounterStuck], now.after(WATCH), now);
     }
 
     /// The flow stays in software until then.
     pub(super) fn hold(&mut self, id: FlowId, why: Refusals, until: Time, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         Self::stay(entry, why.clone(), now);
         entry.held = Some((until, why));
         self.later.insert((until, id));
@@ -184,7 +183,7 @@ impl Core {
 
     /// The time is over for which a flow was to stay in software.
     pub(super) fn end_hold(&mut self, id: FlowId, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         if entry.held.as_ref().is_some_and(|(until, _)| *until > now) {
             return;
         }
@@ -196,7 +195,7 @@ impl Core {
 
     /// Software saw packets of the flow.
     pub(super) fn came_to_software(&mut self, id: FlowId, packets: u64, now: Time) {
-        let Some(entry) = self.flows.get_mut(&id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         if entry.watched && entry.phase == Phase::Software {
             entry.astray += packets;
             if entry.astray > 1 {
@@ -204,7 +203,7 @@ impl Core {
                 entry.watched = false;
                 self.stuck_counters += 1;
                 let until = self.fault(id, now);
-                let device = self.flows.get(&id).and_then(|e| self.world.ports.get(&e.flow.in_port()));
+                let device = self.flows.get(id).and_then(|e| self.world.ports.get(&e.flow.in_port()));
                 if let Some(key) = device.map(|info| info.device()) {
                     self.devices.get(key).suspect_until = now.after(SUSPECT);
                 }
@@ -228,7 +227,7 @@ impl Core {
                 kind: DeviceErrorKind::NotFound,
                 message: "it took the rule, and packets of the flow still come to software".into(),
             };
-            if let Some(entry) = self.flows.get_mut(&id) {
+            if let Some(entry) = self.flows.get_mut(id) {
                 entry.next = Next::Retry(smallvec![Refusal::Device(error)], until);
             }
             self.take_out(id);
@@ -237,7 +236,7 @@ impl Core {
 
     /// The flow's rule did not work once more: when to try again.
     pub(super) fn fault(&mut self, id: FlowId, now: Time) -> Time {
-        let Some(entry) = self.flows.get_mut(&id) else { return now };
+        let Some(entry) = self.flows.get_mut(id) else { return now };
         entry.faults += 1;
         self.dice.back_off(now, self.config.slow_retry, entry.faults, self.config.longest_retry)
     }
