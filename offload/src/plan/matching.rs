@@ -4,10 +4,9 @@ use super::add;
 use crate::caps::{FieldCaps, MaskCap, VlanAbsent};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::{Bits, HwMatch, InnerTag, L3Match, L4Match, VlanMatch};
-use flow::field::{CONNECTION, Place, TUNNEL, datapath_fields};
+use flow::field::{CONNECTION, FIELDS, Place, TUNNEL, datapath_fields};
 use flow::key::{KEY_WORDS, frag};
 use flow::{FieldId, FlowKey, Mask, Value, VlanTag};
-use std::sync::LazyLock;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -26,7 +25,7 @@ const ICMPV6: u8 = 58;
 const EXTENSION_HEADERS: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
 
 /// DSCP, ECN and so on are views of fields named here; a refusal names the view that is in this list.
-const L3_FIELDS: [FieldId; 9] = [
+const L3_FIELDS: Group = Group::of(&[
     FieldId::IpProto,
     FieldId::IpTos,
     FieldId::IpTtl,
@@ -36,9 +35,17 @@ const L3_FIELDS: [FieldId; 9] = [
     FieldId::Ipv6Src,
     FieldId::Ipv6Dst,
     FieldId::Ipv6Label,
-];
-const ND_FIELDS: [FieldId; 3] = [FieldId::NdTarget, FieldId::NdSll, FieldId::NdTll];
-const L4_FIELDS: [FieldId; 3] = [FieldId::TcpSrc, FieldId::TcpDst, FieldId::TcpFlags];
+]);
+const ND_FIELDS: Group = Group::of(&[FieldId::NdTarget, FieldId::NdSll, FieldId::NdTll]);
+const L4_FIELDS: Group = Group::of(&[FieldId::TcpSrc, FieldId::TcpDst, FieldId::TcpFlags]);
+const IPV4_FIELDS: Group = Group::of(&[FieldId::Ipv4Src, FieldId::Ipv4Dst]);
+const IPV6_FIELDS: Group = Group::of(&[FieldId::Ipv6Src, FieldId::Ipv6Dst, FieldId::Ipv6Label]);
+const TUNNEL_FIELDS: Group = Group::of(&TUNNEL);
+const CONNECTION_FIELDS: Group = Group::of(&CONNECTION);
+const UNSEEN_FIELDS: Group = Group::of(&[FieldId::PktMark, FieldId::DpHash, FieldId::SkbPriority]);
+const MPLS_FIELDS: Group = Group::of(&[FieldId::MplsLabel, FieldId::MplsTc, FieldId::MplsBos, FieldId::MplsTtl]);
+const ARP_FIELDS: Group =
+    Group::of(&[FieldId::ArpOp, FieldId::ArpSpa, FieldId::ArpTpa, FieldId::ArpSha, FieldId::ArpTha]);
 
 /// Whether a mask, as big-endian bytes of a field of `bits` bits, can be matched.
 pub(super) fn allows(cap: MaskCap, mask: &[u8], bits: u16) -> bool {
@@ -79,16 +86,29 @@ pub(super) fn busy_words(mask: &Mask) -> u64 {
     mask.0.words().iter().rev().fold(0, |busy, word| busy << 1 | u64::from(*word != [0; 8]))
 }
 
-/// The words that tunnels and connections are in.
-static NOT_FROM_OUTSIDE: LazyLock<u64> =
-    LazyLock::new(|| TUNNEL.iter().chain(&CONNECTION).fold(0, |words, field| words | words_of(*field)));
+/// Fields that are looked at together, and the words that they are in.
+struct Group {
+    fields: &'static [FieldId],
+    words: u64,
+}
+
+impl Group {
+    const fn of(fields: &'static [FieldId]) -> Group {
+        let (mut words, mut at) = (0, 0);
+        while at < fields.len() {
+            words |= words_of(fields[at]);
+            at += 1;
+        }
+        Group { fields, words }
+    }
+}
 
 /// The words that a field of a key is in.
 #[inline(always)]
-pub(super) fn words_of(field: FieldId) -> u64 {
-    match field.def().place {
+pub(super) const fn words_of(field: FieldId) -> u64 {
+    match FIELDS[field as usize].place {
         Place::Key { offset, bytes } => {
-            let (first, last) = (offset / 8, (offset + u16::from(bytes) - 1) / 8);
+            let (first, last) = (offset / 8, (offset + bytes as u16 - 1) / 8);
             (2 << last) - (1 << first)
         }
         Place::Registers { .. } => 0,
@@ -99,7 +119,7 @@ struct Translator<'a> {
     key: &'a FlowKey,
     /// Bits of the mask that nothing has consumed yet.
     left: Mask,
-    /// Words of the mask that were not all zero at first: most fields are in none of them, and need not be looked at.
+    /// Words of it that are not all zero: most fields are in none of them, and need not be looked at.
     busy: u64,
     caps: &'a FieldCaps,
     vlan_absent: VlanAbsent,
@@ -107,6 +127,7 @@ struct Translator<'a> {
 }
 
 impl Translator<'_> {
+    #[cold]
     fn refuse(&mut self, refusal: Refusal) {
         add(&mut self.refused, refusal);
     }
@@ -122,7 +143,21 @@ impl Translator<'_> {
             return (0, 0);
         }
         self.left.0.set(field, Value(0));
+        let mut words = words_of(field);
+        while words != 0 {
+            let at = words.trailing_zeros() as usize;
+            if self.left.0.words()[at] == [0; 8] {
+                self.busy &= !(1 << at);
+            }
+            words &= words - 1;
+        }
         (self.key.get(field).unwrap_or_default().0 & mask, mask)
+    }
+
+    /// The same for a field that is one of many.
+    #[inline(never)]
+    fn take_any(&mut self, field: FieldId) -> (u128, u128) {
+        self.take(field)
     }
 
     /// Consume a field that the device has to match as `named`.
@@ -138,6 +173,7 @@ impl Translator<'_> {
         self.want_as(field, field)
     }
 
+    #[inline(always)]
     fn check(&mut self, field: FieldId, mask: u128, bits: u16) {
         let cap = self.caps.get(field);
         if mask != 0 && cap == MaskCap::No {
@@ -148,18 +184,41 @@ impl Translator<'_> {
     }
 
     /// Consume fields that are zero in the key of every packet that the rest of the match lets through.
-    fn always_zero(&mut self, fields: &[FieldId]) {
+    #[inline(always)]
+    fn always_zero(&mut self, group: &Group) {
+        if self.busy & group.words != 0 {
+            self.all_zero(group.fields);
+        }
+    }
+
+    #[inline(never)]
+    fn all_zero(&mut self, fields: &[FieldId]) {
         for field in fields {
-            if self.take(*field).0 != 0 {
+            if self.take_any(*field).0 != 0 {
+                self.refuse(Refusal::MatchField { field: *field });
+            }
+        }
+    }
+
+    /// Consume fields that no device matches.
+    fn never(&mut self, group: &Group) {
+        if self.busy & group.words == 0 {
+            return;
+        }
+        for field in group.fields {
+            if self.take_any(*field).1 != 0 {
                 self.refuse(Refusal::MatchField { field: *field });
             }
         }
     }
 
     /// Consume fields that mean something only with `on` matched, which it is not.
-    fn without(&mut self, fields: &[FieldId], on: FieldId) {
-        for field in fields {
-            if self.take(*field).1 != 0 {
+    fn without(&mut self, group: &Group, on: FieldId) {
+        if self.busy & group.words == 0 {
+            return;
+        }
+        for field in group.fields {
+            if self.take_any(*field).1 != 0 {
                 self.refuse(Refusal::Prerequisite { field: *field, on });
             }
         }
@@ -173,23 +232,19 @@ impl Translator<'_> {
         if self.take(FieldId::RecircId).0 != 0 {
             self.refuse(Refusal::RecircNotZero);
         }
-        if self.busy & *NOT_FROM_OUTSIDE != 0 {
-            self.always_zero(&TUNNEL);
-            self.always_zero(&CONNECTION);
-        }
-        self.always_zero(&[FieldId::PktMark, FieldId::DpHash, FieldId::SkbPriority]);
-        for field in [FieldId::MplsLabel, FieldId::MplsTc, FieldId::MplsBos, FieldId::MplsTtl] {
-            if self.take(field).1 != 0 {
-                self.refuse(Refusal::MatchField { field });
-            }
-        }
+        self.always_zero(&TUNNEL_FIELDS);
+        self.always_zero(&CONNECTION_FIELDS);
+        self.always_zero(&UNSEEN_FIELDS);
+        self.never(&MPLS_FIELDS);
     }
 
+    #[inline(always)]
     fn mac(&mut self, field: FieldId) -> Bits<[u8; 6]> {
         let (value, mask) = self.want(field);
         Bits { value: Value(value).mac(), mask: Value(mask).mac() }
     }
 
+    #[inline(always)]
     fn eth_type(&mut self) -> Option<u16> {
         let field = FieldId::EthType;
         let (value, mask) = self.want(field);
@@ -256,7 +311,11 @@ impl Translator<'_> {
     }
 
     /// What a flow says of one tag. An absent tag is all zero and a present one has its present bit set.
+    #[inline(always)]
     fn tag(&mut self, tci: FieldId, tpid: FieldId) -> Tag {
+        if self.busy & (words_of(tci) | words_of(tpid)) == 0 {
+            return Tag::Any;
+        }
         let (value, mask) = self.take(tci);
         let (value, mask) = (value as u16, mask as u16);
         let (type_value, type_mask) = self.take(tpid);
@@ -286,7 +345,7 @@ impl Translator<'_> {
     fn network(&mut self, eth_type: Option<u16>) -> (L3Match, L4Match) {
         match eth_type {
             Some(IPV4) => {
-                self.always_zero(&[FieldId::Ipv6Src, FieldId::Ipv6Dst, FieldId::Ipv6Label]);
+                self.always_zero(&IPV6_FIELDS);
                 self.always_zero(&ND_FIELDS);
                 let proto = self.proto(&[]);
                 let l3 = L3Match::Ipv4 {
@@ -300,7 +359,7 @@ impl Translator<'_> {
                 (l3, self.transport(proto, false))
             }
             Some(IPV6) => {
-                self.always_zero(&[FieldId::Ipv4Src, FieldId::Ipv4Dst]);
+                self.always_zero(&IPV4_FIELDS);
                 let proto = self.proto(&EXTENSION_HEADERS);
                 let (label, label_mask) = self.want(FieldId::Ipv6Label);
                 let l3 = L3Match::Ipv6 {
@@ -316,11 +375,7 @@ impl Translator<'_> {
             }
             Some(ARP) => (self.arp(), L4Match::None),
             Some(RARP) => {
-                for field in [FieldId::ArpOp, FieldId::ArpSpa, FieldId::ArpTpa, FieldId::ArpSha, FieldId::ArpTha] {
-                    if self.take(field).1 != 0 {
-                        self.refuse(Refusal::MatchField { field });
-                    }
-                }
+                self.never(&ARP_FIELDS);
                 self.always_zero(&L3_FIELDS);
                 self.always_zero(&L4_FIELDS);
                 self.always_zero(&ND_FIELDS);
@@ -360,7 +415,8 @@ impl Translator<'_> {
         };
         self.always_zero(&L3_FIELDS);
         self.always_zero(&L4_FIELDS);
-        self.always_zero(&[FieldId::NdTarget]);
+        const TARGET: Group = Group::of(&[FieldId::NdTarget]);
+        self.always_zero(&TARGET);
         if out
             == (L3Match::Arp {
                 op: None,
@@ -375,6 +431,7 @@ impl Translator<'_> {
         out
     }
 
+    #[inline(always)]
     fn proto(&mut self, inexact: &[u8]) -> Option<u8> {
         let field = FieldId::IpProto;
         let (value, mask) = self.want(field);
@@ -394,6 +451,7 @@ impl Translator<'_> {
     }
 
     /// Over "more fragments" (0x2000) and the offset (0x1fff) of RFC 791.
+    #[inline(always)]
     fn fragment4(&mut self) -> Bits<u16> {
         let (value, mask) = self.take(FieldId::IpFrag);
         self.fragments_matchable(mask);
@@ -423,6 +481,7 @@ impl Translator<'_> {
         mask != 0
     }
 
+    #[inline(always)]
     fn fragments_matchable(&mut self, mask: u128) {
         if mask != 0 && self.caps.get(FieldId::IpFrag) == MaskCap::No {
             self.refuse(Refusal::MatchField { field: FieldId::IpFrag });
@@ -438,7 +497,8 @@ impl Translator<'_> {
             return L4Match::None;
         };
         if proto != TCP {
-            self.always_zero(&[FieldId::TcpFlags]);
+            const FLAGS: Group = Group::of(&[FieldId::TcpFlags]);
+            self.always_zero(&FLAGS);
         }
         let out = match proto {
             TCP => {
@@ -473,33 +533,34 @@ impl Translator<'_> {
         if kind.mask == 0xff && !matches!(kind.value, 135 | 136) {
             return;
         }
-        for field in ND_FIELDS {
-            if self.take(field).1 != 0 {
-                self.refuse(Refusal::MatchField { field });
-            }
-        }
+        self.never(&ND_FIELDS);
     }
 
+    #[inline(always)]
     fn port(&mut self, field: FieldId) -> Bits<u16> {
         let (value, mask) = self.want(field);
         Bits { value: value as u16, mask: mask as u16 }
     }
 
     /// ICMP type or code; the byte before it is zero in every key and goes with [`L4_FIELDS`].
+    #[inline(always)]
     fn byte(&mut self, field: FieldId) -> Bits<u8> {
         self.bits8(field)
     }
 
+    #[inline(always)]
     fn bits8(&mut self, field: FieldId) -> Bits<u8> {
         let (value, mask) = self.want(field);
         Bits { value: value as u8, mask: mask as u8 }
     }
 
+    #[inline(always)]
     fn bits32(&mut self, field: FieldId) -> Bits<u32> {
         let (value, mask) = self.want(field);
         Bits { value: value as u32, mask: mask as u32 }
     }
 
+    #[inline(always)]
     fn bits128(&mut self, field: FieldId) -> Bits<u128> {
         let (value, mask) = self.want(field);
         Bits { value, mask }
@@ -507,11 +568,11 @@ impl Translator<'_> {
 
     /// Whatever no layer has consumed.
     fn leftovers(&mut self) {
-        if self.left.0.words().iter().all(|word| *word == [0; 8]) {
+        if self.busy == 0 {
             return;
         }
         for def in datapath_fields() {
-            if self.take(def.id).1 != 0 {
+            if self.take_any(def.id).1 != 0 {
                 self.refuse(Refusal::MatchField { field: def.id });
             }
         }
