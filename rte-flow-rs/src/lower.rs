@@ -58,7 +58,8 @@ impl Arena {
     }
 
     fn pointer(&self, piece: Option<Piece>) -> *const std::ffi::c_void {
-        piece.map_or(null(), |p| self.bytes(p).as_ptr().cast())
+        // Every piece was made of these words.
+        piece.map_or(null(), |p| self.0.as_ptr().wrapping_add(p.word).cast())
     }
 }
 
@@ -243,6 +244,11 @@ impl LoweredActions {
         self.raw.push(rte_flow_action { type_: action_type::END, conf: null() });
     }
 
+    /// The types of the actions in order, without END.
+    pub fn types(&self) -> impl ExactSizeIterator<Item = u32> {
+        self.pieces.iter().map(|p| p.ty)
+    }
+
     /// The actions in order, without END.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ActionRef<'_>> {
         self.pieces.iter().map(|p| {
@@ -361,6 +367,11 @@ impl LoweredPattern {
             mask: arena.pointer(p.mask),
         }));
         self.raw.push(rte_flow_item { type_: item_type::END, spec: null(), last: null(), mask: null() });
+    }
+
+    /// Type and values of the pattern's items in order, without END: what a driver looks at where a template says the rest.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = (u32, Option<&[u8]>)> {
+        self.pieces.iter().map(|p| (p.ty, p.spec.map(|piece| self.arena.bytes(piece))))
     }
 
     /// The pattern's items in order, without END.
@@ -499,8 +510,8 @@ fn write_values(arena: &mut Arena, item: &Item, piece: &ItemPieces) -> bool {
     fn fields<T: ItemFields>(arena: &mut Arena, piece: &ItemPieces, fields: &Match<T>) -> bool {
         match (fields, piece.spec, piece.last) {
             (Match::Any, None, _) => true,
-            (Match::Masked { spec, .. }, Some(place), None) => {
-                let out = arena.bytes_mut(place);
+            (Match::Masked { spec, .. }, Some(place), None) if place.len == T::SIZE => {
+                let out = &mut arena.bytes_mut(place)[..T::SIZE];
                 out.fill(0);
                 spec.write(out);
                 true

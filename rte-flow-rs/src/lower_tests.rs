@@ -551,3 +551,71 @@ fn lists_are_lowered_again_into_the_same_memory() {
     assert_eq!(actions.iter().map(|a| a.conf.map(<[u8]>::to_vec)).collect::<Vec<_>>(), [Some(vec![7, 0])]);
     assert_eq!((LoweredActions::default().raw().len(), LoweredPattern::default().raw().len()), (1, 1));
 }
+
+#[test]
+fn values_are_written_where_the_old_ones_were() {
+    let mask = Ipv4 { src: [255; 4], proto: 255, ..Ipv4::default() };
+    let pattern = |port: u16, src: [u8; 4], dst: u16| {
+        let port = Match::Masked { spec: Ethdev { port_id: port }, mask: Ethdev { port_id: u16::MAX } };
+        let ip = Match::Masked { spec: Ipv4 { src, proto: 17, ..Ipv4::default() }, mask };
+        let udp = Match::Masked { spec: Udp { src: 0, dst }, mask: Udp { src: 0, dst: u16::MAX } };
+        [Item::RepresentedPort(port), Item::Eth(Match::Any), Item::Ipv4(ip), Item::Udp(udp)]
+    };
+    let same = |lowered: &LoweredPattern, items: &[Item]| {
+        let whole = LoweredPattern::new(items);
+        assert!(lowered.iter().eq(whole.iter()));
+        assert!(lowered.values().eq(whole.iter().map(|item| (item.ty, item.spec))));
+        for (raw, item) in lowered.raw().iter().zip(whole.iter()) {
+            assert_eq!(raw.type_, item.ty);
+            for (pointer, bytes) in [(raw.spec, item.spec), (raw.last, item.last), (raw.mask, item.mask)] {
+                assert_eq!(behind(pointer, bytes.map_or(0, <[u8]>::len)).as_deref(), bytes);
+            }
+        }
+    };
+    let mut lowered = LoweredPattern::new(&pattern(1, [10, 0, 0, 1], 53));
+    let before = lowered.raw()[2].spec;
+    lowered.set_values(&pattern(2, [10, 0, 0, 2], 443));
+    same(&lowered, &pattern(2, [10, 0, 0, 2], 443));
+    assert_eq!(lowered.raw()[2].spec, before, "in the same memory");
+    // Others are lowered as a whole: more of them, of another kind, with a range, or with what has a pointer.
+    let range = Match::Range { spec: Tag::default(), last: Tag { data: 5, ..Tag::default() }, mask: Tag::default() };
+    let tunnel = Item::Tunnel(TunnelItems(7));
+    for items in
+        [vec![Item::Void], vec![tunnel], vec![Item::Void], vec![Item::Tag(range)], pattern(1, [0; 4], 1).to_vec()]
+    {
+        lowered.set_values(&items);
+        same(&lowered, &items);
+        assert_eq!(lowered.iter().next().and_then(|item| item.tunnel).is_some(), matches!(items[0], Item::Tunnel(_)));
+    }
+}
+
+#[test]
+fn configurations_are_written_where_the_old_ones_were() {
+    let list = |handle, mark, queue| [Action::Indirect(ActionHandle(handle)), Action::Mark(mark), Action::Queue(queue)];
+    let same = |lowered: &LoweredActions, actions: &[Action]| {
+        let parts = |list: &LoweredActions| {
+            list.iter().map(|a| (a.ty, a.conf.map(<[u8]>::to_vec), a.handle, a.tunnel)).collect::<Vec<_>>()
+        };
+        let whole = LoweredActions::new(actions);
+        assert_eq!(parts(lowered), parts(&whole));
+        assert!(lowered.types().eq(whole.iter().map(|action| action.ty)));
+        for (raw, action) in lowered.raw().iter().zip(lowered.iter()) {
+            assert_eq!(behind(raw.conf, action.conf.map_or(0, <[u8]>::len)).as_deref(), action.conf);
+        }
+    };
+    let mut lowered = LoweredActions::new(&list(1, 2, 3));
+    let before = lowered.raw()[1].conf;
+    lowered.set_values(&list(4, 5, 6));
+    same(&lowered, &list(4, 5, 6));
+    assert_eq!(lowered.raw()[1].conf, before, "in the same memory");
+    let tunnel = Action::Tunnel(TunnelActions(7));
+    for actions in [vec![Action::Void], vec![tunnel], vec![Action::Void], list(1, 1, 1).to_vec(), vec![Action::Drop]] {
+        lowered.set_values(&actions);
+        same(&lowered, &actions);
+    }
+    // What has a pointer is lowered as a whole.
+    for data in [vec![1, 2, 3], vec![4, 5]] {
+        lowered.set_values(&[Action::RawEncap(data.clone())]);
+        assert_eq!(lowered.iter().next().and_then(|action| action.data.map(<[u8]>::to_vec)), Some(data));
+    }
+}

@@ -7,7 +7,7 @@ use super::headers::is_tpid;
 use super::item::{ItemKind, REGISTERS};
 use super::profile::{ActionName, RuleCaps};
 use super::rule::{Act, Domain, Pattern, RawAction, RawItem, Refusal, RefusalKind, Source, Spot};
-use rte_flow_rs::{ActionRef, layout};
+use rte_flow_rs::{ActionRef, LoweredActions, LoweredPattern, layout};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub(super) struct ActionView<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Nested<'a> {
     Raw(&'a RawAction),
-    Lowered(ActionRef<'a>),
+    Lowered { items: Option<&'a LoweredPattern>, actions: Option<&'a LoweredActions> },
 }
 
 impl<'a> From<&'a RawAction> for ActionView<'a> {
@@ -98,7 +98,7 @@ impl<'a> From<ActionRef<'a>> for ActionView<'a> {
             conf: action.conf,
             handle: action.handle.map(|handle| handle.0),
             data: action.data,
-            nested: Nested::Lowered(action),
+            nested: Nested::Lowered { items: action.items, actions: action.actions },
         }
     }
 }
@@ -107,15 +107,15 @@ impl ActionView<'_> {
     fn items(&self) -> Vec<RawItem> {
         match self.nested {
             Nested::Raw(raw) => raw.items.clone(),
-            Nested::Lowered(action) => action.items.into_iter().flat_map(super::rte_flow::raw_items).collect(),
+            Nested::Lowered { items, .. } => items.into_iter().flat_map(super::rte_flow::raw_items).collect(),
         }
     }
 
     fn actions(&self) -> Vec<RawAction> {
         match self.nested {
             Nested::Raw(raw) => raw.actions.clone(),
-            Nested::Lowered(action) => {
-                action.actions.iter().flat_map(|list| list.iter()).map(|a| super::rte_flow::raw_action(&a)).collect()
+            Nested::Lowered { actions, .. } => {
+                actions.iter().flat_map(|list| list.iter()).map(|a| super::rte_flow::raw_action(&a)).collect()
             }
         }
     }

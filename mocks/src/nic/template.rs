@@ -131,10 +131,6 @@ fn busy(what: &str) -> Refusal {
     Refusal::new(RefusalKind::Handle, errno::EBUSY, format!("the {what} is in use"))
 }
 
-fn same_types(types: &[u32], found: impl ExactSizeIterator<Item = u32>) -> bool {
-    types.len() == found.len() && types.iter().copied().eq(found)
-}
-
 impl Eswitch {
     fn engine(&self, ethdev: u16) -> Result<EngineInfo, Refusal> {
         if !self.has_ethdev(ethdev) {
@@ -394,7 +390,7 @@ impl Eswitch {
         let types = found.actions.get(usize::from(actions_index)).ok_or_else(|| missing("actions template"))?;
         let spot = found.spot;
         let key = shape.key(&decoder, pattern)?;
-        if !same_types(types, actions.iter().map(|a| a.ty)) {
+        if !types.iter().copied().eq(actions.types()) {
             return Err(Refusal::invalid(RefusalKind::Action, "the actions are not those of the template"));
         }
         let acts =
@@ -609,22 +605,22 @@ impl TablePattern {
     /// The key of a rule; `None` for one whose shape is not quite the template's.
     fn key(&self, decoder: &Decoder<'_>, pattern: &LoweredPattern) -> Result<Option<Key>, Refusal> {
         let others = || Refusal::invalid(RefusalKind::Item, "the items are not those of the template");
-        let items = pattern.iter();
+        let items = pattern.values();
         if items.len() != self.parts.len() {
             return Err(others());
         }
         let (mut key, mut same) = (Key::new(), self.plain);
-        for (item, part) in items.zip(&self.parts) {
-            if item.ty != part.ty {
+        for ((ty, spec), part) in items.zip(&self.parts) {
+            if ty != part.ty {
                 return Err(others());
             }
             match part.brings {
                 Brings::Nothing => {}
                 Brings::Source => {
                     let need = || Refusal::invalid(RefusalKind::ItemSpec, "a source port item needs a port");
-                    let ethdev = item.spec.and_then(native16).ok_or_else(need)?;
+                    let ethdev = spec.and_then(native16).ok_or_else(need)?;
                     let place = decoder.place(ethdev, RefusalKind::ItemSpec)?;
-                    let representor = item.ty == item_type::PORT_REPRESENTOR;
+                    let representor = ty == item_type::PORT_REPRESENTOR;
                     let source = if representor { Source::Representor(place) } else { Source::Outside(place) };
                     if key.is_empty() {
                         push_source(Some(source), &mut key);
@@ -634,7 +630,7 @@ impl TablePattern {
                     }
                 }
                 Brings::Header { item: at, size, kind, innermost } => {
-                    let spec = item.spec.unwrap_or_default();
+                    let spec = spec.unwrap_or_default();
                     if spec.len() < size {
                         let what = format!("{} bytes of {size} for {}", spec.len(), kind.name());
                         return Err(Refusal::invalid(RefusalKind::ItemSpec, what));
