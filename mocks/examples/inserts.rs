@@ -3,13 +3,16 @@
 //! `cargo run --release -p mocks --example inserts [RULES [WAY]]` prints a line of JSON a way, of three runs: from flows through the offload engine (planned, put
 //! in by templates), and of the backend alone with rules made before, by templates and by single calls.
 
+#[path = "../../offload/examples/common/mod.rs"]
+mod common;
+
+use common::{NoSink, flow, world};
 use flow::clock::Time;
-use flow::dp::{DpAction, DpFlow, FlowId, FlowListener, Hits, Mark};
-use flow::{DpPort, FieldId, FlowKey, Mask, Value};
+use flow::dp::FlowListener;
 use mocks::nic::{Eswitch, Faults, MockRteFlow, Profile};
 use offload::{
-    Backend, Bits, Done, Engine, EngineConfig, EswitchDomain, EthdevId, HitSink, HwAction, HwMatch, HwRule, L3Match,
-    L4Match, Op, OpId, PortInfo, PortKind, RteFlowBackend, RuleKey, RuleRole, Table, World,
+    Backend, Bits, Done, Engine, EngineConfig, EthdevId, HwAction, HwMatch, HwRule, L3Match, L4Match, Op, OpId,
+    RteFlowBackend, RuleKey, RuleRole, Table,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,69 +62,16 @@ fn rate(rules: u32, took: Duration, nic: &MockRteFlow) -> Result<f64, String> {
     }
 }
 
-struct NoSink;
-
-impl HitSink for NoSink {
-    fn hardware_hits(&self, _: &Arc<DpFlow>, _: Hits) {}
-    fn hardware_gone(&self, _: &Arc<DpFlow>) {}
-}
-
-/// A connection from one port to the other.
-fn flow(n: u32) -> Arc<DpFlow> {
-    let (mut key, mut mask) = (FlowKey::ZERO, Mask::ANY);
-    let fields: [(FieldId, u128); 10] = [
-        (FieldId::InPort, 1),
-        (FieldId::RecircId, 0),
-        (FieldId::EthDst, 0x0200_0000_0001),
-        (FieldId::EthType, 0x0800),
-        (FieldId::IpProto, 6),
-        (FieldId::IpFrag, 0),
-        (FieldId::Ipv4Src, u128::from(0x0a00_0000 | n >> 4)),
-        (FieldId::Ipv4Dst, u128::from(0x0b00_0000 | n)),
-        (FieldId::TcpSrc, u128::from(n as u16)),
-        (FieldId::TcpDst, 443),
-    ];
-    for (field, value) in fields {
-        key.set(field, Value(value));
-        mask.require(field);
-    }
-    Arc::new(DpFlow {
-        id: FlowId(n.into()),
-        key,
-        mask,
-        actions: [DpAction::Output(DpPort(2))].into_iter().collect(),
-        deps: Default::default(),
-        effects: Default::default(),
-        mark: Mark(1 + n),
-    })
-}
-
-fn world(caps: offload::Capabilities) -> World {
-    let caps = Arc::new(caps);
-    let ports = [(1, PortKind::Uplink), (2, PortKind::VfRepresentor(0))];
-    ports.into_iter().zip(ETHDEVS).fold(World::new(), |world, ((port, kind), ethdev)| {
-        let info = PortInfo {
-            name: format!("p{port}"),
-            kind,
-            ethdev: EthdevId(ethdev),
-            domain: Some(EswitchDomain(0)),
-            rx_queues: 1,
-            caps: Arc::clone(&caps),
-        };
-        world.with_port(DpPort(port), info)
-    })
-}
-
 fn engine(rules: u32) -> Result<f64, String> {
     let nic = device(rules)?;
-    let world = world(nic.with(|nic| nic.profile().capabilities()));
+    let world = world(nic.with(|nic| nic.profile().capabilities()), &ETHDEVS);
     let backend = Box::new(RteFlowBackend::new(Box::new(nic.clone())));
     let engine = Engine::new(EngineConfig::default(), world, backend, Arc::new(NoSink));
     let numbers: Vec<u32> = (0..rules).collect();
     let mut took = Duration::ZERO;
     // As they come from misses: some at a time, and just made.
     for some in numbers.chunks(BATCH) {
-        let flows: Vec<_> = some.iter().map(|n| flow(*n)).collect();
+        let flows: Vec<_> = some.iter().map(|n| flow(*n, 2)).collect();
         let start = Instant::now();
         flows.iter().for_each(|flow| engine.flow_added(flow));
         while engine.step(Time(0)) || !engine.is_quiet() {}

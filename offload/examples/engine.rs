@@ -6,14 +6,12 @@
 //!
 //! Prints one JSON line: plans, inserts, readings and removals a second on one thread.
 
+mod common;
+
+use common::{NoSink, flow, world};
 use flow::clock::Time;
-use flow::dp::{DpAction, DpFlow, FlowId, FlowListener, Hits, Mark};
-use flow::port::DpPort;
-use flow::{FieldId, FlowKey, Mask, Value};
-use offload::{
-    Adopted, Backend, Capabilities, Completion, Cookie, Counters, Done, Engine, EngineConfig, EswitchDomain, EthdevId,
-    HitSink, Op, PortInfo, PortKind, World,
-};
+use flow::dp::FlowListener;
+use offload::{Adopted, Backend, Capabilities, Completion, Cookie, Counters, Done, Engine, EngineConfig, Op};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,58 +46,6 @@ impl Backend for AtOnce {
     }
 }
 
-struct NoSink;
-
-impl HitSink for NoSink {
-    fn hardware_hits(&self, _: &Arc<DpFlow>, _: Hits) {}
-    fn hardware_gone(&self, _: &Arc<DpFlow>) {}
-}
-
-fn world() -> World {
-    let caps = Arc::new(Capabilities { max_rules: None, ..Capabilities::preset("connectx").unwrap_or_default() });
-    (1..=4u16).fold(World::new(), |world, n| {
-        let kind = if n == 1 { PortKind::Uplink } else { PortKind::VfRepresentor(n) };
-        let info = PortInfo {
-            name: format!("p{n}"),
-            kind,
-            ethdev: EthdevId(n),
-            domain: Some(EswitchDomain(0)),
-            rx_queues: 1,
-            caps: Arc::clone(&caps),
-        };
-        world.with_port(DpPort(n.into()), info)
-    })
-}
-
-/// A five-tuple to another port.
-fn flow(n: u32) -> Arc<DpFlow> {
-    let (mut key, mut mask) = (FlowKey::ZERO, Mask::ANY);
-    let fields: [(FieldId, u128); 9] = [
-        (FieldId::InPort, 1),
-        (FieldId::RecircId, 0),
-        (FieldId::EthDst, 0x0200_0000_0001),
-        (FieldId::EthType, 0x0800),
-        (FieldId::IpProto, 6),
-        (FieldId::IpFrag, 0),
-        (FieldId::Ipv4Src, u128::from(0x0a00_0000 + n)),
-        (FieldId::Ipv4Dst, 0x0b00_0001),
-        (FieldId::TcpDst, 80),
-    ];
-    for (field, value) in fields {
-        key.set(field, Value(value));
-        mask.require(field);
-    }
-    Arc::new(DpFlow {
-        id: FlowId(n.into()),
-        key,
-        mask,
-        actions: [DpAction::Output(DpPort(2 + n % 3))].into_iter().collect(),
-        deps: Default::default(),
-        effects: Default::default(),
-        mark: Mark(1 + n),
-    })
-}
-
 fn run(engine: &Engine, now: Time) -> Duration {
     let start = Instant::now();
     while engine.step(now) || !engine.is_quiet() {}
@@ -111,8 +57,9 @@ fn rate(took: Duration) -> u64 {
 }
 
 fn main() {
-    let world = world();
-    let flows: Vec<_> = (0..FLOWS).map(flow).collect();
+    let caps = Capabilities { max_rules: None, ..Capabilities::preset("connectx").unwrap_or_default() };
+    let world = world(caps, &[1, 2, 3, 4]);
+    let flows: Vec<_> = (0..FLOWS).map(|n| flow(n, 2 + n % 3)).collect();
     let start = Instant::now();
     for flow in &flows {
         black_box(offload::plan(flow, &world));
