@@ -1,7 +1,8 @@
 //! What drivers see: bytes of the lowered structures, and the order of calls.
 
-use super::{RteFlowBackend, lower, validate};
+use super::{RteFlowBackend, ask, lower, validate};
 use crate::backend::{Backend, Completion, Counters, DeviceError, DeviceErrorKind, Done, Op, OpId, RuleKey};
+use crate::caps::{Asked, Capabilities};
 use crate::rule::{HwAction, HwRule, Plan, Table};
 use crate::testing::{FlowMaker, from, world};
 use crate::world::EthdevId;
@@ -169,6 +170,8 @@ fn a_rule_is_lowered_word_for_word() {
 struct Api {
     calls: Arc<Mutex<Vec<String>>>,
     refuse: Arc<Mutex<Vec<(&'static str, Errno)>>>,
+    /// What `info` says; `None`: there is no such call.
+    meters: Arc<Mutex<Option<Option<MeterCapabilities>>>>,
 }
 
 impl Api {
@@ -193,7 +196,9 @@ const COUNT: CountQuery = CountQuery { packets: Some(3), bytes: Some(180) };
 
 impl RteFlowApi for Api {
     fn info(&mut self, port: u16) -> Result<FlowInfo, RteFlowError> {
-        Err(RteFlowError::new("info", port, ErrorKind::Unspecified, Errno::ENOTSUP, ""))
+        let none = RteFlowError::new("info", port, ErrorKind::Unspecified, Errno::ENOTSUP, "");
+        let meters = self.meters.lock().unwrap().ok_or(none)?;
+        Ok(FlowInfo { driver: "fake".into(), switch_domain: Some(0), keeps_rules: false, meters })
     }
     fn validate(&mut self, _: u16, _: &LoweredFlow) -> Result<(), RteFlowError> {
         self.call("validate", ())
@@ -272,6 +277,32 @@ fn a_device_is_asked_by_its_own_call_or_by_a_rule_that_goes_at_once() {
     // A driver without proxies takes transfer rules on any port.
     let unproxied = ask(&transfer, &[("pick_transfer_proxy", Errno::ENOTSUP)]);
     assert_eq!(unproxied, (Ok(()), own(&["pick_transfer_proxy", "validate"])));
+}
+
+#[test]
+fn a_device_has_as_many_meters_as_rules_can_share_and_as_are_claimed() {
+    let mut claims = Capabilities::preset("connectx").unwrap();
+    claims.transfer.as_mut().unwrap().meter = true;
+    let (mut api, port) = (Api::default(), EthdevId(10));
+    let mut asked = |claimed: Option<u32>, meters: Option<(u32, u32)>| {
+        claims.limits.meters = claimed;
+        let caps = |(max_meters, max_shared)| MeterCapabilities { max_meters, max_shared, ..Default::default() };
+        *api.meters.lock().unwrap() = Some(meters.map(caps));
+        let probed = ask(&mut api, &claims, port, EthdevId(11)).unwrap();
+        let denied = probed.denied.iter().any(|denied| denied.asked == Asked::Meters);
+        (probed.caps.transfer.unwrap().meter, probed.caps.limits.meters, denied)
+    };
+    assert_eq!(asked(None, Some((64, 100))), (true, Some(64), false));
+    assert_eq!(asked(None, Some((100, 64))), (true, Some(64), false));
+    assert_eq!(asked(Some(8), Some((100, 64))), (true, Some(8), false));
+    assert_eq!(asked(Some(0), Some((100, 64))), (false, Some(0), false), "nobody was denied anything");
+    assert_eq!(asked(None, Some((100, 0))), (false, Some(0), true));
+    assert_eq!(asked(Some(8), None), (false, Some(0), true));
+    // One that cannot be asked is dead; where no meters are claimed nobody asks.
+    *api.meters.lock().unwrap() = None;
+    assert!(ask(&mut api, &claims, port, port).is_err());
+    claims.transfer.as_mut().unwrap().meter = false;
+    assert!(ask(&mut api, &claims, port, port).is_ok());
 }
 
 struct Bench {
