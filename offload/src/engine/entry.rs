@@ -35,19 +35,19 @@ pub(super) enum Phase {
     Removing,
 }
 
-/// What is next when the last rule is out.
+/// What is next when the last rule is out. Reasons are boxed here: most flows that have rules never need them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Plan again, with the world as it is then.
     Replan,
     /// The device refused the program, which is more than a mark: what is left.
-    FallBack(Refusals),
+    FallBack(Box<Refusals>),
     /// Stay in software.
-    Stay(Refusals),
+    Stay(Box<Refusals>),
     /// Stay in software until then, and try again.
-    Retry(Refusals, Time),
+    Retry(Box<Refusals>, Time),
     /// Wait for room in the device's table.
-    Wait(Refusals),
+    Wait(Box<Refusals>),
     /// Look whether software sees packets that the device should have counted.
     Watch,
 }
@@ -116,7 +116,7 @@ pub(super) struct Entry {
     /// Rules in a row that were lost or did not count.
     pub faults: u32,
     /// It stays in software until then.
-    pub held: Option<(Time, Refusals)>,
+    pub held: Option<Box<(Time, Refusals)>>,
     /// Software's count was told since it went in.
     pub told_since: bool,
     /// When its counter last moved, and packets that came to software since.

@@ -39,7 +39,7 @@ const L3_FIELDS: Group = Group::of(&[
 const ND_FIELDS: Group = Group::of(&[FieldId::NdTarget, FieldId::NdSll, FieldId::NdTll]);
 const L4_FIELDS: Group = Group::of(&[FieldId::TcpSrc, FieldId::TcpDst, FieldId::TcpFlags]);
 const IPV4_FIELDS: Group = Group::of(&[FieldId::Ipv4Src, FieldId::Ipv4Dst]);
-const IPV6_FIELDS: Group = Group::of(&[FieldId::Ipv6Src, FieldId::Ipv6Dst, FieldId::Ipv6Label]);
+const IPV6_FIELDS: Group = Group::of(&[FieldId::Ipv6Src, FieldId::Ipv6Dst]);
 const TUNNEL_FIELDS: Group = Group::of(&TUNNEL);
 const CONNECTION_FIELDS: Group = Group::of(&CONNECTION);
 const UNSEEN_FIELDS: Group = Group::of(&[FieldId::PktMark, FieldId::DpHash, FieldId::SkbPriority]);
@@ -346,6 +346,10 @@ impl Translator<'_> {
         match eth_type {
             Some(IPV4) => {
                 self.always_zero(&IPV6_FIELDS);
+                // In a word with others that are asked for.
+                if self.take(FieldId::Ipv6Label).0 != 0 {
+                    self.refuse(Refusal::MatchField { field: FieldId::Ipv6Label });
+                }
                 self.always_zero(&ND_FIELDS);
                 let proto = self.proto(&[]);
                 let l3 = L3Match::Ipv4 {

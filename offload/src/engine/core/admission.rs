@@ -38,8 +38,8 @@ impl Core {
         {
             return Plan::Software(smallvec![objection]);
         }
-        if let Some((_, why)) = entry.held.as_ref().filter(|(until, _)| *until > now) {
-            return Plan::Software(why.clone());
+        if let Some(held) = entry.held.as_ref().filter(|held| held.0 > now) {
+            return Plan::Software(held.1.clone());
         }
         while let Plan::Full(program) | Plan::Partial { program, .. } = &plan {
             let Some(obstacle) = self.devices.refusal(program) else { break };
@@ -243,7 +243,7 @@ impl Core {
         entry.leaving = entry.reserved;
         device.leaving += entry.reserved;
         entry.evicted = Some(now);
-        entry.next = Next::Wait(smallvec![refusal]);
+        entry.next = Next::Wait(Box::new(smallvec![refusal]));
         // It stays in its seat, where nobody looks at it again, until it is out.
         self.take_out(id);
     }

@@ -63,19 +63,21 @@ impl Core {
                 here.busy += 1;
                 let until = self.dice.back_off(now, self.config.retry_interval, here.busy, self.config.longest_retry);
                 here.busy_until = Some((until, error));
-                Next::Retry(refusals, self.dice.later(until, self.config.retry_interval))
+                Next::Retry(refusals.into(), self.dice.later(until, self.config.retry_interval))
             }
             _ if entry.replan => Next::Replan,
             DeviceErrorKind::TableFull => {
                 here.found_full(here.used.saturating_sub(reserved - there), now);
-                Next::Wait(refusals)
+                Next::Wait(refusals.into())
             }
-            _ if error.kind.is_of_shape() && (entry.full || entry.program.is_prefix()) => Next::FallBack(refusals),
-            _ if error.kind.is_of_shape() => Next::Stay(refusals),
+            _ if error.kind.is_of_shape() && (entry.full || entry.program.is_prefix()) => {
+                Next::FallBack(refusals.into())
+            }
+            _ if error.kind.is_of_shape() => Next::Stay(refusals.into()),
             _ => {
                 entry.tries += 1;
                 let wait = self.config.slow_retry;
-                Next::Retry(refusals, self.dice.back_off(now, wait, entry.tries, self.config.longest_retry))
+                Next::Retry(refusals.into(), self.dice.back_off(now, wait, entry.tries, self.config.longest_retry))
             }
         };
         self.pop_rule(id, now);
@@ -178,7 +180,7 @@ impl Core {
                 if entry.phase == Phase::In {
                     let at = self.fault(id, now);
                     let Some(entry) = self.flows.get_mut(id) else { return };
-                    entry.next = Next::Retry(smallvec![Refusal::Device(error)], at);
+                    entry.next = Next::Retry(Box::new(smallvec![Refusal::Device(error)]), at);
                 }
                 let Some(entry) = self.flows.get_mut(id) else { return };
                 entry.phase = Phase::Removing;

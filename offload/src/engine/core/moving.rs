@@ -214,16 +214,16 @@ impl Core {
         let Some(entry) = self.flows.get_mut(id) else { return };
         match next {
             Next::Replan => self.plan(id, now),
-            Next::Stay(refusals) => Self::stay(entry, refusals, now),
-            Next::Retry(refusals, at) => self.hold(id, refusals, at, now),
+            Next::Stay(refusals) => Self::stay(entry, *refusals, now),
+            Next::Retry(refusals, at) => self.hold(id, *refusals, at, now),
             Next::Watch => self.watch(id, now),
             Next::Wait(refusals) => {
-                Self::stay(entry, refusals, now);
+                Self::stay(entry, *refusals, now);
                 self.wait_for_room(id);
             }
             Next::FallBack(refusals) => {
                 let left = if entry.program.is_prefix() { only_mark } else { fall_back };
-                let plan = left(&entry.flow, &self.world, refusals);
+                let plan = left(&entry.flow, &self.world, *refusals);
                 self.carry_out(id, plan, now);
             }
         }

@@ -100,7 +100,7 @@ impl Core {
             entry.inexact |= entry.counted().is_some();
             entry.rules.clear();
             entry.busy = false;
-            entry.next = Next::Stay(smallvec![Refusal::Device(error.clone())]);
+            entry.next = Next::Stay(Box::new(smallvec![Refusal::Device(error.clone())]));
             self.out(id, now);
         }
     }
@@ -177,14 +177,14 @@ impl Core {
     pub(super) fn hold(&mut self, id: FlowId, why: Refusals, until: Time, now: Time) {
         let Some(entry) = self.flows.get_mut(id) else { return };
         Self::stay(entry, why.clone(), now);
-        entry.held = Some((until, why));
+        entry.held = Some(Box::new((until, why)));
         self.later.insert((until, id));
     }
 
     /// The time is over for which a flow was to stay in software.
     pub(super) fn end_hold(&mut self, id: FlowId, now: Time) {
         let Some(entry) = self.flows.get_mut(id) else { return };
-        if entry.held.as_ref().is_some_and(|(until, _)| *until > now) {
+        if entry.held.as_ref().is_some_and(|held| held.0 > now) {
             return;
         }
         entry.held = None;
@@ -228,7 +228,7 @@ impl Core {
                 message: "it took the rule, and packets of the flow still come to software".into(),
             };
             if let Some(entry) = self.flows.get_mut(id) {
-                entry.next = Next::Retry(smallvec![Refusal::Device(error)], until);
+                entry.next = Next::Retry(Box::new(smallvec![Refusal::Device(error)]), until);
             }
             self.take_out(id);
         }
