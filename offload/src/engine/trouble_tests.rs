@@ -324,3 +324,24 @@ fn a_port_with_ten_thousand_rules_goes_and_leaves_nothing() {
     assert_eq!((status.software, fake.with(|state| state.rules.len())), (5000, 0));
     assert_eq!(status.tables.iter().map(|table| table.used).sum::<u32>(), 0);
 }
+
+/// What was under way when a device died may still be done: a new world does not make the device one that works.
+#[test]
+fn a_dead_device_is_asked_before_it_serves_a_new_world() {
+    let mut rig = Rig::new(2);
+    // A device that takes its time, and dies meanwhile.
+    rig.fake.with(|state| state.chaos = Chaos { slow: 100, ..Chaos::default() });
+    (2..40).for_each(|id| rig.engine.flow_added(&flow(id)));
+    rig.engine.step(Time(rig.now));
+    rig.fake.with(|state| state.dead = true);
+    while !matches!(rig.health(), DeviceHealth::Dead { .. }) {
+        rig.engine.step(Time(rig.now));
+    }
+    rig.fake.with(|state| (state.dead, state.chaos) = (false, Chaos::default()));
+    rig.engine.set_world(world("connectx"));
+    rig.run(20, |_| 0);
+    assert_eq!((rig.health(), rig.fake.with(|state| state.revivals)), (DeviceHealth::Works, 1));
+    assert!((0..40).all(|id| rig.placement(id) == Placement::Full));
+    assert_eq!(rig.fake.with(|state| (state.rules.len(), state.violations.clone())), (40, Vec::new()));
+    assert_eq!(rig.engine.status().unknown_completions, 0);
+}
