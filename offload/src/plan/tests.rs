@@ -360,7 +360,7 @@ fn after_a_prefix_was_refused_there_is_a_mark_at_most() {
     let Plan::Partial { program, done: 0, refused: kept, .. } = only_mark(&flow, &marks, refused.clone()) else {
         panic!("no mark")
     };
-    assert_eq!((program.rules[0].actions[0].clone(), &kept), (HwAction::Mark(flow.mark), &refused));
+    assert_eq!((program.rules[0].actions[0], &kept), (HwAction::Mark(flow.mark), &refused));
     // Nobody wants marks any more, or anything.
     let none = World { partial: false, ..marks.clone() };
     assert_eq!(only_mark(&flow, &none, refused.clone()), Plan::Software(refused.clone()));
