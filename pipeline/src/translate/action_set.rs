@@ -112,6 +112,12 @@ impl<'a> Walk<'a> {
                 let within = self.enter(|_| TraceStep::ActionSet);
                 self.execute_set(&list, Place::ActionSet, true);
                 self.leave(within);
+                if !self.action_set.is_empty() {
+                    // Written meanwhile: a packet that came back executes it.
+                    self.unrolled_error();
+                }
+                // Coming back is for the copy whose set it is.
+                self.exit &= self.freezing.is_none();
             }
         }
         self.finish_freezing();

@@ -16,6 +16,10 @@ impl<'a> Walk<'a> {
             self.packet.write(to, Value::from(u8::from(room)));
         }
         if room {
+            if learn.delete_learned {
+                // Back from the datapath, the packet no longer knows which rule it was in.
+                self.unrolled_error();
+            }
             let owner = self.rule.filter(|_| learn.delete_learned).map(|r| r.id);
             let learned = LearnedRule { bridge: self.bridge.id, rule, owner, limit: learn.limit };
             self.effects.push(Effect::Learn(Arc::new(learned)));

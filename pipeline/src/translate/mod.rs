@@ -70,7 +70,7 @@ pub(crate) fn translate(env: Env<'_>, state: &State, at: &Resume, key: &FlowKey)
                 walk.start();
                 walk
             };
-            (walk, outcome) = unroll::walk_again(key, &walk, std::mem::take(&mut outcome.deps), begin);
+            walk = unroll::walk_again(key, &walk, &mut outcome, begin);
         }
         walk.count();
         return outcome;
@@ -153,6 +153,8 @@ struct Walk<'a> {
     unroll: Unroll,
     buckets: usize,
     forced: Option<usize>,
+    /// `mirrored` when it did, until the copy ends for which it did.
+    mirrored_before: Option<u32>,
     frames: Vec<(u8, Vec<Action>)>,
     /// Writes down what happens, when somebody asked.
     trace: Option<Box<Recorder>>,
@@ -211,6 +213,7 @@ impl<'a> Walk<'a> {
             unroll: Unroll::Never,
             buckets: 0,
             forced: None,
+            mirrored_before: None,
             frames: Vec::new(),
             trace: None,
             mirrored: 0,

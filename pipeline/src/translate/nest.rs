@@ -16,7 +16,7 @@ impl<'a> Walk<'a> {
     /// changes could not be undone by setting fields back.
     pub(super) fn scoped(&mut self, inner: impl FnOnce(&mut Self)) {
         let (saved, sent, start) = (self.packet.save(), self.packet.save_sent(), self.actions.len());
-        inner(self);
+        self.unrolled_on_copy(inner);
         // A TTL that runs out ends the list in the datapath, which is to end the copy only.
         if self.actions.iter().skip(start).any(|a| *a == DpAction::DecTtl) {
             self.actions.truncate(self.useful.max(start));
@@ -35,7 +35,7 @@ impl<'a> Walk<'a> {
         let outer = std::mem::take(&mut self.actions);
         let useful = std::mem::take(&mut self.useful);
         let (saved, sent) = (self.packet.save(), self.packet.save_sent());
-        inner(self);
+        self.unrolled_on_copy(inner);
         self.packet.restore(saved);
         self.packet.restore_sent(&sent);
         let mut list = std::mem::replace(&mut self.actions, outer);

@@ -196,7 +196,7 @@ pub(crate) fn trace(
         let mut walk = begin(Unroll::May, deps);
         let mut translation = walk.finish(&key);
         if !walk.is_good(&key, &translation) {
-            (walk, translation) = unroll::walk_again(&key, &walk, std::mem::take(&mut translation.deps), begin);
+            walk = unroll::walk_again(&key, &walk, &mut translation, begin);
         }
         let recorder = walk.trace.take().unwrap_or_default();
         let end = recorder.end.unwrap_or(start);

@@ -10,7 +10,7 @@ use super::hash::look_spec;
 use crate::group::Group;
 use flow::dp::{Dep, DepSet, DpAction, HashSpec, Translation};
 use flow::field::Prereq;
-use flow::{FieldId, FlowKey};
+use flow::{FieldId, FlowKey, Mask};
 
 /// Most buckets that are tried to see whether hardware would take any.
 const MAX_TRIES: usize = 16;
@@ -41,22 +41,34 @@ pub(super) enum Unroll {
 pub(super) fn walk_again<'a>(
     key: &FlowKey,
     first: &Walk<'a>,
-    mut deps: DepSet,
+    outcome: &mut Translation,
     begin: impl Fn(Unroll, DepSet) -> Walk<'a>,
-) -> (Walk<'a>, Translation) {
-    let mut how = Unroll::Joined;
+) -> Walk<'a> {
+    let (mut how, mut written) = (Unroll::Joined, outcome.written.take());
     for place in 0..first.buckets.min(MAX_TRIES) {
-        let mut other = begin(Unroll::Try(place), deps);
-        let mut outcome = other.finish(key);
-        deps = std::mem::take(&mut outcome.deps);
-        if other.is_good(key, &outcome) {
+        let mut other = begin(Unroll::Try(place), std::mem::take(&mut outcome.deps));
+        *outcome = other.finish(key);
+        add(&mut written, outcome);
+        if other.is_good(key, outcome) {
             how = Unroll::Apart;
             break;
         }
     }
-    let mut walk = begin(how, deps);
-    let outcome = walk.finish(key);
-    (walk, outcome)
+    let mut walk = begin(how, std::mem::take(&mut outcome.deps));
+    *outcome = walk.finish(key);
+    // Dependencies are those of all walks.
+    add(&mut written, outcome);
+    outcome.written = written;
+    walk
+}
+
+/// Take the bits that a walk has written to those of others.
+fn add(written: &mut Option<Box<Mask>>, outcome: &mut Translation) {
+    match (written.as_mut(), outcome.written.take()) {
+        (Some(all), Some(more)) => all.unite(&more),
+        (None, more) => *written = more,
+        (Some(_), None) => {}
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -64,7 +76,9 @@ impl<'a> Walk<'a> {
     pub(super) fn unroll(&mut self, group: &Group, spec: HashSpec) -> bool {
         self.depend(Dep::Hardware);
         let switched = self.state.hardware.as_ref().is_some_and(|hw| hw.switches(self.packet.came_on()));
-        if !switched || self.unroll == Unroll::Never || !self.is_simple() {
+        // After one in a copy that may be lost, there is none to be won.
+        let over = matches!(self.unroll, Unroll::Never | Unroll::Did | Unroll::Lost);
+        if !switched || over || !self.is_simple() {
             return false;
         }
         // What hardware can do depends on the protocol. Rules behind a decrement do not count packets whose TTL runs out
@@ -84,6 +98,7 @@ impl<'a> Walk<'a> {
             self.forced = Some(place);
         }
         (self.unroll, self.buckets) = (Unroll::Did, group.spec.buckets.len());
+        self.mirrored_before = Some(self.mirrored);
         self.packet.set_hash(hash);
         self.detail(|_| format!("the switch computes the hash, {hash:#x}, so that hardware can take the flow"));
         true
@@ -102,7 +117,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A way through another bridge was given up, which in passes of its own may have been none too long.
+    /// Do something on a copy. If it is the copy that would have come back, what comes after goes on as if it had left then.
+    pub(super) fn unrolled_on_copy(&mut self, inner: impl FnOnce(&mut Self)) {
+        let within = self.mirrored_before.is_some();
+        inner(self);
+        if !within && let Some(mirrored) = self.mirrored_before.take() {
+            (self.mirrored, self.exit) = (mirrored, false);
+        }
+    }
+
+    /// Something happened that may be otherwise in a pass of its own, such as a way through another bridge that is too long.
     pub(super) fn unrolled_error(&mut self) {
         if self.unroll == Unroll::Did {
             self.unroll = Unroll::Lost;
