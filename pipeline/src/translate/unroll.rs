@@ -7,6 +7,7 @@
 
 use super::Walk;
 use super::hash::look_spec;
+use super::reserved::is_reserved;
 use crate::group::Group;
 use flow::dp::{Dep, DepSet, DpAction, HashSpec, Translation};
 use flow::field::Prereq;
@@ -75,7 +76,10 @@ impl<'a> Walk<'a> {
     /// Compute the hash here, if this is a group to unroll. The packet has it from now on, as if it had come back with it.
     pub(super) fn unroll(&mut self, group: &Group, spec: HashSpec) -> bool {
         self.depend(Dep::Hardware);
-        let switched = self.state.hardware.as_ref().is_some_and(|hw| hw.switches(self.packet.came_on()));
+        let hardware = self.state.hardware.as_ref();
+        // Packets that are decided one by one have no flows.
+        let switched =
+            hardware.is_some_and(|hw| hw.switches(self.packet.came_on())) && !is_reserved(self.packet.came().eth_dst);
         // After one in a copy that may be lost, there is none to be won.
         let over = matches!(self.unroll, Unroll::Never | Unroll::Did | Unroll::Lost);
         if !switched || over || !self.is_simple() {

@@ -161,8 +161,12 @@ impl Packet<'_> {
     /// Whether the packet, whose TTL is its own but for decrements, has come through all of them. Looks.
     pub(in crate::translate) fn ttl_lasted(&mut self) -> bool {
         let (ttl, n) = (self.came.nw_ttl, self.now.decrements);
+        if n == 0 {
+            // Written since.
+            return false;
+        }
         self.mask.0.nw_ttl |= if n == 1 { lasting(ttl) } else { 0xff };
-        n > 0 && u32::from(ttl) > n
+        u32::from(ttl) > n
     }
 }
 
