@@ -151,9 +151,13 @@ impl Lookup {
     }
 
     /// The number of what is left of a flow for packets that came changed on this port. `None`: nobody knows this mark. Asked for
-    /// when this worker does not know it.
+    /// when this worker does not know it. Takes the registry's lock once for each rest, not for marks of which there is none: a
+    /// device may put those on any number of packets.
     #[cold]
     pub(crate) fn rest(&mut self, mark: u32, port: DpPort) -> Option<u32> {
+        if !self.shared.rests.may_have(mark) {
+            return None;
+        }
         let program = self.shared.registry.lock_now().join_rest(mark, port, self.table.arena())?;
         self.table.insert_rest(mark, port, &program)
     }

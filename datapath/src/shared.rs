@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::courtesy::Courteous;
 use crate::fence::Fences;
-use crate::flows::{Candidate, Granted, Refusal, Registry};
+use crate::flows::{Candidate, Granted, Refusal, Registry, RestIndexes};
 use crate::hash::Seed;
 use crate::pmd::PmdShared;
 use crate::punt::Readers;
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) seed: Seed,
     pub(crate) fences: Fences,
     pub(crate) registry: Courteous<Registry>,
+    /// The registry's.
+    pub(crate) rests: Arc<RestIndexes>,
     pub(crate) revalidation: Mutex<Revalidation>,
     /// Held for a round over all flows.
     pub(crate) sweeping: Mutex<()>,
@@ -59,6 +61,7 @@ impl Shared {
         config: Config,
     ) -> Shared {
         let seed = Seed::random();
+        let registry = Registry::new(seed, config.flow_limit, config.offload);
         Shared {
             slowpath,
             listener,
@@ -67,7 +70,8 @@ impl Shared {
             pool,
             seed,
             fences: Fences::default(),
-            registry: Courteous::new(Registry::new(seed, config.flow_limit, config.offload)),
+            rests: Arc::clone(registry.rest_indexes()),
+            registry: Courteous::new(registry),
             revalidation: Mutex::default(),
             sweeping: Mutex::default(),
             barriers: Barriers::default(),

@@ -36,6 +36,7 @@ use effects::{Numbers, Pattern};
 use hashbrown::DefaultHashBuilder;
 use intern::Interner;
 use owned::{OWN, Owned, is_own};
+pub(crate) use rest::RestIndexes;
 use rest::Rests;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -237,6 +238,11 @@ impl Registry {
             recent: VecDeque::new(),
             epoch: 0,
         }
+    }
+
+    /// Which marks may be those of rests, without the lock.
+    pub(crate) fn rest_indexes(&self) -> &Arc<RestIndexes> {
+        &self.rests.indexes
     }
 
     pub(crate) fn live(&self) -> usize {

@@ -7,7 +7,7 @@
 
 use super::effects::Effects;
 use super::flow::{Ledgers, shrink};
-use super::{Arena, Registry, Removed, effects_of, index_of};
+use super::{Arena, MAX_FLOWS, Registry, Removed, effects_of, index_of};
 use crate::arena::FAR;
 use crate::program::Program;
 use ::flow::DpPort;
@@ -16,6 +16,7 @@ use ::flow::dp::{DpAction, DpFlow, FlowId, Hits, Mark};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a VLAN tag.
 const TAG: i64 = 4;
@@ -35,9 +36,42 @@ struct Rest {
     ledgers: Ledgers,
 }
 
+/// Which indexes are those of rests, for workers to see without the registry's lock: a mark of which there is none is unknown.
+#[derive(Debug)]
+pub(crate) struct RestIndexes(Box<[AtomicU64]>);
+
+impl Default for RestIndexes {
+    fn default() -> RestIndexes {
+        RestIndexes((0..=MAX_FLOWS / 64).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl RestIndexes {
+    fn word(&self, mark: u32) -> Option<(&AtomicU64, u64)> {
+        let index = index_of(mark);
+        Some((self.0.get(index / 64)?, 1 << (index % 64)))
+    }
+
+    /// Whether there may be a rest with this mark: the registry knows.
+    #[inline]
+    pub(crate) fn may_have(&self, mark: u32) -> bool {
+        self.word(mark).is_some_and(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
+    }
+
+    /// Said under the registry's lock, and before anybody hears of the mark.
+    fn put(&self, mark: u32) {
+        self.word(mark).map(|(word, bit)| word.fetch_or(bit, Ordering::Release));
+    }
+
+    fn remove(&self, mark: u32) {
+        self.word(mark).map(|(word, bit)| word.fetch_and(!bit, Ordering::Release));
+    }
+}
+
 /// All rests.
 #[derive(Debug, Default)]
 pub(super) struct Rests {
+    pub(super) indexes: Arc<RestIndexes>,
     by_index: HashMap<u32, Rest>,
     /// By the index of their flow.
     of: HashMap<u32, SmallVec<[u32; 1]>>,
@@ -104,6 +138,7 @@ impl Registry {
         let ledgers = Ledgers::default();
         let rest = Rest { flow: flow.id, mark, port, done, grown, deed, program, effects, ledgers };
         self.rests.by_index.insert(index, rest);
+        self.rests.indexes.put(mark);
         self.rests.of.entry(of).or_default().push(index);
         Some(Mark(mark))
     }
@@ -123,6 +158,7 @@ impl Registry {
         let Some(indexes) = self.rests.of.remove(&(index_of(mark) as u32)) else { return };
         for rest in indexes.iter().filter_map(|index| self.rests.by_index.remove(index)) {
             let Rest { flow, mark, grown, deed, effects, ledgers, .. } = rest;
+            self.rests.indexes.remove(mark);
             self.deeds.release(deed);
             ledgers.end(mark);
             into.push(Removed { id: flow, mark, effects, ledgers, flow: None, grown });

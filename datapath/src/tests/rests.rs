@@ -268,6 +268,29 @@ fn there_is_no_rest_where_hardware_may_not_go_ahead() {
     assert_eq!(rig.dp.rest_mark(&Arc::new(unknown), 1), None);
 }
 
+/// Who holds the registry does not keep packets of marks waiting that nobody knows.
+#[test]
+fn marks_that_nobody_knows_take_no_lock() {
+    let mut rig = offloading(vec![set(FieldId::EthDst, 7), out(2)]);
+    let bytes = frame(1, 2, 3, 0);
+    let flow = rig.flow_of(&bytes);
+    let mark = rig.dp.rest_mark(&flow, 1).unwrap();
+    let came = changed(&bytes, &flow.actions[..1]).unwrap();
+    // With other indexes than that of the rest: none at all, the flow's, the one that comes next.
+    for unknown in [Mark::CHANGED, Mark::CHANGED | flow.mark.0, mark.0 + 1] {
+        rig.inject_marked(1, &came, Mark(unknown));
+    }
+    let shared = Arc::clone(&rig.dp.shared);
+    let held = shared.registry.lock_now();
+    // Would wait forever.
+    rig.poll();
+    drop(held);
+    assert_eq!((rig.stale(), rig.dp.counters().mark_unknown), (3, 3));
+    rig.inject_marked(1, &came, mark);
+    rig.poll();
+    assert_eq!((rig.collect(2).len(), rig.dp.counters().mark_resumed), (1, 1));
+}
+
 fn arb_change() -> impl Strategy<Value = DpAction> {
     prop_oneof![
         any::<u64>().prop_map(|v| set(FieldId::EthDst, u128::from(v) & 0xffff_ffff_ffff)),
