@@ -19,6 +19,7 @@ mod reach;
 use dpdk::{Eal, MbufBatch, Mempool, MempoolConfig, Port, PortConfig};
 use flow::clock::{Clock, MonotonicClock, VirtualClock};
 use flow::dp::{BridgeId, DpAction, DpFlow, FlowId, FlowListener, Hits, Mark};
+use flow::rule::RuleSpec;
 use flow::{DpPort, FieldId, FlowKey, Mask, OfPort, Value};
 use manager::switch::{Driver, Parts, Switch};
 use mocks::nic::{End, MockNic, MockNicConfig, NicHandle, Profile, Representor};
@@ -35,7 +36,10 @@ const ROUNDS: usize = 20;
 /// Rules that are put in while a PMD is watched.
 const RULES: u32 = 100_000;
 
-fn mock(eal: &'static Eal, profile: &str) -> (MockNic, Vec<Representor>, Arc<offload::Capabilities>) {
+/// A NIC, its representors, and what it can do.
+type Mock = (MockNic, Vec<Representor>, Arc<offload::Capabilities>);
+
+fn mock(eal: &'static Eal, profile: &str) -> Mock {
     static SERIAL: AtomicU16 = AtomicU16::new(0);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let mut profile = Profile::named(profile).unwrap();
@@ -51,6 +55,51 @@ fn pool(eal: &'static Eal, name: &str) -> Mempool {
     Mempool::new(eal, name, MempoolConfig { size: 8191, ..MempoolConfig::default() }).unwrap()
 }
 
+/// What the planner is to know of a NIC's ports, which have the numbers from 1 on.
+fn world_of((nic, representors, caps): &Mock) -> World {
+    let domain = Some(nic.handle().domain());
+    representors.iter().zip(1..).fold(World::new(), |world, (representor, number)| {
+        let kind = match representor.end {
+            End::Wire => PortKind::Uplink,
+            End::Vf(vf) => PortKind::VfRepresentor(vf),
+        };
+        let (name, ethdev) = (representor.end.to_string(), EthdevId(representor.port.id()));
+        let info = PortInfo { name, kind, ethdev, domain, rx_queues: 1, caps: caps.clone() };
+        world.with_port(DpPort(number), info)
+    })
+}
+
+/// A switch whose bridge has the ports of a NIC, and these rules.
+fn switch_on(
+    eal: &'static Eal,
+    mock: &Mock,
+    clock: Arc<dyn Clock>,
+    datapath: datapath::Config,
+    rules: &[RuleSpec],
+) -> Arc<Switch> {
+    let (nic, representors, _) = mock;
+    let pool = pool(eal, &format!("p{}", nic.handle().domain().0));
+    let switch = Switch::new(Parts {
+        eal,
+        pool: pool.clone(),
+        clock,
+        backend: Some(Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())))),
+        datapath,
+        pipeline: pipeline::Config::default(),
+        mtu: None,
+        cookie: Default::default(),
+    })
+    .unwrap();
+    let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
+    for (number, representor) in (1..).zip(representors) {
+        start(&representor.port, &pool);
+        add(&switch, bridge, &representor.end.to_string(), number, representor.port.clone());
+    }
+    let adds: Vec<_> = rules.iter().map(|rule| RuleChange::Add { bridge, rule: rule.clone() }).collect();
+    switch.pipeline().apply(&adds).unwrap();
+    switch
+}
+
 /// A switch on a mock NIC, stepped by hand.
 struct Bench {
     switch: Arc<Switch>,
@@ -60,48 +109,15 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(eal: &'static Eal, profile: &str, cache: usize, admitted: &[u32], rules: &[flow::rule::RuleSpec]) -> Bench {
-        let (nic, representors, caps) = mock(eal, profile);
-        let handle = nic.handle();
-        let pool = pool(eal, &format!("p{}", handle.domain().0));
+    fn new(eal: &'static Eal, profile: &str, cache: usize, admitted: &[u32], rules: &[RuleSpec]) -> Bench {
+        let mock = mock(eal, profile);
         let clock = Arc::new(VirtualClock::default());
-        let switch = Switch::new(Parts {
-            eal,
-            pool: pool.clone(),
-            clock: clock.clone(),
-            backend: Some(Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())))),
-            datapath: datapath::Config { cache_entries: cache, ..datapath::Config::default() },
-            pipeline: pipeline::Config::default(),
-            mtu: None,
-            cookie: Default::default(),
-        })
-        .unwrap();
-        let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
-        let mut world = World { resume: true, ..World::new() };
-        for (number, representor) in (1..).zip(&representors) {
-            start(&representor.port, &pool);
-            let (dp, name) = (DpPort(u32::from(number)), representor.end.to_string());
-            switch.add_port(dp, &name, representor.port.clone()).unwrap();
-            add(&switch, bridge, &name, number, dp);
-            let kind = match representor.end {
-                End::Wire => PortKind::Uplink,
-                End::Vf(vf) => PortKind::VfRepresentor(vf),
-            };
-            let info = PortInfo {
-                name,
-                kind,
-                ethdev: EthdevId(representor.port.id()),
-                domain: Some(handle.domain()),
-                rx_queues: 1,
-                caps: caps.clone(),
-            };
-            world = world.with_port(dp, info);
-        }
-        world.admission = Admission::Ports(admitted.iter().map(|n| DpPort(*n)).collect());
-        let adds: Vec<_> = rules.iter().map(|rule| RuleChange::Add { bridge, rule: rule.clone() }).collect();
-        switch.pipeline().apply(&adds).unwrap();
-        switch.set_world(world);
-        Bench { switch, nic, handle, clock }
+        let datapath = datapath::Config { cache_entries: cache, ..datapath::Config::default() };
+        let switch = switch_on(eal, &mock, clock.clone(), datapath, rules);
+        let admission = Admission::Ports(admitted.iter().map(|n| DpPort(*n)).collect());
+        switch.set_world(World { resume: true, admission, ..world_of(&mock) });
+        let (nic, ..) = mock;
+        Bench { switch, handle: nic.handle(), nic, clock }
     }
 
     /// Frames come in and are switched; cycles and packets of the PMD's polls.
@@ -143,7 +159,10 @@ fn start(port: &Port, pool: &Mempool) {
     port.start().unwrap();
 }
 
-fn add(switch: &Switch, bridge: BridgeId, name: &str, number: u16, dp: DpPort) {
+/// Give a port that was started to datapath and bridge.
+fn add(switch: &Switch, bridge: BridgeId, name: &str, number: u16, port: Port) {
+    let dp = DpPort(number.into());
+    switch.add_port(dp, name, port).unwrap();
     let spec = PortSpec { number: Some(OfPort(number)), ..PortSpec::new(name, dp) };
     switch.pipeline().add_port(bridge, spec).unwrap();
 }
@@ -189,7 +208,7 @@ fn io(eal: &'static Eal, frames: &[Vec<u8>]) -> f64 {
     })
 }
 
-fn mark(eal: &'static Eal, rules: &[flow::rule::RuleSpec], frames: &[Vec<u8>]) {
+fn mark(eal: &'static Eal, rules: &[RuleSpec], frames: &[Vec<u8>]) {
     let run = |admitted: &[u32], cache: usize| {
         let mut bench = Bench::new(eal, "mark-only", cache, admitted, rules);
         for _ in 0..2 {
@@ -224,7 +243,7 @@ fn mark(eal: &'static Eal, rules: &[flow::rule::RuleSpec], frames: &[Vec<u8>]) {
     );
 }
 
-fn rest(eal: &'static Eal, rules: &[flow::rule::RuleSpec], frames: &[Vec<u8>]) {
+fn rest(eal: &'static Eal, rules: &[RuleSpec], frames: &[Vec<u8>]) {
     // What comes from a VF is software's.
     let vf = "in_port=3,actions=mod_dl_src:02:00:00:00:00:99,output:1";
     let rules: Vec<_> = rules.iter().cloned().chain([flow::text::parse_flow(vf, &|_: &str| None).unwrap()]).collect();
@@ -304,24 +323,18 @@ fn insert(eal: &'static Eal) {
     let switch = Switch::with_pmds(parts, &[datapath::PmdSpot { cpu: Some(1), numa: 0 }]).unwrap();
     let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
     for number in [1, 2] {
-        let (name, dp) = (format!("n{number}"), DpPort(number.into()));
         let devargs = format!("net_null{number}{}", if number == 2 { ",no-rx=1" } else { "" });
         let port = Port::attach(eal, &devargs).unwrap();
         start(&port, &pool);
-        switch.add_port(dp, &name, port).unwrap();
-        add(&switch, bridge, &name, number, dp);
+        add(&switch, bridge, &format!("n{number}"), number, port);
     }
     let rule = flow::text::parse_flow("in_port=1,actions=output:2", &|_: &str| None).unwrap();
     switch.pipeline().apply(&[RuleChange::Add { bridge, rule }]).unwrap();
     switch.drive(Driver::threads(&switch, None).unwrap());
 
-    let (nic, representors, caps) = mock(eal, "connectx");
-    let domain = Some(nic.handle().domain());
-    let world = representors.iter().zip(1..).fold(World { resume: true, ..World::new() }, |world, (r, number)| {
-        let kind = if number == 1 { PortKind::Uplink } else { PortKind::VfRepresentor(number as u16 - 2) };
-        let (ethdev, name, caps) = (EthdevId(r.port.id()), r.end.to_string(), caps.clone());
-        world.with_port(DpPort(number), PortInfo { name, kind, ethdev, domain, rx_queues: 1, caps })
-    });
+    let mock = mock(eal, "connectx");
+    let world = World { resume: true, ..world_of(&mock) };
+    let (nic, ..) = mock;
     let backend = Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())));
     let engine = Engine::new(EngineConfig::default(), world, backend, Arc::new(Deaf));
     let flows: Vec<_> = (0..RULES).map(synthetic).collect();

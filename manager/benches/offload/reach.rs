@@ -1,12 +1,11 @@
 //! How long a flow takes from its first packet into hardware, on a switch with threads.
 
-use super::{End, add, mock, pool, print, start};
+use super::{End, mock, print, switch_on, world_of};
 use dpdk::Eal;
+use flow::OfPort;
 use flow::clock::{Clock, MonotonicClock};
-use flow::{DpPort, OfPort};
-use manager::switch::{Driver, Parts, Switch};
-use offload::{EthdevId, Hot, Policy, PortInfo, PortKind, RteFlowBackend, World};
-use pipeline::{FailMode, RuleChange};
+use manager::switch::Driver;
+use offload::{Hot, Policy};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,41 +27,17 @@ fn frame(number: u16) -> Vec<u8> {
 }
 
 fn times(eal: &'static Eal, policy: Policy) -> Vec<Duration> {
-    let (nic, representors, caps) = mock(eal, "connectx");
-    let handle = nic.handle();
-    let pool = pool(eal, &format!("r{}", handle.domain().0));
+    let mock = mock(eal, "connectx");
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::default());
-    let switch = Switch::new(Parts {
-        eal,
-        pool: pool.clone(),
-        clock,
-        backend: Some(Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())))),
-        datapath: datapath::Config::default(),
-        pipeline: pipeline::Config::default(),
-        mtu: None,
-        cookie: Default::default(),
-    })
-    .unwrap();
-    let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
-    let mut world = World::new();
-    for (number, representor) in (1..).zip(&representors) {
-        start(&representor.port, &pool);
-        let (dp, name) = (DpPort(u32::from(number)), representor.end.to_string());
-        switch.add_port(dp, &name, representor.port.clone()).unwrap();
-        add(&switch, bridge, &name, number, dp);
-        let kind = match representor.end {
-            End::Wire => PortKind::Uplink,
-            End::Vf(vf) => PortKind::VfRepresentor(vf),
-        };
-        let (ethdev, domain) = (EthdevId(representor.port.id()), Some(handle.domain()));
-        world = world.with_port(dp, PortInfo { name, kind, ethdev, domain, rx_queues: 1, caps: caps.clone() });
-    }
     let rule = |number: u16| {
         let text = format!("in_port=1,udp,tp_dst={number},actions=output:2");
-        RuleChange::Add { bridge, rule: flow::text::parse_flow(&text, &|_: &str| None::<OfPort>).unwrap() }
+        flow::text::parse_flow(&text, &|_: &str| None::<OfPort>).unwrap()
     };
-    switch.pipeline().apply(&(1..=FLOWS).map(rule).collect::<Vec<_>>()).unwrap();
-    switch.set_world(world);
+    let rules: Vec<_> = (1..=FLOWS).map(rule).collect();
+    let switch = switch_on(eal, &mock, clock, datapath::Config::default(), &rules);
+    switch.set_world(world_of(&mock));
+    let (nic, ..) = mock;
+    let handle = nic.handle();
     switch.engine().set_policy(policy);
     switch.drive(Driver::threads(&switch, Some(nic)).unwrap());
     std::thread::sleep(Duration::from_millis(200));
