@@ -577,6 +577,18 @@ fn values_are_written_where_the_old_ones_were() {
     lowered.set_values(&pattern(2, [10, 0, 0, 2], 443));
     same(&lowered, &pattern(2, [10, 0, 0, 2], 443));
     assert_eq!(lowered.raw()[2].spec, before, "in the same memory");
+    // The first of the same items, and a large one behind others.
+    lowered.set_values(&pattern(1, [10, 0, 0, 1], 53)[..3]);
+    same(&lowered, &pattern(1, [10, 0, 0, 1], 53)[..3]);
+    let large = |src: u8| {
+        let udp = Item::Udp(Match::Masked { spec: Udp { src: 1, dst: 2 }, mask: Udp { src: 3, dst: 4 } });
+        let spec = Ipv6 { src: [src; 16], ..Ipv6::default() };
+        [udp.clone(), udp, Item::Ipv6(Match::Masked { spec, mask: Ipv6 { src: [255; 16], ..Ipv6::default() } })]
+    };
+    for src in [1, 2] {
+        lowered.set_values(&large(src));
+        same(&lowered, &large(src));
+    }
     // Others are lowered as a whole: more of them, of another kind, with a range, or with what has a pointer.
     let range = Match::Range { spec: Tag::default(), last: Tag { data: 5, ..Tag::default() }, mask: Tag::default() };
     let tunnel = Item::Tunnel(TunnelItems(7));
@@ -609,7 +621,10 @@ fn configurations_are_written_where_the_old_ones_were() {
     same(&lowered, &list(4, 5, 6));
     assert_eq!(lowered.raw()[1].conf, before, "in the same memory");
     let tunnel = Action::Tunnel(TunnelActions(7));
-    for actions in [vec![Action::Void], vec![tunnel], vec![Action::Void], list(1, 1, 1).to_vec(), vec![Action::Drop]] {
+    // The same bytes of another action; the first of the same actions.
+    let (mark, jump) = (vec![Action::Mark(5)], vec![Action::Jump(6)]);
+    let (all, first) = (list(1, 1, 1).to_vec(), list(2, 1, 1)[..1].to_vec());
+    for actions in [vec![Action::Void], vec![tunnel], vec![Action::Void], all, first, mark, jump, vec![Action::Drop]] {
         lowered.set_values(&actions);
         same(&lowered, &actions);
     }
