@@ -589,6 +589,12 @@ fn values_are_written_where_the_old_ones_were() {
         lowered.set_values(&large(src));
         same(&lowered, &large(src));
     }
+    // The same bytes of another item.
+    let port = Match::Masked { spec: Ethdev { port_id: 3 }, mask: Ethdev { port_id: u16::MAX } };
+    for items in [[Item::RepresentedPort(port.clone())], [Item::PortRepresentor(port)]] {
+        lowered.set_values(&items);
+        same(&lowered, &items);
+    }
     // Others are lowered as a whole: more of them, of another kind, with a range, or with what has a pointer.
     let range = Match::Range { spec: Tag::default(), last: Tag { data: 5, ..Tag::default() }, mask: Tag::default() };
     let tunnel = Item::Tunnel(TunnelItems(7));
