@@ -591,7 +591,7 @@ fn values_are_written_where_the_old_ones_were() {
     }
     // The same bytes of another item.
     let port = Match::Masked { spec: Ethdev { port_id: 3 }, mask: Ethdev { port_id: u16::MAX } };
-    for items in [[Item::RepresentedPort(port.clone())], [Item::PortRepresentor(port)]] {
+    for items in [[Item::RepresentedPort(port)], [Item::PortRepresentor(port)]] {
         lowered.set_values(&items);
         same(&lowered, &items);
     }
