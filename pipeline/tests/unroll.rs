@@ -25,7 +25,7 @@ impl Hardware for Reach {
     fn takes(&self, _: &FlowKey, _: &Mask, actions: &[DpAction]) -> bool {
         actions.iter().all(|action| match action {
             DpAction::Output(port) => port.0 <= self.0,
-            other => matches!(other, DpAction::Set { .. } | DpAction::DecTtl),
+            other => matches!(other, DpAction::Set { .. } | DpAction::DecTtl | DpAction::Drop(_)),
         })
     }
 }
@@ -515,4 +515,20 @@ fn random_pipelines_are_the_same() {
         }
     }
     assert!(u64::from(unrolled) > cases, "hardly any group was unrolled: {unrolled}");
+}
+
+/// Each pass may nest as deep as it may; one pass for both is too long, and is not taken for a drop.
+#[test]
+fn a_way_that_is_too_long_for_one_pass_is_gone_in_two() {
+    let step = |n: u32| format!("reg0={n},ip,actions=load:{}->NXM_NX_REG0[],resubmit(,0)", n + 1);
+    let mut rules: Vec<String> = (0..80).filter(|n| *n != 40).map(step).collect();
+    rules.extend(["reg0=40,ip,actions=group:1".to_owned(), "reg0=80,ip,actions=output:2".to_owned()]);
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let group = "group_id=1,type=select,bucket=load:41->NXM_NX_REG0[],resubmit(,0)";
+    let (with, without) = (Rig::new(group, &rules), Rig::new(group, &rules));
+    with.p.set_hardware(Arc::new(Reach(4)));
+    let key = packet(&mut Rng::new(5));
+    assert_eq!(outcome(&without, &key), [DpAction::Output(DpPort(2))]);
+    assert_eq!(outcome(&with, &key), [DpAction::Output(DpPort(2))]);
+    assert!(is_joined(&with.first(&key)));
 }
