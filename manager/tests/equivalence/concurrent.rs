@@ -2,15 +2,13 @@
 //! and count what a linear reading says, as multisets.
 
 use crate::case::{Case, Event};
-use crate::rig::{PORTS, PROFILES, Rig, Run};
+use crate::rig::{PORTS, PROFILES, Rig};
 use flow::extract::{RxMeta, extract};
 use pipeline::testing::{Rng, dp};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Cases of each profile.
 const CASES: u64 = 30;
-/// How long a machine with much else to do may take to read counters.
-const LATE: Duration = Duration::from_secs(2);
 /// Packets that are under way at most: each may be copied to all ports.
 const UNDER_WAY: usize = 64;
 
@@ -49,17 +47,18 @@ fn play(rig: &mut Rig, case: &Case) {
     assert_eq!(got.len(), want.len(), "seed {}: frames", case.seed);
     assert!(got == want, "seed {}: other frames left than should", case.seed);
     let count = |cookie: u64| expected.rules.get(&cookie).copied().unwrap_or_default();
-    let wrong = |run: &Run| run.rules.iter().find(|((.., cookie), counted)| *counted != count(*cookie)).copied();
-    let (start, mut run) = (Instant::now(), run);
-    while wrong(&run).is_some() && start.elapsed() < LATE {
-        rig.rest();
-        run = rig.end();
+    for ((.., cookie), counted) in &run.rules {
+        let want = count(*cookie);
+        // A known fault: counters of this device end with their rules, and what comes between the last reading and the end of
+        // one is in no count.
+        let lost = rig.profile == "e810" && counted.0 < want.0 && counted.1 < want.1;
+        assert!(
+            lost || *counted == want,
+            "{}, seed {}, rule {cookie:#x}: {counted:?}, not {want:?}",
+            rig.profile,
+            case.seed
+        );
     }
-    let Some(((.., cookie), counted)) = wrong(&run) else { return };
-    let want = count(cookie);
-    // Counters end with their rules there: what comes between the last reading and the end is in none.
-    let fewer = rig.profile == "e810" && counted.0 < want.0 && counted.1 < want.1;
-    assert!(fewer, "seed {}, rule {cookie:#x}: {counted:?} instead of {want:?}", case.seed);
 }
 
 #[test]
