@@ -23,7 +23,8 @@ pub enum Op {
     /// [`Done::Removed`] with the old one's last count. An error means that `old` is in as before and `new` is not.
     /// A device that cannot have two rules at one place answers `NotSupported` or `Exists`.
     Update { id: OpId, old: RuleKey, new: RuleKey, rule: Arc<HwRule> },
-    /// Take a rule out. Where its counter outlives it: destroy the rule, read the counter, destroy the counter.
+    /// Take a rule out. Where its counter outlives it: destroy the rule, read the counter, destroy the counter. Where it does not:
+    /// lead its packets to software first.
     Remove { id: OpId, key: RuleKey },
     /// Read a rule's counter.
     Query { id: OpId, key: RuleKey },

@@ -117,7 +117,8 @@ pub enum CounterKind {
     /// They are not. Such a device takes no full offload: the rules of its flows would seem idle.
     #[default]
     None,
-    /// A COUNT action inside the rule: what comes between the last query and the destroy is lost.
+    /// A COUNT action inside the rule, which ends with it. Where guard rules are possible, one for the same packets is put above it
+    /// before it is read and goes, so that nothing is lost; elsewhere what comes between the last query and the destroy is.
     PerRule,
     /// An indirect COUNT handle that outlives the rule: nothing is lost.
     Indirect,

@@ -24,17 +24,25 @@ use std::time::{Duration, Instant};
 pub const PROFILES: [&str; 7] = ["connectx", MARKING, "e810", "mark-only", "tiny", "none", "full"];
 /// `connectx` whose embedded switch marks too (mlx5: `dv_xmeta_en`), so that hardware can do the first actions and software the rest.
 pub const MARKING: &str = "connectx-marking";
+/// `e810` with room for few rules: one must always be left for what leads packets aside while a rule goes.
+pub const TIGHT: &str = "e810-tight";
 /// Outside ends: the wire and four VFs.
 pub const ENDS: usize = 5;
 /// OpenFlow port of each end.
 pub const PORTS: [OfPort; ENDS] = [OfPort(1), OfPort(2), OfPort(3), OfPort(4), OfPort(5)];
 
 fn profile_of(name: &str) -> Profile {
-    if name != MARKING {
-        return Profile::named(name).unwrap();
+    let base = match name {
+        MARKING => "connectx",
+        TIGHT => "e810",
+        own => own,
+    };
+    let mut profile = Profile::named(base).unwrap();
+    match name {
+        MARKING => profile.transfer.as_mut().unwrap().actions.insert(ActionName::Mark),
+        TIGHT => profile.max_rules = 9,
+        _ => {}
     }
-    let mut profile = Profile::named("connectx").unwrap();
-    profile.transfer.as_mut().unwrap().actions.insert(ActionName::Mark);
     profile
 }
 
@@ -433,6 +441,16 @@ impl Rig {
     fn rules(&self) -> Vec<(RuleName, Count)> {
         let all = self.switch.pipeline().dump(self.bridge, &Select::default()).unwrap();
         all.iter().map(|r| ((r.spec.table, r.spec.priority, r.spec.cookie), (r.stats.packets, r.stats.bytes))).collect()
+    }
+
+    /// Rules that may have counted more than they told.
+    pub fn inexact_counts(&self) -> u64 {
+        self.switch.engine().status().inexact_counts
+    }
+
+    /// What the datapath dropped, by reason.
+    pub fn drops(&self) -> Vec<(String, u64)> {
+        self.switch.counters().drops.iter().map(|(reason, n)| (reason.to_string(), *n)).collect()
     }
 
     /// As `shuntctl demo` reports it.

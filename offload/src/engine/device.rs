@@ -4,6 +4,7 @@ use super::lists::Ranked;
 use super::rate::Rank;
 use super::report::DeviceHealth;
 use crate::backend::{DeviceError, DeviceKey};
+use crate::caps::CounterKind;
 use crate::refusal::Refusal;
 use crate::rule::{HwProgram, RuleShape};
 use crate::world::World;
@@ -63,6 +64,8 @@ pub(super) struct Device {
     /// Rules in it, or on their way in.
     pub used: u32,
     pub limit: Option<u32>,
+    /// Rules of it that stay free: where counters end with their rules, one that leads packets aside goes in before another goes out.
+    spare: u32,
     /// It said that it had no room for more than so many, then.
     full: Option<(u32, Time)>,
     pub dead: Option<Dead>,
@@ -90,10 +93,11 @@ impl Device {
     /// Most rules that it can be believed to take.
     pub fn room(&mut self, now: Time) -> Option<u32> {
         self.full = self.full.filter(|(_, since)| now.since(*since) < FULL_FOR);
-        match (self.limit, self.full) {
+        let room = match (self.limit, self.full) {
             (Some(limit), Some((full, _))) => Some(limit.min(full)),
             (limit, full) => limit.or(full.map(|(full, _)| full)),
-        }
+        };
+        room.map(|room| room.saturating_sub(self.spare))
     }
 
     /// It had no room for rules beside those `used`.
@@ -140,6 +144,8 @@ impl Devices {
             let device = self.get(info.device());
             device.name.clone_from(&info.caps.name);
             device.limit = info.caps.max_rules;
+            let transfer = info.caps.transfer.as_ref();
+            device.spare = transfer.is_some_and(|t| t.counter == CounterKind::PerRule && t.can_guard()).into();
         }
     }
 

@@ -3,7 +3,8 @@
 use super::eviction::most_in_a_second;
 use super::fake::{Chaos, Fake};
 use super::{Engine, EngineConfig, EngineStatus, FlowRate, HitSink, Hot, Placement, Policy};
-use crate::caps::Capabilities;
+use crate::caps::{Capabilities, CounterKind};
+use crate::refusal::Refusal;
 use crate::testing::{from, world_of};
 use flow::FieldId;
 use flow::clock::Time;
@@ -231,4 +232,23 @@ fn a_limit_that_only_the_device_knows_is_found_and_kept_to() {
         engine.step(Time((500 + ms) * 1_000_000));
     }
     assert_eq!(engine.status().full, 20);
+}
+
+#[test]
+fn where_counters_end_with_their_rules_one_place_stays_free() {
+    for (counter, inside) in [(CounterKind::PerRule, 7), (CounterKind::Indirect, 8)] {
+        let fake = Fake::new(1, 8, Chaos::default());
+        let mut caps = Capabilities::preset("connectx").unwrap();
+        caps.max_rules = Some(8);
+        caps.transfer.as_mut().unwrap().counter = counter;
+        let engine = Engine::new(EngineConfig::default(), world_of(caps), Box::new(fake), Arc::new(NoSink));
+        for id in 0..20 {
+            engine.flow_added(&flow(id, 1));
+        }
+        engine.settle(Time(0), 100);
+        assert_eq!(engine.status().full, inside, "{counter:?}");
+        let refused = engine.explain(FlowId(19)).unwrap().refusals;
+        let wanted = Refusal::TableFull { used: inside as u32, limit: inside as u32 };
+        assert_eq!(refused[..], [wanted], "{counter:?}");
+    }
 }

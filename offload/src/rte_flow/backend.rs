@@ -4,6 +4,7 @@ use super::lower;
 use super::memory::RteFlowMemory;
 use super::meters;
 use super::queued::{QUIET, Queued};
+use super::removing::Leftover;
 use super::tables::Coming;
 use crate::backend::{
     Adopted, Backend, Completion, Cookie, Counters, DeviceError, DeviceErrorKind, DeviceKey, Done, MeterCounts, Op,
@@ -42,8 +43,10 @@ pub struct RteFlowBackend {
     proxies: HashMap<u16, u16>,
     /// Ports that refused an indirect COUNT: their rules count by themselves.
     no_indirect: HashSet<u16>,
-    /// Counters that the device did not let go of.
-    leftovers: Vec<(u16, ActionHandle)>,
+    /// What the ports did not let go of.
+    pub(super) leftovers: Vec<(u16, Leftover)>,
+    /// Ports that take no rule which leads packets aside.
+    pub(super) no_aside: HashSet<u16>,
     pub(super) done: Vec<Completion>,
     pub(super) queued: Queued,
     /// Seconds after which the device reports a rule as idle, and ports that cannot.
@@ -55,7 +58,7 @@ pub struct RteFlowBackend {
     /// Meters, and the ports that they were made on.
     meters: HashMap<MeterId, u16>,
     /// A rule on its way down, in memory that is used again.
-    items: Vec<Item>,
+    pub(super) items: Vec<Item>,
     list: Vec<Action>,
     count: LoweredActions,
 }
@@ -127,6 +130,7 @@ impl RteFlowBackend {
             proxies: HashMap::new(),
             no_indirect: HashSet::new(),
             leftovers: Vec::new(),
+            no_aside: HashSet::new(),
             done: Vec::new(),
             queued,
             age: None,
@@ -164,7 +168,7 @@ impl RteFlowBackend {
         match op {
             Op::Insert { id, key, rule } => self.insert(*id, *key, rule, None),
             Op::Update { id, old, new, rule } => self.insert(*id, *new, rule, Some(*old)),
-            Op::Remove { id, key } => self.remove(*id, *key),
+            Op::Remove { id, key } => self.remove(*id, *key, None),
             Op::Query { id, key } => self.begin_query(*id, *key),
         }
     }
@@ -205,7 +209,7 @@ impl RteFlowBackend {
         self.insert_now(key, port, rule, None)?;
         match old {
             None => Ok(Step::Done(Done::Inserted)),
-            Some(old) => self.remove(id, old),
+            Some(old) => self.remove(id, old, Some(key)),
         }
     }
 
@@ -321,39 +325,6 @@ impl RteFlowBackend {
         }
     }
 
-    /// Takes a rule out.
-    pub(super) fn remove(&mut self, id: OpId, key: RuleKey) -> Result<Step, Failure> {
-        let Some(stored) = self.rules.lock().get(key.0).cloned() else { return Err(unknown()) };
-        let Stored { port, handle, counter, table, .. } = stored;
-        if table.is_some() {
-            self.queued.remove(self.api.as_mut(), port, handle, id)?;
-            self.queued.expect_remove(id, key, port);
-            return Ok(Step::Later);
-        }
-        // A counter in the rule dies with it; a reading that fails leaves the last one.
-        let before = match counter {
-            Counter::InRule => self.api.query_count(port, handle, false).ok(),
-            Counter::None | Counter::Indirect(_) => None,
-        };
-        let destroyed = self.api.destroy(port, handle);
-        if let Err(error) = destroyed
-            && !matches!(error.class(), Class::NotFound)
-        {
-            return Err(error.into());
-        }
-        self.rules.lock().remove(key.0);
-        let last = match counter {
-            Counter::Indirect(counter) => {
-                let count = self.api.action_query_count(port, counter, false).ok();
-                self.drop_counter(port, counter);
-                count
-            }
-            Counter::None | Counter::InRule => before,
-        };
-        let exact = !matches!(counter, Counter::InRule);
-        Ok(Step::Done(Done::Removed { last: last.and_then(counters), exact }))
-    }
-
     /// Reads a counter: with many others, where the device has a queue for that.
     fn begin_query(&mut self, id: OpId, key: RuleKey) -> Result<Step, Failure> {
         let there = self.rules.lock().get(key.0).map(|stored| (stored.port, stored.counter, stored.table));
@@ -375,14 +346,6 @@ impl RteFlowBackend {
         counted(port, count)
     }
 
-    pub(super) fn drop_counter(&mut self, port: u16, handle: ActionHandle) {
-        match self.api.action_destroy(port, handle) {
-            Err(error) if error.class() == Class::Busy => self.leftovers.push((port, handle)),
-            // Anything else will not change by asking again.
-            Ok(()) | Err(_) => {}
-        }
-    }
-
     /// A dead device's rules are gone, and what was queued ends.
     pub(super) fn forget(&mut self, port: u16, error: &DeviceError) {
         self.rules.lock().retain(|_, stored| stored.port != port);
@@ -390,6 +353,7 @@ impl RteFlowBackend {
         self.proxies.retain(|_, proxy| *proxy != port);
         self.no_indirect.remove(&port);
         self.no_age.remove(&port);
+        self.no_aside.remove(&port);
         self.meters.retain(|_, owner| *owner != port);
         for id in self.queued.forget(port) {
             self.done.push(Completion { id, result: Err(error.clone()) });
@@ -436,7 +400,7 @@ fn no_meter() -> DeviceError {
     DeviceError { kind: DeviceErrorKind::NotFound, message: "no device has this meter".into() }
 }
 
-fn unknown() -> Failure {
+pub(super) fn unknown() -> Failure {
     Failure::Ours(DeviceError { kind: DeviceErrorKind::NotFound, message: "no rule has this key".into() })
 }
 
@@ -479,9 +443,7 @@ fn unpacked(cookie: rte_flow_rs::Cookie) -> Cookie {
 
 impl Backend for RteFlowBackend {
     fn submit(&mut self, ops: &[Op]) -> usize {
-        for (port, handle) in std::mem::take(&mut self.leftovers) {
-            self.drop_counter(port, handle);
-        }
+        self.sweep();
         let (mut taken, mut calls, start) = (0, 0, Instant::now());
         for op in ops.iter().take(MOST_QUEUED) {
             if calls >= MOST_AT_ONCE || calls > 0 && start.elapsed() >= LONG {

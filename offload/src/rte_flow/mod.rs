@@ -13,10 +13,13 @@ mod lower;
 mod memory;
 pub mod meters;
 mod queued;
+mod removing;
 mod signature;
 mod tables;
 mod validate;
 
+#[cfg(test)]
+mod removing_tests;
 #[cfg(test)]
 mod tests;
 

@@ -21,8 +21,10 @@ enum What {
         key: RuleKey,
         old: Option<RuleKey>,
     },
+    /// A rule goes; `new` is to take its place, and goes itself if it stays.
     Remove {
         key: RuleKey,
+        new: Option<RuleKey>,
     },
     Query {
         key: RuleKey,
@@ -147,12 +149,12 @@ impl Queued {
         self.pending.insert(id.0, Pending { port, what: What::Insert { key, old } });
     }
 
-    pub fn expect_remove(&mut self, id: OpId, key: RuleKey, port: u16) {
-        self.pending.insert(id.0, Pending { port, what: What::Remove { key } });
+    pub fn expect_remove(&mut self, id: OpId, key: RuleKey, port: u16, new: Option<RuleKey>) {
+        self.pending.insert(id.0, Pending { port, what: What::Remove { key, new } });
     }
 
     /// A rule is gone from its table.
-    fn gone(&mut self, stored: &Stored) {
+    pub fn gone(&mut self, stored: &Stored) {
         if let (Some(table), Some(engine)) = (stored.table, self.engine(stored.port)) {
             engine.gone(table);
         }
@@ -222,7 +224,13 @@ impl RteFlowBackend {
                 Ok(Step::Done(done)) => Ok(done),
                 Err(failure) => Err(self.failed(failure)),
             },
-            What::Remove { key } => self.removed(key, end.done),
+            What::Remove { key, new } => {
+                let removed = self.removed(key, end.done);
+                if let (Err(_), Some(new)) = (&removed, new) {
+                    self.take_back(new);
+                }
+                removed
+            }
             // The queue does not say why there is no answer; a single call does, or has it.
             What::Query { key } => match end.count.filter(|_| end.done) {
                 Some(count) => counted(port, count).map_err(|failure| self.failed(failure)),
@@ -250,7 +258,7 @@ impl RteFlowBackend {
         }
         match old {
             None => Ok(Step::Done(Done::Inserted)),
-            Some(old) => self.remove(id, old),
+            Some(old) => self.remove(id, old, Some(key)),
         }
     }
 
