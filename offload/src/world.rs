@@ -59,6 +59,20 @@ pub enum Admission {
     Ports(BTreeSet<DpPort>),
 }
 
+impl Admission {
+    /// Whether flows that come in on `port` may go in.
+    ///
+    /// # Errors
+    /// Why they may not.
+    pub fn admits(&self, port: DpPort) -> Result<(), Refusal> {
+        match self {
+            Admission::Off => Err(Refusal::Disabled),
+            Admission::Ports(ports) if !ports.contains(&port) => Err(Refusal::PortDisabled { port }),
+            Admission::Ports(_) | Admission::All => Ok(()),
+        }
+    }
+}
+
 /// A meter, and where it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedMeter {

@@ -5,7 +5,7 @@
 
 use flow::dp::{DepSet, DpAction, DpFlow, FlowId, Mark};
 use flow::{DpPort, FlowKey, Mask};
-use offload::{Admission, Plan, PortInfo, World, plan};
+use offload::{Plan, PortInfo, World, plan};
 use pipeline::Pipeline;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -57,13 +57,9 @@ impl Unrolling {
 
 impl pipeline::Hardware for Planned {
     fn switches(&self, from: DpPort) -> bool {
-        let admitted = match &self.world.admission {
-            Admission::All => true,
-            Admission::Off => false,
-            Admission::Ports(ports) => ports.contains(&from),
-        };
+        let admitted = || self.world.admission.admits(from).is_ok();
         let in_eswitch = |port: &PortInfo| port.caps.transfer.is_some() && port.domain.is_some();
-        admitted && !self.crowded && self.world.ports.get(&from).is_some_and(in_eswitch)
+        !self.crowded && admitted() && self.world.ports.get(&from).is_some_and(in_eswitch)
     }
 
     fn takes(&self, key: &FlowKey, mask: &Mask, actions: &[DpAction]) -> bool {

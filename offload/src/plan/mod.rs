@@ -28,7 +28,7 @@ pub use help::{Change, what_would_help};
 use crate::caps::{CounterKind, PartialCaps, TransferCaps};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::{HwAction, HwMatch, HwProgram, HwRule, Plan, RuleRole, Table};
-use crate::world::{Admission, PortInfo, PortKind, World};
+use crate::world::{PortInfo, PortKind, World};
 use flow::dp::{Cacheable, DpFlow, Mark, Resume};
 use flow::port::DpPort;
 use smallvec::{SmallVec, smallvec};
@@ -111,11 +111,7 @@ pub(crate) fn add(refusals: &mut Refusals, refusal: Refusal) {
 }
 
 fn admit(port: DpPort, world: &World) -> Result<&PortInfo, Refusal> {
-    match &world.admission {
-        Admission::Off => return Err(Refusal::Disabled),
-        Admission::Ports(ports) if !ports.contains(&port) => return Err(Refusal::PortDisabled { port }),
-        Admission::Ports(_) | Admission::All => {}
-    }
+    world.admission.admits(port)?;
     match world.ports.get(&port) {
         Some(info) if info.kind != PortKind::Virtual => Ok(info),
         _ => Err(Refusal::NotOffloadCapable { port }),

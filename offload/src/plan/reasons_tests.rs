@@ -10,6 +10,7 @@ use crate::engine::Placement;
 use crate::engine::reason_tests::{self as engine, Told};
 use crate::refusal::{MeterObstacle, PortRefusal, REASONS};
 use crate::testing::{FlowMaker, from, world, world_of};
+use crate::world::Admission;
 use flow::dp::*;
 use flow::{FieldId, Value, VlanTag};
 use std::collections::{BTreeMap, BTreeSet};

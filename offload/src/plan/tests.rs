@@ -5,7 +5,7 @@ use crate::caps::{Capabilities, DecTtl};
 use crate::refusal::PortRefusal;
 use crate::rule::{InnerTag, L3Match, SharedObject, VlanMatch};
 use crate::testing::{FlowMaker, from, world, world_of};
-use crate::world::EthdevId;
+use crate::world::{Admission, EthdevId};
 use flow::dp::*;
 use flow::field::{FIELDS, FieldDef, Prereq};
 use flow::{FieldId, VlanTag};
