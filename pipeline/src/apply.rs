@@ -14,7 +14,6 @@ use crate::rule::{
 };
 use crate::state::{Bridge, State, TABLES};
 use flow::Action;
-use flow::action::Learn;
 use flow::clock::Time;
 use flow::dp::{BridgeId, Dep, MeterId, RuleId};
 use flow::meter::MeterSpec;
@@ -311,14 +310,17 @@ impl Batch {
 }
 
 /// Table and cookie of what actions learn, when it goes with the rule.
-fn learners(actions: &[Action]) -> impl Iterator<Item = (u8, u64)> {
-    actions.iter().filter_map(|a| match a {
-        Action::Learn(learn) => {
-            let Learn { table, cookie, delete_learned, .. } = **learn;
-            delete_learned.then_some((table, cookie))
+fn learners(actions: &[Action]) -> Vec<(u8, u64)> {
+    let mut all = Vec::new();
+    crate::rule::any_action(actions, &mut |action| {
+        if let Action::Learn(learn) = action
+            && learn.delete_learned
+        {
+            all.push((learn.table, learn.cookie));
         }
-        _ => None,
-    })
+        false
+    });
+    all
 }
 
 /// The rules that are meant, in no order.

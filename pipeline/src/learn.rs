@@ -70,10 +70,10 @@ fn is_same(there: &Rule, rule: &RuleSpec) -> bool {
 }
 
 fn judge(state: &State, learned: &LearnedRule, used: Time) -> Verdict {
-    let LearnedRule { bridge, rule, owner, limit } = learned;
+    let LearnedRule { bridge, rule, goes_with_learner, limit } = learned;
     let Some(bridge) = state.bridges.get(bridge) else { return Verdict::Late };
     // The rule that learns is gone, and what it had learned with it.
-    if owner.is_some() && !bridge.learners.contains_key(&(rule.table, rule.cookie)) {
+    if *goes_with_learner && !bridge.learners.contains_key(&(rule.table, rule.cookie)) {
         return Verdict::Late;
     }
     if let Some(there) = bridge.table(rule.table).and_then(|t| t.get(&rule.matching, rule.priority)) {

@@ -4,7 +4,7 @@
 
 use flow::action::Learn;
 use flow::clock::{Clock, VirtualClock};
-use flow::dp::{BridgeId, Dep, Effect, Hits, LearnedRule, RuleId, Slowpath};
+use flow::dp::{BridgeId, Dep, Effect, Hits, LearnedRule, Slowpath};
 use flow::rule::RuleSpec;
 use flow::{Action, FieldId, Match, OfPort, Value};
 use pipeline::{Config, FailMode, Overflow, Pipeline, RemoveReason, RuleChange, RuleEntry, Select, TableConfig};
@@ -41,8 +41,8 @@ impl Rig {
     }
 
     /// A packet that came so many seconds ago teaches this.
-    fn learn(&self, rule: RuleSpec, owner: Option<RuleId>, limit: u32, ago: u64) {
-        let effect = Effect::Learn(Arc::new(LearnedRule { bridge: self.bridge, rule, owner, limit }));
+    fn learn(&self, rule: RuleSpec, goes_with_learner: bool, limit: u32, ago: u64) {
+        let effect = Effect::Learn(Arc::new(LearnedRule { bridge: self.bridge, rule, goes_with_learner, limit }));
         let used = flow::clock::Time(self.clock.now().0 - ago * 1_000_000_000);
         self.p.replay(&[effect], &Hits { packets: 1, bytes: 60, used });
     }
@@ -61,7 +61,7 @@ impl Rig {
 #[test]
 fn packets_make_and_refresh_rules_and_what_is_the_same_changes_nothing() {
     let r = Rig::new();
-    r.learn(learned(1, 1), None, 0, 0);
+    r.learn(learned(1, 1), false, 0, 0);
     let (epoch, first) = (r.p.epoch(), r.rules());
     assert_eq!(first[0].spec, learned(1, 1));
     let mut changes = Vec::new();
@@ -70,16 +70,21 @@ fn packets_make_and_refresh_rules_and_what_is_the_same_changes_nothing() {
     changes.clear();
     // Six seconds later another packet: the hard timeout starts anew, and nothing else happens.
     assert_eq!(r.wait(6), []);
-    r.learn(learned(1, 1), None, 0, 0);
+    r.learn(learned(1, 1), false, 0, 0);
     r.p.take_changes(&mut changes);
     assert_eq!((r.p.epoch(), changes.len()), (epoch, 0));
     assert_eq!(r.wait(6), []);
     assert_eq!(r.wait(4), [RemoveReason::HardTimeout]);
     // No packet, no rule.
-    let effect = Effect::Learn(Arc::new(LearnedRule { bridge: r.bridge, rule: learned(1, 1), owner: None, limit: 0 }));
+    let effect = Effect::Learn(Arc::new(LearnedRule {
+        bridge: r.bridge,
+        rule: learned(1, 1),
+        goes_with_learner: false,
+        limit: 0,
+    }));
     r.p.replay(&[effect], &Hits::default());
     assert_eq!(r.rules().len(), 0);
-    r.learn(learned(1, 1), None, 0, 0);
+    r.learn(learned(1, 1), false, 0, 0);
     assert_eq!(r.rules().len(), 1, "the next packet makes it again");
     assert_eq!(r.p.learn_stats().learned, 2);
 }
@@ -87,33 +92,33 @@ fn packets_make_and_refresh_rules_and_what_is_the_same_changes_nothing() {
 #[test]
 fn other_actions_take_the_place_unless_the_report_is_late() {
     let r = Rig::new();
-    r.learn(learned(1, 1), None, 0, 0);
+    r.learn(learned(1, 1), false, 0, 0);
     let id = r.rules()[0].id;
     r.p.replay(&[Effect::Rule(id)], &Hits { packets: 9, bytes: 540, used: r.clock.now() });
     r.clock.advance(Duration::from_secs(2));
-    r.learn(learned(1, 2), None, 0, 0);
+    r.learn(learned(1, 2), false, 0, 0);
     let now = r.rules();
     assert_eq!((now.len(), &now[0].spec.actions[..], now[0].stats.packets), (1, &[Action::Output(OfPort(2))][..], 9));
     // From before the move, reported after it.
-    r.learn(learned(1, 1), None, 0, 1);
+    r.learn(learned(1, 1), false, 0, 1);
     assert_eq!(r.rules()[0].spec.actions, [Action::Output(OfPort(2))]);
 }
 
 #[test]
 fn no_more_than_the_limit_of_one_cookie() {
     let r = Rig::new();
-    (1..=5).for_each(|mac| r.learn(learned(mac, 1), None, 3, 0));
+    (1..=5).for_each(|mac| r.learn(learned(mac, 1), false, 3, 0));
     assert_eq!(r.rules().len(), 3);
-    r.learn(learned(2, 1), None, 3, 0);
+    r.learn(learned(2, 1), false, 3, 0);
     let other = RuleSpec { cookie: 8, ..learned(9, 1) };
-    r.learn(other, None, 3, 0);
+    r.learn(other, false, 3, 0);
     assert_eq!(r.rules().len(), 4);
     let stats = r.p.learn_stats();
     assert_eq!((stats.learned, stats.limited, stats.refused), (4, 2, 0));
     // A full table refuses.
     let config = TableConfig { limit: Some(4), overflow: Overflow::Refuse, ..TableConfig::default() };
     r.p.set_table_config(r.bridge, 10, config).unwrap();
-    r.learn(RuleSpec { cookie: 8, ..learned(20, 1) }, None, 0, 0);
+    r.learn(RuleSpec { cookie: 8, ..learned(20, 1) }, false, 0, 0);
     assert_eq!(r.p.learn_stats().refused, 1);
 }
 
@@ -138,14 +143,13 @@ fn what_was_learned_goes_with_the_last_rule_that_learns_it() {
         |priority| RuleSpec { priority, actions: vec![Action::Learn(Box::new(learn.clone()))], ..RuleSpec::default() };
     let adds = [1, 2].map(|p| RuleChange::Add { bridge: r.bridge, rule: learner(p) });
     r.p.apply(&adds).unwrap();
-    let owner = r.p.dump(r.bridge, &Select::default()).unwrap()[0].id;
-    r.learn(learned(1, 1), Some(owner), 0, 0);
-    r.learn(RuleSpec { cookie: 8, ..learned(2, 1) }, None, 0, 0);
+    r.learn(learned(1, 1), true, 0, 0);
+    r.learn(RuleSpec { cookie: 8, ..learned(2, 1) }, false, 0, 0);
     let delete = |p| RuleChange::Delete { bridge: r.bridge, select: Select::exactly(&learner(p)) };
     assert_eq!(r.p.apply(&[delete(1)]).unwrap().removed.len(), 1, "another rule still learns it");
     assert_eq!(r.p.apply(&[delete(2)]).unwrap().removed.len(), 2);
     assert_eq!(r.rules().iter().map(|e| e.spec.cookie).collect::<Vec<_>>(), [8]);
     // Packets that were on their way teach nothing any more.
-    r.learn(learned(1, 1), Some(owner), 0, 0);
+    r.learn(learned(1, 1), true, 0, 0);
     assert_eq!(r.rules().len(), 1);
 }

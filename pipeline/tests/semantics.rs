@@ -8,7 +8,7 @@ use flow::dp::{DpAction, Effect, OvsActions, RecircId, Resume, Slowpath, Transla
 use flow::group::{Bucket, GroupKind, GroupSpec, Selection};
 use flow::text::{NoPorts, parse_flow};
 use flow::{Action, FieldId, FlowKey, OfPort, Value};
-use pipeline::{ALL_BUCKETS, Change, GroupChange, PortSpec, PortUpdate, RuleChange, VlanMode};
+use pipeline::{ALL_BUCKETS, Change, GroupChange, PortSpec, PortUpdate, RuleChange, Select, VlanMode};
 
 fn switch(groups: &[GroupSpec], rules: &[&str]) -> Bench {
     let port = |n| TestPort { number: OfPort(n), vlan: VlanMode::default(), flood: true, up: true };
@@ -296,4 +296,33 @@ fn traces_go_on_where_packets_come_back() {
     assert!(text.contains("recirc(0x1) - resume conntrack with ct_state=new|trk"), "{text}");
     assert!(text.contains("thaw\n        Resuming from table 1\n"), "{text}");
     assert!(text.ends_with("Datapath actions: 102"), "{text}");
+}
+
+/// Wherever in a rule's actions the `learn` is, and however late the packet comes to it.
+#[test]
+fn what_is_learned_in_a_copy_or_behind_a_hash_goes_with_its_rule() {
+    let select = group(1, GroupKind::Select, vec![Bucket { weight: 1, ..bucket(0, &[out(2)]) }]);
+    let learn = "learn(table=9,cookie=0x7,delete_learned,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])";
+    for actions in [format!("clone({learn}),2"), format!("group:1,{learn}")] {
+        let rule = format!("actions={actions}");
+        let bench = switch(std::slice::from_ref(&select), &[&rule]);
+        let mut t = bench.translate(OfPort(1), &tcp());
+        if t.actions.iter().any(|a| matches!(a, DpAction::Recirc(_))) {
+            t = resume(&bench, recirc(&t), &FlowKey { dp_hash: 0x11.into(), ..tcp() });
+        }
+        let now = flow::clock::Clock::now(&*bench.clock);
+        let came = || bench.pipeline.replay(&t.effects, &flow::dp::Hits { packets: 1, bytes: 60, used: now });
+        let learned = || {
+            let nine = Select { table: Some(9), ..Select::default() };
+            bench.pipeline.dump(bench.bridge, &nine).unwrap().len()
+        };
+        came();
+        assert_eq!(learned(), 1, "{rule}");
+        let all = Select { table: Some(0), ..Select::default() };
+        bench.pipeline.apply(&[RuleChange::Delete { bridge: bench.bridge, select: all }]).unwrap();
+        assert_eq!(learned(), 0, "{rule}");
+        // One that was on its way.
+        came();
+        assert_eq!(learned(), 0, "{rule}");
+    }
 }

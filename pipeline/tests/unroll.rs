@@ -350,7 +350,7 @@ fn copies_that_would_have_come_back_leave_nothing_behind() {
     // What is mirrored of the copy is mirrored of the packet, too.
     compare(&EACH, &["actions=clone(group:1),output:3"], &[], true);
     compare(&EACH, &["actions=group:3"], &[], true);
-    // Whose rule it is, is not known to a packet that came back.
+    // What is learned behind it goes with its rule, whichever way the packet took.
     let learn = "actions=group:1,learn(table=3,delete_learned,output:NXM_OF_IN_PORT[])";
     compare(&EACH, &[learn], &[], false);
     // What the action set writes is executed by a packet that came back.

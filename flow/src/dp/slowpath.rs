@@ -73,8 +73,8 @@ pub enum Effect {
 pub struct LearnedRule {
     pub bridge: BridgeId,
     pub rule: RuleSpec,
-    /// The rule that learns, when what it has learned goes with it.
-    pub owner: Option<RuleId>,
+    /// What was learned goes with the last rule that learns it (`delete_learned`): none is made when that is gone.
+    pub goes_with_learner: bool,
     /// Most rules that this action may have learned; 0: no limit.
     pub limit: u32,
 }

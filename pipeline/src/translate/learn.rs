@@ -16,12 +16,8 @@ impl<'a> Walk<'a> {
             self.packet.write(to, Value::from(u8::from(room)));
         }
         if room {
-            if learn.delete_learned {
-                // Back from the datapath, the packet no longer knows which rule it was in.
-                self.unrolled_error();
-            }
-            let owner = self.rule.filter(|_| learn.delete_learned).map(|r| r.id);
-            let learned = LearnedRule { bridge: self.bridge.id, rule, owner, limit: learn.limit };
+            let goes_with_learner = learn.delete_learned;
+            let learned = LearnedRule { bridge: self.bridge.id, rule, goes_with_learner, limit: learn.limit };
             self.effects.push(Effect::Learn(Arc::new(learned)));
         } else {
             self.detail(|_| "Limit exceeded, learn failed".to_owned());
