@@ -144,6 +144,26 @@ fn a_limit_that_is_lowered_binds() {
     assert!(["TableFull", "TooManyOutputs"].iter().all(|r| reasons.iter().any(|n| n == r)), "{reasons:?}");
 }
 
+/// Guards and rules that mark have no counter.
+#[test]
+fn counters_bind_the_flows_that_count() {
+    let rig = switch("connectx", "[limits]\ncounters = 2\n");
+    for n in 10..13 {
+        rig.ok(&["flow", "add", "br0", &format!("priority=9,in_port=1,udp,tp_src={n},actions=dec_ttl,output:2")])
+            .unwrap();
+    }
+    rig.ok(&["flow", "add", "br0", "priority=9,in_port=1,udp,tp_src=20,actions=mod_nw_ecn:1,output:2"]).unwrap();
+    let left: usize = [10, 11, 12].into_iter().map(|n| rig.ends(0, 1, &[udp(1, 2, n)]).unwrap().len()).sum();
+    assert_eq!(left, 3);
+    rig.ends(0, 2, &[udp(1, 2, 20)]).unwrap();
+    let handled: Vec<Handled> = flows(&rig).iter().map(|f| f.handled).collect();
+    let count = |wanted| handled.iter().filter(|h| **h == wanted).count();
+    assert_eq!((count(Handled::Hardware), count(Handled::Partial), count(Handled::Software)), (2, 1, 1), "{handled:?}");
+    assert_eq!(reasons(&rig).iter().filter(|r| *r == "CounterTableFull").count(), 1);
+    let text = rig.ok(&["offload", "explain"]).unwrap();
+    assert!(text.contains("the device's counters are all in use (2 of 2)"), "{text}");
+}
+
 #[test]
 fn a_file_that_is_wrong_ends_the_start_with_its_name_and_line() {
     let folder = tempfile::tempdir().unwrap();

@@ -107,6 +107,8 @@ pub enum Refusal {
     Meter { meter: MeterId, number: u32, why: MeterObstacle },
     /// No room in the device's table; retried when there is.
     TableFull { used: u32, limit: u32 },
+    /// All counters of the device count other rules; retried when one of these leaves.
+    CounterTableFull { used: u32, limit: u32 },
     /// The policy is `hot`, and the flow carries too little: less than so many packets a second.
     Cold { needs: u64 },
     /// The flow is kept in software so that its packets can be captured.
@@ -167,6 +169,7 @@ impl Refusal {
             | Refusal::Disabled
             | Refusal::NotCacheable
             | Refusal::TableFull { .. }
+            | Refusal::CounterTableFull { .. }
             | Refusal::Cold { .. }
             | Refusal::Captured
             | Refusal::CounterStuck
@@ -245,6 +248,9 @@ impl Refusal {
                 MeterObstacle::Moving => format!("none needed: the flow goes in when meter {number} is there"),
             },
             Refusal::TableFull { .. } => "aggregate rules, shorten idle times, or use a NIC with a larger table".into(),
+            Refusal::CounterTableFull { limit, .. } => format!(
+                "aggregate rules or shorten idle times; if the NIC has more than {limit} counters, say so in its capability file (counters)"
+            ),
             Refusal::Cold { .. } => {
                 "none needed; to offload flows that carry less: shuntctl offload policy all, or a lower rate".into()
             }
@@ -378,6 +384,8 @@ reasons! {
         "The meter is on its way into the device.";
     Refusal::TableFull { .. } => "TableFull",
         "There is no room for another rule. The flow gets in when rules leave.";
+    Refusal::CounterTableFull { .. } => "CounterTableFull",
+        "Each flow that is wholly in hardware needs a counter, and other flows have all of them. The flow gets in when one of these leaves.";
     Refusal::Cold { .. } => "Cold",
         "The policy is `hot`, and the flow carries too little to be worth a rule.";
     Refusal::Captured => "Captured",
@@ -483,6 +491,9 @@ impl std::fmt::Display for Refusal {
                 MeterObstacle::Moving => write!(f, "meter {number} is on its way into the device"),
             },
             Refusal::TableFull { used, limit } => write!(f, "the device's table is full ({used} of {limit})"),
+            Refusal::CounterTableFull { used, limit } => {
+                write!(f, "the device's counters are all in use ({used} of {limit})")
+            }
             Refusal::Cold { needs } => write!(f, "the flow carries less than {needs} packets a second"),
             Refusal::Captured => f.write_str("the flow is being captured"),
             Refusal::CounterStuck => f.write_str("the device does not count the flow's packets"),

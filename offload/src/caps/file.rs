@@ -103,9 +103,8 @@ impl CapabilityFile {
             rewrites: said.rewrites.or(rewrites),
             meters: said.meters.or(meters),
         };
-        // All rules are in one group, and each flow has one that counts. Without any counter, rules that mark are left.
-        let counters = caps.limits.counters.filter(|counters| *counters > 0);
-        let rooms = [said.rules.or(caps.max_rules), caps.limits.rules_per_group, counters];
+        // All rules are in one group.
+        let rooms = [said.rules.or(caps.max_rules), caps.limits.rules_per_group];
         caps.max_rules = rooms.into_iter().flatten().min();
         if let Some(transfer) = &mut caps.transfer {
             let of = &self.transfer;

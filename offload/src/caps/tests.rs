@@ -186,7 +186,7 @@ fn a_file_limits_and_claims() {
                 [match]\narp_op = \"exact\"\ntcp_src = \"no\"\n";
     let file = CapabilityFile::parse(text).unwrap();
     let caps = file.apply(Capabilities::preset("connectx").unwrap());
-    assert_eq!((caps.max_rules, caps.limits.rewrites), (Some(100), Some(2)));
+    assert_eq!((caps.max_rules, caps.limits.counters, caps.limits.rewrites), (Some(1000), Some(100), Some(2)));
     let transfer = caps.transfer.as_ref().unwrap();
     assert_eq!((transfer.max_outputs, transfer.encap), (4, 64));
     assert!(transfer.set.contains(FieldId::Ipv6Label));

@@ -3,6 +3,7 @@
 use super::lists::Ranked;
 use super::rate::Rank;
 use super::report::DeviceHealth;
+use super::room::{Places, Room};
 use crate::backend::{DeviceError, DeviceKey};
 use crate::caps::CounterKind;
 use crate::refusal::Refusal;
@@ -61,9 +62,11 @@ impl Traffic {
 #[derive(Debug, Default)]
 pub(super) struct Device {
     pub name: String,
-    /// Rules in it, or on their way in.
-    pub used: u32,
+    /// Rules in it, or on their way in, and their counters.
+    pub used: Places,
     pub limit: Option<u32>,
+    /// Counters that it has.
+    pub counters: Option<u32>,
     /// Rules of it that stay free: where counters end with their rules, one that leads packets aside goes in before another goes out.
     spare: u32,
     /// It said that it had no room for more than so many, then.
@@ -81,8 +84,8 @@ pub(super) struct Device {
     pub waiting: BTreeSet<(Rank, Reverse<FlowId>)>,
     /// Flows that have room; the first goes out next.
     pub residents: Ranked,
-    /// Rules that leave for others that carry more.
-    pub leaving: u32,
+    /// What leaves for others that carry more.
+    pub leaving: Places,
     pub reluctance: super::eviction::Reluctance,
     pub traffic: Traffic,
     /// It cannot replace a rule without a gap.
@@ -90,14 +93,14 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Most rules that it can be believed to take.
-    pub fn room(&mut self, now: Time) -> Option<u32> {
+    /// Most that it can be believed to take.
+    pub fn room(&mut self, now: Time) -> Room {
         self.full = self.full.filter(|(_, since)| now.since(*since) < FULL_FOR);
-        let room = match (self.limit, self.full) {
+        let rules = match (self.limit, self.full) {
             (Some(limit), Some((full, _))) => Some(limit.min(full)),
             (limit, full) => limit.or(full.map(|(full, _)| full)),
         };
-        room.map(|room| room.saturating_sub(self.spare))
+        Room { rules: rules.map(|rules| rules.saturating_sub(self.spare)), counters: self.counters }
     }
 
     /// It had no room for rules beside those `used`.
@@ -143,7 +146,7 @@ impl Devices {
         for info in world.ports.values() {
             let device = self.get(info.device());
             device.name.clone_from(&info.caps.name);
-            device.limit = info.caps.max_rules;
+            (device.limit, device.counters) = (info.caps.max_rules, info.caps.limits.counters);
             let transfer = info.caps.transfer.as_ref();
             device.spare = transfer.is_some_and(|t| t.counter == CounterKind::PerRule && t.can_guard()).into();
         }

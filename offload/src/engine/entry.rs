@@ -3,6 +3,7 @@
 use super::lists::Ticket;
 use super::rate::{Meter, Rank};
 use super::report::Placement;
+use super::room::Places;
 use crate::backend::{Counters, DeviceKey, RuleKey};
 use crate::refusal::Refusals;
 use crate::rule::{HwMatch, HwProgram, HwRule, L3Match, L4Match, RuleRole, Table};
@@ -73,8 +74,8 @@ pub(super) struct Entry {
     pub rules: SmallVec<[Installed; 2]>,
     /// Where its rules are.
     pub device: Option<DeviceKey>,
-    /// Rules that its program has reserved in the device's table.
-    pub reserved: u32,
+    /// What its program has reserved in the device.
+    pub reserved: Places,
     /// Why it is not (wholly) in hardware.
     pub refusals: Refusals,
     pub next: Next,
@@ -103,10 +104,10 @@ pub(super) struct Entry {
     pub seat: Option<Seat>,
     /// Where it is among residents of its rank.
     pub ticket: Ticket,
-    /// Rules that it waits to have room for.
-    pub wants: u32,
-    /// Those of its rules that leave for another flow.
-    pub leaving: u32,
+    /// What it waits to have room for.
+    pub wants: Places,
+    /// What of its own leaves for another flow.
+    pub leaving: Places,
     /// The rule that is to replace the main one.
     pub coming: Option<Installed>,
     /// When it had to make room for another.
@@ -141,7 +142,7 @@ impl Entry {
             full: false,
             rules: SmallVec::new(),
             device: None,
-            reserved: 0,
+            reserved: Places::default(),
             refusals: Refusals::new(),
             next: Next::Replan,
             removed: false,
@@ -161,8 +162,8 @@ impl Entry {
             rank: Rank::default(),
             seat: None,
             ticket: Ticket::default(),
-            wants: 0,
-            leaving: 0,
+            wants: Places::default(),
+            leaving: Places::default(),
             coming: None,
             evicted: None,
             tries: 0,

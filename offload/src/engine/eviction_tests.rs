@@ -8,7 +8,7 @@ use crate::refusal::Refusal;
 use crate::testing::{from, world_of};
 use flow::FieldId;
 use flow::clock::Time;
-use flow::dp::{DpFlow, FlowId, FlowListener, Hits};
+use flow::dp::{DpAction, DpFlow, FlowId, FlowListener, Hits};
 use flow::port::DpPort;
 use std::sync::Arc;
 
@@ -251,4 +251,34 @@ fn where_counters_end_with_their_rules_one_place_stays_free() {
         let wanted = Refusal::TableFull { used: inside as u32, limit: inside as u32 };
         assert_eq!(refused[..], [wanted], "{counter:?}");
     }
+}
+
+#[test]
+fn a_flow_that_needs_a_counter_has_one_go_that_has_one() {
+    let fake = Fake::new(1, 100, Chaos::default());
+    let mut caps = Capabilities::preset("connectx").unwrap();
+    caps.limits.counters = Some(4);
+    let engine = Engine::new(EngineConfig::default(), world_of(caps), Box::new(fake.clone()), Arc::new(NoSink));
+    // Four that count, idle; six that only mark, idle since longer; one that comes.
+    let marked =
+        |id| from(1).ipv4().field(FieldId::Ipv4Dst, 1 + id as u32).then(DpAction::Ct(Box::default())).build(id);
+    (10..16).for_each(|id| engine.flow_added(&marked(id)));
+    engine.settle(Time(0), 1000);
+    (0..5).for_each(|id| engine.flow_added(&flow(id, 1)));
+    engine.settle(Time(TICK), 1000);
+    let table = |engine: &Engine| engine.status().tables.iter().find(|t| t.used > 0).cloned().unwrap();
+    assert_eq!((table(&engine).counters, table(&engine).counter_limit, table(&engine).used), (4, Some(4), 10));
+    let reasons = engine.explain(FlowId(4)).unwrap().refusals;
+    assert_eq!(reasons[..], [Refusal::CounterTableFull { used: 4, limit: 4 }]);
+    for tick in 2..400 {
+        engine.rates(Time(tick * TICK), vec![FlowRate { flow: FlowId(4), packets: tick * 100 }]);
+        assert!(engine.settle(Time(tick * TICK), 1000));
+        if engine.explain(FlowId(4)).unwrap().placement == Placement::Full {
+            break;
+        }
+    }
+    assert_eq!(engine.explain(FlowId(4)).unwrap().placement, Placement::Full);
+    let status = engine.status();
+    assert_eq!((status.full, status.partial, status.software), (4, 6, 1), "one that counts went for it");
+    assert_eq!((table(&engine).counters, table(&engine).evictions), (4, 1));
 }

@@ -12,6 +12,7 @@ mod lists;
 mod policy;
 mod rate;
 mod report;
+mod room;
 
 #[cfg(test)]
 mod ages_tests;

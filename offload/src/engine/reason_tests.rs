@@ -4,8 +4,9 @@
 use super::fake::{Chaos, Fake};
 use super::{Engine, EngineConfig, FlowRate, HitSink, Hot, Placement, Policy, Which};
 use crate::backend::DeviceErrorKind;
+use crate::caps::Capabilities;
 use crate::refusal::{Refusal, Refusals};
-use crate::testing::{from, world};
+use crate::testing::{from, world, world_of};
 use crate::world::World;
 use flow::FieldId;
 use flow::clock::Time;
@@ -151,6 +152,16 @@ pub(crate) fn table_full() -> Told {
     rig.tell(0, |rig| (2..6).for_each(|id| rig.engine.flow_removed(&flow(id))))
 }
 
+/// A device all of whose counters count the rules of others; one of these leaves.
+pub(crate) fn counters_used() -> Told {
+    let mut few = Capabilities::preset("connectx").unwrap();
+    few.limits.counters = Some(2);
+    let mut rig = Rig::new(world_of(few));
+    (2..4).for_each(|id| rig.add(&flow(id)));
+    rig.add(&flow(1));
+    rig.tell(0, |rig| rig.engine.flow_removed(&flow(2)))
+}
+
 /// A flow that had to go for one that carries more; then the NIC is one with a larger table.
 pub(crate) fn evicted() -> Told {
     let mut rig = Rig::new(world("tiny"));
@@ -262,6 +273,7 @@ fn an_engine_says_what_is_in_its_way_and_puts_the_flow_in_when_it_is_gone() {
     of(loses_the_rule(), "DeviceRuleLost");
     of(does_not_count(), "CounterStuck");
     of(table_full(), "TableFull");
+    of(counters_used(), "CounterTableFull");
     of(evicted(), "TableFull");
     of(cold(), "Cold");
     of(cold_for_good(), "Cold");

@@ -194,6 +194,9 @@ pub struct TableUse {
     pub name: String,
     pub used: u32,
     pub limit: Option<u32>,
+    /// Counters that its rules have, and how many there are where that is known.
+    pub counters: u32,
+    pub counter_limit: Option<u32>,
     pub health: DeviceHealth,
     /// Packets that its rules counted, over all flows that there ever were.
     pub hits: Hits,

@@ -349,6 +349,7 @@ fn cases() -> Vec<Case> {
         of_engine(engine::off(), "offload was turned on"),
         of_engine(engine::port_off(), "offload was turned on for the port"),
         of_engine(engine::table_full(), "rules were aggregated, so that there were fewer flows"),
+        of_engine(engine::counters_used(), "rules were aggregated, so that there were fewer flows"),
         of_engine(engine::evicted(), "the NIC was one with a larger table"),
         of_engine(engine::cold(), "the policy's rate was lowered"),
         of_engine(engine::captured(), "the capture ended"),

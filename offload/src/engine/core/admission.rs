@@ -6,6 +6,7 @@ use crate::engine::device::Devices;
 use crate::engine::entry::{Next, Phase, PlaceOf, Seat};
 use crate::engine::rate::Rank;
 use crate::engine::report::HitSink;
+use crate::engine::room::Places;
 use crate::plan::{fall_back, only_mark, plan};
 use crate::refusal::{Refusal, Refusals};
 use crate::rule::Plan;
@@ -67,7 +68,7 @@ impl Core {
                     return;
                 }
             };
-            let size = program.rules.len() as u32;
+            let size = Places::of(program);
             if let Some(refusal) = self.devices.refusal(program) {
                 plan = without(plan, refusal, &entry.flow, &self.world);
                 continue;
@@ -82,11 +83,7 @@ impl Core {
                 retry = Some(self.dice.later(*until, self.config.retry_interval));
                 continue;
             }
-            let Some(limit) = here.room(now) else { break };
-            if here.used + size <= limit {
-                break;
-            }
-            let refusal = Refusal::TableFull { used: here.used, limit };
+            let Some(refusal) = here.room(now).lack(here.used, size) else { break };
             let refusals = match plan {
                 Plan::Full(_) => smallvec![refusal],
                 Plan::Partial { refused: mut refusals, .. } | Plan::Software(mut refusals) => {
@@ -125,7 +122,7 @@ impl Core {
     pub(super) fn wait_for_room(&mut self, id: FlowId) {
         let Some(entry) = self.flows.get_mut(id) else { return };
         let Some(device) = self.world.ports.get(&entry.flow.in_port()).map(|info| info.device()) else { return };
-        entry.wants = entry.program.rules.len() as u32;
+        entry.wants = Places::of(&entry.program);
         self.sit(id, Some(Seat::Waiting(device)));
     }
 
@@ -159,7 +156,7 @@ impl Core {
     pub(super) fn fill(&mut self, key: DeviceKey, now: Time) {
         loop {
             let device = self.devices.get(key);
-            if device.waiting.is_empty() || device.room(now).is_some_and(|limit| device.used >= limit) {
+            if device.waiting.is_empty() || device.room(now).is_full(device.used) {
                 return;
             }
             let next: smallvec::SmallVec<[FlowId; MOST_UNFIT]> =
@@ -167,7 +164,7 @@ impl Core {
             let before = device.waiting.len();
             for id in next {
                 let device = self.devices.get(key);
-                if device.room(now).is_some_and(|limit| device.used >= limit) {
+                if device.room(now).is_full(device.used) {
                     return;
                 }
                 self.plan(id, now);
@@ -189,12 +186,12 @@ impl Core {
         let mut worked = false;
         for key in keys {
             for _ in 0..MOST_EVICTIONS {
-                let Some(victim) = self.victim(key, now) else { break };
-                self.evict(key, victim, now);
+                let Some((victim, why)) = self.victim(key, now) else { break };
+                self.evict(key, victim, why, now);
                 worked = true;
             }
             let device = self.devices.get(key);
-            if device.room(now).is_none_or(|limit| device.used < limit) {
+            if !device.room(now).is_full(device.used) {
                 let before = device.waiting.len();
                 self.fill(key, now);
                 worked |= self.devices.get(key).waiting.len() != before;
@@ -203,23 +200,25 @@ impl Core {
         worked
     }
 
-    /// A flow that should go for the hottest that waits.
-    fn victim(&mut self, key: DeviceKey, now: Time) -> Option<FlowId> {
+    /// A flow that should go for the hottest that waits, and what there is no room for.
+    fn victim(&mut self, key: DeviceKey, now: Time) -> Option<(FlowId, Refusal)> {
         let residence = self.config.residence;
         let device = self.devices.get(key);
-        let limit = device.room(now)?;
-        device.reluctance.pass(limit, now);
+        let room = device.room(now);
+        device.reluctance.pass(room.least()?, now);
         if !device.reluctance.has_token() {
             return None;
         }
         let (rank, Reverse(coming)) = device.waiting.last().copied()?;
         let coming = self.flows.get(coming)?;
-        if device.used.saturating_sub(device.leaving) + coming.wants <= limit {
-            return None;
-        }
+        let why = room.lack(device.used.minus(device.leaving), coming.wants)?;
+        let needs_counter = matches!(why, Refusal::CounterTableFull { .. });
         for (cold, id) in device.residents.iter().take(MOST_LOOKED_AT) {
             let Some(going) = self.flows.get(id) else { continue };
             if going.phase != Phase::In || now.since(going.since) < residence || going.removed {
+                continue;
+            }
+            if needs_counter && going.reserved.counters == 0 {
                 continue;
             }
             let more = rank.priority > cold.priority
@@ -229,21 +228,19 @@ impl Core {
             }
             let evicted = coming.evicted;
             device.reluctance.spend(evicted, now);
-            return Some(id);
+            return Some((id, why));
         }
         None
     }
 
-    fn evict(&mut self, key: DeviceKey, id: FlowId, now: Time) {
+    fn evict(&mut self, key: DeviceKey, id: FlowId, why: Refusal, now: Time) {
         let device = self.devices.get(key);
         device.traffic.evictions += 1;
-        let limit = device.limit.unwrap_or(device.used);
-        let refusal = Refusal::TableFull { used: device.used, limit };
         let Some(entry) = self.flows.get_mut(id) else { return };
         entry.leaving = entry.reserved;
-        device.leaving += entry.reserved;
+        device.leaving = device.leaving.plus(entry.reserved);
         entry.evicted = Some(now);
-        entry.next = Next::Wait(Box::new(smallvec![refusal]));
+        entry.next = Next::Wait(Box::new(smallvec![why]));
         // It stays in its seat, where nobody looks at it again, until it is out.
         self.take_out(id);
     }

@@ -53,7 +53,7 @@ impl Core {
         if error.kind.is_of_shape() {
             self.devices.refuse(failed, &error, self.config.max_shapes);
         }
-        let (reserved, there) = (entry.reserved, entry.rules.len() as u32 - 1);
+        let (reserved, there) = (entry.reserved.rules, entry.rules.len() as u32 - 1);
         let here = self.devices.get(device);
         here.traffic.refused += 1;
         let mut refusals = entry.refusals.clone();
@@ -67,7 +67,7 @@ impl Core {
             }
             _ if entry.replan => Next::Replan,
             DeviceErrorKind::TableFull => {
-                here.found_full(here.used.saturating_sub(reserved - there), now);
+                here.found_full(here.used.rules.saturating_sub(reserved - there), now);
                 Next::Wait(refusals.into())
             }
             _ if error.kind.is_of_shape() && (entry.full || entry.program.is_prefix()) => {

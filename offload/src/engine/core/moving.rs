@@ -4,6 +4,7 @@ use super::admission::known;
 use super::{Core, Doing};
 use crate::backend::{Counters, DeviceKey, Op, RuleKey};
 use crate::engine::entry::{Entry, Installed, Next, Phase, PlaceOf, Seat};
+use crate::engine::room::Places;
 use crate::plan::{fall_back, only_mark};
 use crate::refusal::Refusals;
 use crate::rule::{HwProgram, Plan};
@@ -78,8 +79,9 @@ impl Core {
         let Some(entry) = self.flows.get_mut(id) else { return };
         entry.phase = Phase::Inserting;
         entry.device = Some(device);
-        entry.reserved = program.rules.len() as u32;
-        self.devices.get(device).used += entry.reserved;
+        entry.reserved = Places::of(&program);
+        let here = self.devices.get(device);
+        here.used = here.used.plus(entry.reserved);
         (entry.program, entry.full, entry.refusals) = (program, full, why);
         entry.next = Next::Replan;
         (entry.last, entry.read) = (Counters::default(), None);
@@ -189,19 +191,19 @@ impl Core {
         let reserved = std::mem::take(&mut entry.reserved);
         let leaving = std::mem::take(&mut entry.leaving);
         let device = entry.device.take();
-        let place = if reserved > 0 { entry.place() } else { None };
+        let place = if reserved.rules > 0 { entry.place() } else { None };
         entry.hard.restart(now);
         if entry.removed {
             let flow = Arc::clone(&entry.flow);
             self.flows.remove(id);
             self.sink.hardware_gone(&flow);
-        } else if reserved > 0 && entry.full {
+        } else if reserved.rules > 0 && entry.full {
             self.sink.hardware_read(&entry.flow, None);
         }
         if let Some(key) = device {
             let device = self.devices.get(key);
-            device.used = device.used.saturating_sub(reserved);
-            device.leaving = device.leaving.saturating_sub(leaving);
+            device.used = device.used.minus(reserved);
+            device.leaving = device.leaving.minus(leaving);
             self.vacate(place, id, now);
         }
         self.go_on(id, next, now);

@@ -137,7 +137,9 @@ impl Core {
             status.tables.push(TableUse {
                 device: *key,
                 name: device.name.clone(),
-                used: device.used,
+                used: device.used.rules,
+                counters: device.used.counters,
+                counter_limit: device.counters,
                 limit: device.limit,
                 health: device.health(now),
                 hits: device.traffic.hits,
