@@ -6,7 +6,7 @@ use super::encap::{LONGEST, header_of};
 use super::headers::is_tpid;
 use super::item::{ItemKind, REGISTERS};
 use super::profile::{ActionName, RuleCaps};
-use super::rule::{Act, Domain, Pattern, RawAction, RawItem, Refusal, RefusalKind, Source, Spot};
+use super::rule::{Act, Domain, Pattern, Queues, RawAction, RawItem, Refusal, RefusalKind, Source, Spot};
 use rte_flow_rs::{ActionRef, LoweredActions, LoweredPattern, layout};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -70,6 +70,7 @@ pub(super) struct ActionView<'a> {
     pub conf: Option<&'a [u8]>,
     pub handle: Option<u64>,
     pub data: Option<&'a [u8]>,
+    pub queues: Option<&'a [u16]>,
     nested: Nested<'a>,
 }
 
@@ -86,6 +87,7 @@ impl<'a> From<&'a RawAction> for ActionView<'a> {
             conf: raw.conf.as_deref(),
             handle: raw.handle,
             data: raw.data.as_deref(),
+            queues: raw.queues.as_deref(),
             nested: Nested::Raw(raw),
         }
     }
@@ -98,6 +100,7 @@ impl<'a> From<ActionRef<'a>> for ActionView<'a> {
             conf: action.conf,
             handle: action.handle.map(|handle| handle.0),
             data: action.data,
+            queues: action.queues,
             nested: Nested::Lowered { items: action.items, actions: action.actions },
         }
     }
@@ -184,8 +187,11 @@ impl Decoder<'_> {
                 Ok((ActionName::Mark, Act::Mark(id)))
             }
             t::FLAG => Ok((ActionName::Flag, Act::Flag)),
-            t::QUEUE => native16(conf).ok_or_else(short).map(|_| (ActionName::Queue, Act::Queue)),
-            t::RSS => Ok((ActionName::Rss, Act::Queue)),
+            t::QUEUE => {
+                let queue = self.queue(native16(conf).ok_or_else(short)?)?;
+                Ok((ActionName::Queue, Act::Queue(Queues::One(queue))))
+            }
+            t::RSS => Ok((ActionName::Rss, Act::Queue(self.rss(conf, action.queues.unwrap_or_default())?))),
             t::DROP => Ok((ActionName::Drop, Act::Drop)),
             t::COUNT => Ok((ActionName::Count, Act::Count)),
             t::INDIRECT => {
@@ -291,6 +297,35 @@ impl Decoder<'_> {
             other => Err(Refusal::unsupported(RefusalKind::Action, format!("action type {other} is not supported"))),
         }
     }
+
+    /// A receive queue that representors have.
+    fn queue(&self, queue: u16) -> Result<u16, Refusal> {
+        if queue < self.queues {
+            return Ok(queue);
+        }
+        let what = format!("no receive queue {queue}: representors have {} of them, from 0", self.queues);
+        Err(Refusal::invalid(RefusalKind::ActionConf, what))
+    }
+
+    /// `struct rte_flow_action_rss` with the queues that it points to. The model has one hash, over outer addresses, with a key of its own:
+    /// what asks for another one is refused.
+    fn rss(&self, conf: &[u8], queues: &[u16]) -> Result<Queues, Refusal> {
+        let short = || Refusal::invalid(RefusalKind::ActionConf, "rss is cut short");
+        let word = |at: usize| conf.get(at..).and_then(native32).ok_or_else(short);
+        let types = conf.get(layout::ACTION_RSS_TYPES..).and_then(first).map(u64::from_ne_bytes).ok_or_else(short)?;
+        let (function, level) = (word(layout::ACTION_RSS_FUNC)?, word(layout::ACTION_RSS_LEVEL)?);
+        let (key, listed) = (word(layout::ACTION_RSS_KEY_LEN)?, word(layout::ACTION_RSS_QUEUE_NUM)?);
+        // Level 1 is the outermost packet, which 0 is here too.
+        if function != 0 || types != 0 || key != 0 || level > 1 {
+            let what = "rss with a hash function, types, key or level of its own: the hash is over outer addresses";
+            return Err(Refusal::unsupported(RefusalKind::ActionConf, what));
+        }
+        if listed == 0 || usize::try_from(listed) != Ok(queues.len()) {
+            let what = format!("rss over {listed} queues with a list of {}", queues.len());
+            return Err(Refusal::invalid(RefusalKind::ActionConf, what));
+        }
+        queues.iter().map(|queue| self.queue(*queue)).collect::<Result<Arc<[u16]>, Refusal>>().map(Queues::Among)
+    }
 }
 
 /// What an action changes must be in the pattern, else its effect is undefined (guide, "Actions").
@@ -329,7 +364,7 @@ fn check_jump(from: u32, to: u32, groups: u32) -> Result<(), Refusal> {
 }
 
 fn is_fate(act: &Act) -> bool {
-    matches!(act, Act::Queue | Act::Output(_) | Act::ToRepresentor(_) | Act::Jump(_) | Act::Passthru | Act::Drop)
+    matches!(act, Act::Queue(_) | Act::Output(_) | Act::ToRepresentor(_) | Act::Jump(_) | Act::Passthru | Act::Drop)
 }
 
 /// What can be done with a copy: it is changed, and leaves or goes to software.
@@ -347,6 +382,9 @@ fn check_sample(acts: &[Act], domain: Domain) -> Result<(), Refusal> {
 }
 
 fn check_transfer(acts: &[Act], caps: &RuleCaps, pattern: &Pattern) -> Result<(), Refusal> {
+    if acts.iter().any(|act| matches!(act, Act::Queue(_))) {
+        return Err(Refusal::unsupported(RefusalKind::Action, "queues are chosen by ingress rules, behind the switch"));
+    }
     let fates = acts.iter().filter(|act| is_fate(act)).count();
     if fates == 0 {
         return Err(Refusal::invalid(RefusalKind::ActionNum, "no action says where packets go"));

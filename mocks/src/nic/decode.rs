@@ -43,6 +43,8 @@ pub struct Decoder<'a> {
     pub profile: &'a Profile,
     /// Ethdev of each place of the switch: the wire's first.
     pub ethdevs: &'a [u16],
+    /// Receive queues of each representor.
+    pub queues: u16,
     /// Indirect counters, and how many rules use each.
     pub counters: &'a Numbered<(Count, usize)>,
     pub meters: &'a Meters,

@@ -5,7 +5,7 @@ use super::decode::Decoder;
 use super::faults::{Dice, Fault, Faults};
 use super::meter::Meters;
 use super::profile::{Counting, Profile};
-use super::rule::{Act, RawFlow, Refusal, RefusalKind, Rule, Spot, errno};
+use super::rule::{Act, Queues, RawFlow, Refusal, RefusalKind, Rule, Spot, errno};
 use super::table::{Place, RuleNo, Tables, with_faults};
 use super::template::Templates;
 use offload::Numbered;
@@ -63,7 +63,7 @@ pub enum Delivery {
     /// Out at this place.
     Outside { place: usize, frame: Vec<u8> },
     /// To software by this representor.
-    Representor { place: usize, frame: Vec<u8>, mark: Option<u32>, flag: bool },
+    Representor { place: usize, frame: Vec<u8>, mark: Option<u32>, flag: bool, queues: Queues },
 }
 
 #[derive(Debug)]
@@ -109,6 +109,8 @@ pub struct Eswitch {
     pub(super) dice: Dice,
     /// Ethdev of each place: the wire's, then the VFs'.
     pub(super) ethdevs: Vec<u16>,
+    /// Receive queues of each representor.
+    pub(super) queues: u16,
     pub(super) tables: Tables,
     pub(super) rules: Numbered<Installed>,
     /// Rules of them that the driver has handles of.
@@ -133,7 +135,7 @@ pub struct Eswitch {
 }
 
 impl Eswitch {
-    /// A switch whose place i has the representor `ethdevs[i]`.
+    /// A switch whose place i has the representor `ethdevs[i]`, with one receive queue.
     #[must_use]
     pub fn new(profile: Profile, ethdevs: Vec<u16>, faults: Faults, seed: u64) -> Eswitch {
         let last_mark = vec![None; ethdevs.len()];
@@ -143,6 +145,7 @@ impl Eswitch {
             faults,
             dice: Dice::new(seed),
             ethdevs,
+            queues: 1,
             tables: Tables::default(),
             rules: Numbered::default(),
             live: 0,
@@ -159,6 +162,13 @@ impl Eswitch {
             recording: false,
             stats: NicStats::default(),
         }
+    }
+
+    /// The same with so many receive queues of each representor; at least one.
+    #[must_use]
+    pub fn with_queues(mut self, queues: u16) -> Eswitch {
+        self.queues = queues.max(1);
+        self
     }
 
     /// What it can do.
@@ -285,8 +295,8 @@ impl Eswitch {
     }
 
     pub(super) fn decoder(&self) -> Decoder<'_> {
-        let Eswitch { profile, ethdevs, counters, meters, .. } = self;
-        Decoder { profile, ethdevs, counters, meters }
+        let Eswitch { profile, ethdevs, queues, counters, meters, .. } = self;
+        Decoder { profile, ethdevs, queues: *queues, counters, meters }
     }
 
     fn decode(&self, raw: &RawFlow) -> Result<Rule, Refusal> {

@@ -8,7 +8,7 @@ use super::headers::Headers;
 use super::item::Registers;
 use super::meter::Fate;
 use super::modify;
-use super::rule::{Act, Domain, Source};
+use super::rule::{Act, Domain, Queues, Source};
 use super::table::{Packet, RuleNo};
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ struct Work {
     mark: Option<u32>,
     flag: bool,
     registers: Registers,
+    queues: Queues,
     changed: bool,
     outputs: u64,
     dropped: bool,
@@ -51,6 +52,7 @@ impl Eswitch {
             mark: None,
             flag: false,
             registers: Registers::default(),
+            queues: Queues::All,
             changed: false,
             outputs: 0,
             dropped: false,
@@ -168,7 +170,7 @@ impl Eswitch {
                     self.stats.to_representors += 1;
                     let (frame, mark) = (copy.frame.clone(), copy.mark);
                     let flag = copy.flag || mark.is_some();
-                    out.push(Delivery::Representor { place: *place, frame, mark, flag });
+                    out.push(Delivery::Representor { place: *place, frame, mark, flag, queues: Queues::All });
                 }
                 other => self.common(other, &mut copy),
             }
@@ -217,8 +219,8 @@ impl Eswitch {
             mark = None;
         }
         self.stats.to_representors += 1;
-        let frame = std::mem::take(&mut work.frame);
-        out.push(Delivery::Representor { place, frame, mark, flag: work.flag || mark.is_some() });
+        let (frame, queues) = (std::mem::take(&mut work.frame), std::mem::take(&mut work.queues));
+        out.push(Delivery::Representor { place, frame, mark, flag: work.flag || mark.is_some(), queues });
         true
     }
 
@@ -288,12 +290,12 @@ impl Eswitch {
             Act::DecapBytes(bytes) => work.changed |= encap::decap_bytes(&mut work.frame, *bytes).is_some(),
             Act::Mark(mark) => work.mark = Some(*mark),
             Act::Flag => work.flag = true,
+            Act::Queue(queues) => work.queues = queues.clone(),
             Act::Count
             | Act::CountIndirect(_)
             | Act::Age { .. }
             | Act::Meter(_)
             | Act::Sample { .. }
-            | Act::Queue
             | Act::Output(_)
             | Act::ToRepresentor(_)
             | Act::Jump(_)

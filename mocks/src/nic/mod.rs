@@ -24,7 +24,7 @@ pub use faults::{Fault, Faults, UnknownFault};
 pub use ports::{End, InjectError, MAX_FRAME, MockNic, MockNicConfig, NicError, NicHandle, NicThread, Representor};
 pub use profile::{Profile, ProfileError};
 pub use rte_flow::MockRteFlow;
-pub use rule::{RawAction, RawFlow, RawItem, Refusal, RefusalKind, Source};
+pub use rule::{Queues, RawAction, RawFlow, RawItem, Refusal, RefusalKind, Source};
 
 #[cfg(test)]
 mod tests;

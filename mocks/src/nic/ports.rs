@@ -5,7 +5,7 @@ use super::faults::Faults;
 use super::headers::{Headers, L3, ParserLimits};
 use super::profile::Profile;
 use super::rte_flow::MockRteFlow;
-use super::rule::Source;
+use super::rule::{Queues, Source};
 use dpdk::{Eal, Mbuf, MbufBatch, MbufError, Mempool, MempoolConfig, MempoolError, Port, PortError};
 use dpdk::{RingConsumer, RingError, RingMode, RingProducer, ring};
 use std::collections::VecDeque;
@@ -229,8 +229,9 @@ impl MockNic {
         }
         let ethdevs = rings.iter().map(|r| r.ethdev).collect();
         let limits = config.profile.parser;
+        let eswitch = Eswitch::new(config.profile, ethdevs, config.faults, config.seed).with_queues(config.queues);
         let shared = Shared {
-            eswitch: Mutex::new(Eswitch::new(config.profile, ethdevs, config.faults, config.seed)),
+            eswitch: Mutex::new(eswitch),
             ends: rings.iter().map(|_| Mutex::default()).collect(),
             capacity: config.end_capacity,
             domain: config.domain,
@@ -320,7 +321,9 @@ impl MockNic {
         for delivery in deliveries.drain(..) {
             let lost = match delivery {
                 Delivery::Outside { place, frame } => Self::leave(shared, place, frame),
-                Delivery::Representor { place, frame, mark, flag } => self.deliver(place, &frame, mark, flag),
+                Delivery::Representor { place, frame, mark, flag, queues } => {
+                    self.deliver(place, &frame, mark, flag, &queues)
+                }
             };
             if let Err(name) = lost {
                 shared.eswitch().stats.drop_one(name);
@@ -341,7 +344,14 @@ impl MockNic {
         Ok(())
     }
 
-    fn deliver(&mut self, place: usize, frame: &[u8], mark: Option<u32>, flag: bool) -> Result<(), &'static str> {
+    fn deliver(
+        &mut self,
+        place: usize,
+        frame: &[u8],
+        mark: Option<u32>,
+        flag: bool,
+        queues: &Queues,
+    ) -> Result<(), &'static str> {
         // A packet of a fresh buffer has no mark, no tag and no offload flag.
         let mut packet = Mbuf::from_bytes(&self.pool, frame).map_err(|e| match e {
             MbufError::TooLong { .. } => "too_long",
@@ -353,8 +363,12 @@ impl MockNic {
         if flag && mark.is_none() {
             packet.set_flag(true);
         }
-        let queues = side.to.len().max(1);
-        let queue = if queues == 1 { 0 } else { spread(frame, self.limits) as usize % queues };
+        let among = |count: usize| if count <= 1 { 0 } else { spread(frame, self.limits) as usize % count };
+        let queue = match queues {
+            Queues::All => among(side.to.len()),
+            Queues::One(queue) => usize::from(*queue),
+            Queues::Among(list) => list.get(among(list.len())).map_or(0, |queue| usize::from(*queue)),
+        };
         let mut batch = MbufBatch::new();
         batch.push(packet).map_err(|_| "representor_full")?;
         match side.to.get_mut(queue).map(|to| to.enqueue(&mut batch)) {

@@ -30,10 +30,24 @@ pub enum Matchable {
     Any,
 }
 
-/// Actions as a profile names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ActionName {
+/// Writes the enum and the list of its variants, so that neither can lack one.
+macro_rules! action_names {
+    ($($name:ident),* $(,)?) => {
+        /// Actions as a profile names them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum ActionName {
+            $($name,)*
+        }
+
+        impl ActionName {
+            /// All of them.
+            pub const ALL: &'static [ActionName] = &[$(ActionName::$name,)*];
+        }
+    };
+}
+
+action_names! {
     Count,
     Drop,
     Jump,

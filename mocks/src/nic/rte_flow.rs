@@ -97,6 +97,7 @@ pub(super) fn raw_action(action: &ActionRef<'_>) -> RawAction {
         conf: action.conf.map(<[u8]>::to_vec),
         handle: action.handle.map(|h| h.0),
         data: action.data.map(<[u8]>::to_vec),
+        queues: action.queues.map(<[u16]>::to_vec),
         items: action.items.map(raw_items).unwrap_or_default(),
         actions: action.actions.map(raw_actions).unwrap_or_default(),
     }

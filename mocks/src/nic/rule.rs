@@ -43,6 +43,8 @@ pub struct RawAction {
     pub handle: Option<u64>,
     /// What a pointer in `conf` points to: bytes,
     pub data: Option<Vec<u8>>,
+    /// queues,
+    pub queues: Option<Vec<u16>>,
     /// a pattern,
     pub items: Vec<RawItem>,
     /// or actions.
@@ -172,6 +174,17 @@ pub struct Pattern {
     pub items: Vec<Item>,
 }
 
+/// Which receive queues of a representor a packet may come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Queues {
+    /// Any, by hash: no rule chose.
+    #[default]
+    All,
+    One(u16),
+    /// One of the list, by hash.
+    Among(Arc<[u16]>),
+}
+
 /// What is done with a packet, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -213,8 +226,8 @@ pub enum Act {
     DecapVxlan,
     /// So many bytes off.
     DecapBytes(usize),
-    /// A queue, or all of them.
-    Queue,
+    /// To these queues of the representor.
+    Queue(Queues),
     /// Out of the switch at this place.
     Output(usize),
     /// To software by this representor.

@@ -9,7 +9,7 @@ use flow::port::DpPort;
 use flow::rewrite::{FrameBuf, Outcome, apply};
 use flow::{FieldId, FlowKey, Mask, Value, VlanTag};
 use offload::rte_flow::{actions, attributes, pattern};
-use offload::{EswitchDomain, EthdevId, HwProgram, Plan, PortInfo, PortKind, World, plan};
+use offload::{EswitchDomain, EthdevId, HwAction, HwProgram, Plan, PortInfo, PortKind, World, plan};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::sync::Arc;
@@ -303,12 +303,17 @@ fn judge_in(world: &World, profile: &Profile, faults: &Faults, cases: u32) -> Re
     let result = runner.run(&strategy, |(frame_of_flow, fields, actions, others)| {
         let flow = make_flow(&frame_of_flow.bytes(), &fields, actions);
         let mut nic = Eswitch::new(profile.clone(), ETHDEVS.to_vec(), faults.clone(), 0);
-        let mut first = 0;
+        let (mut first, mut queues) = (0, Queues::All);
         match plan(&flow, world) {
             Plan::Full(program) => install(&mut nic, &program),
             Plan::Partial { program, done, .. } => {
                 install(&mut nic, &program);
                 first = done;
+                let chosen = program.rules.iter().flat_map(|rule| &rule.actions).find_map(|action| match action {
+                    HwAction::Queue(queue) => Some(Queues::One(*queue)),
+                    _ => None,
+                });
+                queues = chosen.unwrap_or_default();
             }
             Plan::Software(_) => return Ok(()),
         }
@@ -341,7 +346,8 @@ fn judge_in(world: &World, profile: &Profile, faults: &Faults, cases: u32) -> Re
                 // Software goes on where hardware left off.
                 let rest = software(&came, &flow.actions[first..]);
                 prop_assert_eq!(rest, software(&frame, &flow.actions), "{:02x?}\n{:?}", frame, flow);
-                let want = Delivery::Representor { place: 0, frame: came, mark: Some(77), flag: true };
+                let queues = queues.clone();
+                let want = Delivery::Representor { place: 0, frame: came, mark: Some(77), flag: true, queues };
                 prop_assert_eq!(deliveries, [want], "{:02x?}\n{:?}", frame, flow);
             } else {
                 prop_assert_eq!(deliveries, miss(0, &frame), "a miss changes nothing");

@@ -135,7 +135,10 @@ fn frames_that_go_wrong() {
     assert_eq!(wrong.deliveries[4], [outside(1, udp4())]);
     let (right, wrong) = beside(Fault::StaleMark);
     assert_eq!(right.deliveries[6], miss(2, &udp6()));
-    assert_eq!(wrong.deliveries[6], [Delivery::Representor { place: 2, frame: udp6(), mark: Some(7), flag: true }]);
+    assert_eq!(
+        wrong.deliveries[6],
+        [Delivery::Representor { place: 2, frame: udp6(), mark: Some(7), flag: true, queues: Queues::All }]
+    );
 }
 
 #[test]

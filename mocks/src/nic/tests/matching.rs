@@ -156,7 +156,8 @@ fn marks_make_partial_frames_and_guards_do_not() {
     assert_eq!(send(&mut nic, 0, &tcp4()), miss(0, &tcp4()));
     assert_eq!((nic.stats().software, nic.stats().partial), (1, 0));
     nic.create(&raw(WIRE, INGRESS, &[ANY_ETH], &[Action::Mark(0xabcdef), Action::Queue(0)])).unwrap();
-    let marked = Delivery::Representor { place: 0, frame: tcp4(), mark: Some(0xabcdef), flag: true };
+    let marked =
+        Delivery::Representor { place: 0, frame: tcp4(), mark: Some(0xabcdef), flag: true, queues: Queues::One(0) };
     assert_eq!(send(&mut nic, 0, &tcp4()), [marked]);
     assert_eq!(send(&mut nic, 1, &tcp4()), miss(1, &tcp4()), "another representor");
     assert_eq!((nic.stats().software, nic.stats().partial), (2, 1));
@@ -199,7 +200,8 @@ fn copies_are_counted() {
     let out = send(&mut nic, 0, &tcp4());
     let mut changed = tcp4();
     changed[..6].copy_from_slice(&MAC_A);
-    let to_software = Delivery::Representor { place: 0, frame: changed.clone(), mark: None, flag: false };
+    let to_software =
+        Delivery::Representor { place: 0, frame: changed.clone(), mark: None, flag: false, queues: Queues::All };
     assert_eq!(out, [outside(1, tcp4()), outside(2, changed), to_software]);
     assert_eq!((nic.stats().partial, nic.stats().copies, nic.stats().hardware_out), (1, 2, 2));
 }

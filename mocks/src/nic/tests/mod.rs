@@ -3,6 +3,7 @@
 mod actions;
 mod against_software;
 mod backend;
+mod every_action;
 mod faults;
 mod matching;
 mod parsing;
@@ -115,7 +116,7 @@ pub fn outside(place: usize, frame: Vec<u8>) -> Delivery {
 }
 
 pub fn miss(place: usize, frame: &[u8]) -> Vec<Delivery> {
-    vec![Delivery::Representor { place, frame: frame.to_vec(), mark: None, flag: false }]
+    vec![Delivery::Representor { place, frame: frame.to_vec(), mark: None, flag: false, queues: Queues::All }]
 }
 
 /// The frame that came out, when exactly one left outside.

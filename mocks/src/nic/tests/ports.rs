@@ -156,6 +156,42 @@ fn frames_lost_at_full_queues_have_a_name() {
 }
 
 #[test]
+fn rules_choose_the_queue_that_a_packet_comes_to() {
+    let (mut nic, representors) = {
+        let mut config = MockNicConfig::new(Profile::named("connectx").unwrap());
+        (config.name, config.vfs, config.buffers, config.queues) = ("queues".into(), 0, 255, 4);
+        MockNic::new(testing::eal(), config).unwrap()
+    };
+    let port = &representors[0].port;
+    port.configure(&PortConfig { rx_queues: 4, tx_queues: 4, ..PortConfig::default() }, &testing::mempool(255))
+        .unwrap();
+    port.start().unwrap();
+    let (mut rx, _tx) = port.take_queues().unwrap();
+    let (at, mut api) = (nic.handle(), nic.rte_flow());
+    // Packets of 32 pairs of addresses; which queues they came to.
+    let mut queues = |nic: &mut MockNic| -> Vec<usize> {
+        for n in 0..32 {
+            let mut frame = udp4();
+            frame[29] = n;
+            at.inject(End::Wire, &frame).unwrap();
+        }
+        while nic.step() > 0 {}
+        rx.iter_mut().map(|queue| queue.burst(&mut MbufBatch::new())).collect()
+    };
+    let all = queues(&mut nic);
+    assert!(all.iter().sum::<usize>() == 32 && all.iter().all(|n| *n > 0), "{all:?}: no rule, any queue");
+    let rss = rte_flow_rs::Rss { queues: vec![3, 1], ..rte_flow_rs::Rss::default() };
+    for (action, to) in [(Action::Queue(2), vec![2]), (Action::Rss(rss), vec![1, 3])] {
+        let flow = LoweredFlow::new(INGRESS, &[Item::Eth(Match::Any)], &[action]);
+        let rule = api.create(port.id(), &flow).unwrap();
+        let seen = queues(&mut nic);
+        let used: Vec<usize> = (0..4).filter(|queue| seen[*queue] > 0).collect();
+        assert_eq!((used, seen.iter().sum::<usize>()), (to, 32), "{seen:?}");
+        api.destroy(port.id(), rule).unwrap();
+    }
+}
+
+#[test]
 fn more_ports_than_dpdk_has_are_refused_by_name() {
     let mut config = MockNicConfig::new(Profile::named("none").unwrap());
     config.vfs = 32;

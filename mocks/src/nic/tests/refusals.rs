@@ -1,5 +1,5 @@
 use super::*;
-use rte_flow_rs::{ArpEthIpv4, Ipv6, Sctp};
+use rte_flow_rs::{ArpEthIpv4, Ipv6, Rss, Sctp};
 
 const WIRE: u16 = ETHDEVS[0];
 const ANY_ETH: Item = Item::Eth(Match::Any);
@@ -168,4 +168,27 @@ fn every_profile_is_read_and_told_to_the_planner() {
     for bad in ["items.x = {}", "items.eth = { x = \"any\" }", "transfer.actions = [\"x\"]", "?", "surplus = 1"] {
         assert!(matches!(Profile::parse("x", bad), Err(ProfileError::Invalid { .. })), "{bad}");
     }
+}
+
+#[test]
+fn queues_that_representors_do_not_have() {
+    let rss = |queues: &[u16]| Action::Rss(Rss { queues: queues.to_vec(), ..Rss::default() });
+    let rule = |action: Action| raw(WIRE, INGRESS, &[ANY_ETH], &[Action::Mark(1), action]);
+    let refused = |queues, action: Action| nic("connectx").with_queues(queues).create(&rule(action)).unwrap_err();
+    for (queues, action, queue) in [(1, Action::Queue(1), 1), (4, Action::Queue(60_000), 60_000), (4, rss(&[0, 4]), 4)]
+    {
+        let error = refused(queues, action);
+        assert_eq!((error.kind, error.errno), (RefusalKind::ActionConf, EINVAL));
+        let want = format!("no receive queue {queue}: representors have {queues} of them, from 0");
+        assert_eq!(error.message, want);
+    }
+    assert_eq!(refused(4, rss(&[])).errno, EINVAL);
+    for own in [Rss { types: 1, ..Rss::default() }, Rss { level: 2, ..Rss::default() }] {
+        let error = refused(4, Action::Rss(Rss { queues: vec![0], ..own }));
+        assert_eq!((error.kind, error.errno), (RefusalKind::ActionConf, ENOTSUP));
+    }
+    for action in [Action::Queue(0), Action::Queue(3), rss(&[3, 0, 3])] {
+        nic("connectx").with_queues(4).create(&rule(action)).unwrap();
+    }
+    nic("connectx").create(&rule(rss(&[0]))).unwrap();
 }
