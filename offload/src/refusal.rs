@@ -115,6 +115,11 @@ pub enum Refusal {
     Captured,
     /// The device switches packets of the flow and does not count them: the flow would seem idle.
     CounterStuck,
+    /// The flow is on its way into the device.
+    Inserting,
+    /// A rule of the same match, of the flow itself or of one before it, is still in the device: only one can be. `error` is why
+    /// the device did not let go of it when last asked.
+    OldRule { error: Option<DeviceError> },
     /// The device said no.
     Device(DeviceError),
 }
@@ -173,6 +178,8 @@ impl Refusal {
             | Refusal::Cold { .. }
             | Refusal::Captured
             | Refusal::CounterStuck
+            | Refusal::Inserting
+            | Refusal::OldRule { .. }
             | Refusal::Device(_) => Subject::Flow,
         }
     }
@@ -256,6 +263,11 @@ impl Refusal {
             }
             Refusal::Captured => "end the capture: the flow goes back then".into(),
             Refusal::CounterStuck => "report it to the NIC's vendor; the flow is tried again from time to time".into(),
+            Refusal::Inserting => "none needed: it is in hardware when the device has answered".into(),
+            Refusal::OldRule { error: None } => "none needed: the flow goes on when the device has let go of it".into(),
+            Refusal::OldRule { error: Some(_) } => {
+                "none needed if it passes, as the device is asked again; reset the device if it never lets go".into()
+            }
             Refusal::Device(e) => match e.kind {
                 DeviceErrorKind::NotSupported => "none by itself: the device's message says what it lacks".into(),
                 DeviceErrorKind::TableFull => {
@@ -392,6 +404,11 @@ reasons! {
         "The flow is kept in software while its packets are captured (`shuntctl offload capture`).";
     Refusal::CounterStuck => "CounterStuck",
         "The device switches the flow's packets without counting them: the flow would seem idle.";
+    Refusal::Inserting => "Inserting",
+        "The flow is on its way into the device; software switches it until its rules are there.";
+    Refusal::OldRule { .. } => "OldRule",
+        "A rule of the same match, of the flow itself or of one before it, is still in the device. It leaves first, as only one \
+         can be there. The device's error follows if it did not let go of the rule.";
     Refusal::Device(DeviceError { kind: DeviceErrorKind::NotSupported, .. }) => "DeviceNotSupported",
         "The device said that it cannot do the rule (ENOTSUP). Rules of the same shape are not tried again.";
     Refusal::Device(DeviceError { kind: DeviceErrorKind::TableFull, .. }) => "DeviceTableFull",
@@ -497,6 +514,11 @@ impl std::fmt::Display for Refusal {
             Refusal::Cold { needs } => write!(f, "the flow carries less than {needs} packets a second"),
             Refusal::Captured => f.write_str("the flow is being captured"),
             Refusal::CounterStuck => f.write_str("the device does not count the flow's packets"),
+            Refusal::Inserting => f.write_str("the flow is on its way into the device"),
+            Refusal::OldRule { error: None } => f.write_str("an older rule of the same match is still in the device"),
+            Refusal::OldRule { error: Some(error) } => {
+                write!(f, "the device does not let go of an older rule of the same match: {error}")
+            }
             Refusal::Device(e) => write!(f, "the device refused: {e}"),
         }
     }

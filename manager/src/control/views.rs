@@ -34,14 +34,14 @@ impl Control {
             .flows()
             .into_iter()
             .map(|f| {
-                let placed = self.switch.placement(&f.flow);
+                let (placement, refusals) = self.switch.placement(&f.flow);
                 let read = self.switch.engine().explain(f.flow.id).and_then(|status| status.read);
                 DpFlowView {
                     id: f.flow.id.0,
                     flow: named_flow(&f.flow, &names),
                     actions: named_actions(&f.flow.actions, &names),
-                    handled: handled(placed.as_ref().map(|(placement, _)| *placement)),
-                    reasons: placed.iter().flat_map(|(_, refusals)| refusals).map(reason).collect(),
+                    handled: handled(placement),
+                    reasons: refusals.iter().map(reason).collect(),
                     software_packets: f.software.packets,
                     software_bytes: f.software.bytes,
                     hardware_packets: f.hardware.packets,

@@ -177,12 +177,13 @@ impl Switch {
         &self.engine
     }
 
-    /// Where a flow is handled, and why not in hardware. `None`: the engine has not heard of it yet.
-    pub fn placement(&self, flow: &DpFlow) -> Option<(offload::Placement, offload::Refusals)> {
+    /// Where a flow is handled, and why not in hardware. One that the engine has not heard of yet is on its way.
+    pub fn placement(&self, flow: &DpFlow) -> (offload::Placement, offload::Refusals) {
         if !self.offload {
-            return Some((offload::Placement::Software, self.engine.judge(flow)));
+            return (offload::Placement::Software, self.engine.judge(flow));
         }
-        self.engine.explain(flow.id).map(|status| (status.placement, status.refusals))
+        let on_its_way = || (offload::Placement::Moving, offload::Refusals::from_iter([offload::Refusal::Inserting]));
+        self.engine.explain(flow.id).map_or_else(on_its_way, |status| (status.placement, status.refusals))
     }
 
     /// The engine at a glance; without a device, what it would say of the flows that there are.

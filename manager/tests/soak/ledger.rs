@@ -3,6 +3,7 @@
 use crate::reference::Reference;
 use crate::rig::{Balance, MISS_BUDGET, Rig};
 use crate::traffic::Sent;
+use offload::{FlowRank, Placement};
 use pipeline::Select;
 use pipeline::testing::Outcome;
 use std::collections::HashMap;
@@ -102,6 +103,10 @@ impl Ledger {
         // Each frame meets table 0 once, in hardware or in software. Hits of flows reach their rules with the next
         // revalidation, and those of a removed flow some time after its end.
         let (start, switch) = (Instant::now(), rig.control.switch());
+        let untold = |flow: &FlowRank| (flow.placement == Placement::Full) != flow.refusals.is_empty();
+        if let Some(flow) = switch.engine().top(usize::MAX).into_iter().find(untold) {
+            return Some(format!("a flow without a reason, or with one that it should not have: {flow:?}"));
+        }
         loop {
             switch.fold();
             let first = switch.pipeline().table_stats(rig.control.bridge).into_iter().find(|stats| stats.table == 0);

@@ -261,7 +261,7 @@ impl Life {
     /// Flows by where they are.
     pub fn placed(&self, placement: Placement) -> usize {
         let flows = self.switch.flows();
-        flows.iter().filter(|f| self.switch.placement(&f.flow).is_some_and(|(p, _)| p == placement)).count()
+        flows.iter().filter(|f| self.switch.placement(&f.flow).0 == placement).count()
     }
 
     /// Names of all reasons that flows have.

@@ -1,7 +1,7 @@
 //! Whatever the device does: nothing leaks, nothing counts twice, nobody waits for ever.
 
 use super::fake::{Chaos, Fake};
-use super::{DemotionId, Engine, EngineConfig, HitSink, Policy, Which};
+use super::{DemotionId, Engine, EngineConfig, HitSink, Placement, Policy, Which};
 use crate::caps::Capabilities;
 use crate::testing::{from, world_of};
 use crate::world::{Admission, World};
@@ -81,6 +81,9 @@ impl Run {
         self.now = Time(self.now.0 + 40_000_000);
         self.engine.step(self.now);
         assert_eq!(self.fake.with(|state| state.violations.clone()), Vec::<String>::new());
+        for flow in self.engine.top(usize::MAX) {
+            assert_eq!(flow.placement == Placement::Full, flow.refusals.is_empty(), "{flow:?}");
+        }
     }
 
     /// A match is used by one live flow at a time, as in the datapath; a successor has the same match.

@@ -7,6 +7,7 @@ mod meters;
 mod moving;
 mod questions;
 mod reading;
+mod reasons;
 mod restart;
 mod trouble;
 
@@ -16,7 +17,7 @@ use super::lists::{Due, Flows};
 use super::policy::{DemotionId, Policy, Which, Wishes};
 use super::report::{FlowRate, HitSink};
 use super::{EngineConfig, FenceTicket, NOT_REACHED};
-use crate::backend::{Backend, Completion, Op, OpId};
+use crate::backend::{Backend, Completion, DeviceError, Op, OpId};
 use crate::numbered::Numbered;
 use crate::world::{WantedMeter, World};
 use flow::clock::Time;
@@ -87,7 +88,7 @@ pub(super) struct Core {
     idle_hints: u64,
     rates: VecDeque<(Time, std::vec::IntoIter<FlowRate>)>,
     /// Stale rules that are not out yet, by their point in the order of changes; why, where the device resists.
-    stale: BTreeMap<u64, Option<String>>,
+    stale: BTreeMap<u64, Option<DeviceError>>,
     fences: Vec<FenceTicket>,
     next_op: u64,
     next_rule: u64,

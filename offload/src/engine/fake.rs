@@ -41,6 +41,8 @@ pub struct State {
     pub chaos: Chaos,
     pub capacity: usize,
     pub dead: bool,
+    /// Nothing comes to its end.
+    pub silent: bool,
     /// Counters stand where they are.
     pub stuck: bool,
     /// Every insertion is refused so.
@@ -79,6 +81,7 @@ impl Fake {
             chaos,
             capacity,
             dead: false,
+            silent: false,
             stuck: false,
             refuses: None,
             refuses_full: None,
@@ -290,6 +293,9 @@ impl Backend for Fake {
 
     fn poll(&mut self, done: &mut Vec<Completion>) {
         self.with(|state| {
+            if state.silent {
+                return;
+            }
             for id in std::mem::take(&mut state.cancelled) {
                 done.push(Completion { id, result: refuse(DeviceErrorKind::Dead) });
             }

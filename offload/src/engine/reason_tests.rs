@@ -77,10 +77,16 @@ impl Rig {
         self.engine.explain(FlowId(1)).unwrap().placement == Placement::Full
     }
 
+    /// The same for a moment, without waiting for a device that does not answer.
+    fn begin(&mut self) {
+        self.now += TICK;
+        while self.engine.step(Time(self.now)) {}
+    }
+
     /// Flow 1 as it is, and whether it goes in after `remedy` and at most a minute.
     fn tell(mut self, packets: u64, remedy: impl FnOnce(&mut Rig)) -> Told {
         let status = self.engine.explain(FlowId(1)).unwrap();
-        assert_eq!(status.placement, Placement::Software, "{:?}", status.refusals);
+        assert_ne!(status.placement, Placement::Full);
         remedy(&mut self);
         let went_in = (0..60 * 20).any(|_| {
             self.pass(1, packets);
@@ -238,6 +244,55 @@ pub(crate) fn port_not_allowed() -> Told {
     rig.tell(0, |rig| rig.engine.set_policy(Policy::Ports([DpPort(1), DpPort(2)].into())))
 }
 
+/// A device that takes its time with the flow's rule.
+pub(crate) fn goes_in() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.fake.with(|state| state.silent = true);
+    rig.engine.flow_added(&flow(1));
+    rig.begin();
+    rig.tell(0, |rig| rig.fake.with(|state| state.silent = false))
+}
+
+/// A flow that was there before one of the same match.
+fn elder() -> Arc<DpFlow> {
+    from(1).ipv4().field(FieldId::Ipv4Dst, 2u32).output(3).build(30)
+}
+
+/// A device that takes its time with the rule of a flow before this one.
+pub(crate) fn waits_for_another() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.add(&elder());
+    rig.fake.with(|state| state.silent = true);
+    rig.engine.flow_removed(&elder());
+    rig.engine.flow_added(&flow(1));
+    rig.begin();
+    rig.tell(0, |rig| rig.fake.with(|state| state.silent = false))
+}
+
+/// A device that does not let go of the rule of a flow before this one; then it does.
+pub(crate) fn does_not_let_go() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.add(&elder());
+    rig.fake.with(|state| state.chaos.resist = 100);
+    rig.engine.flow_removed(&elder());
+    rig.add(&flow(1));
+    rig.pass(20 * 20, 0);
+    assert_eq!(rig.engine.status().by_reason, [("OldRule", 2)].into(), "the old flow's rule, and who waits for it");
+    rig.tell(0, |rig| rig.fake.with(|state| state.chaos.resist = 0))
+}
+
+/// The same with a rule of an earlier run.
+fn does_not_let_go_of_an_earlier_run() -> Told {
+    let mut rig = Rig::new(world("connectx"));
+    rig.add(&elder());
+    let engine = Engine::new(EngineConfig::default(), rig.world.clone(), Box::new(rig.fake.clone()), Arc::new(NoSink));
+    rig.engine = engine;
+    rig.fake.with(|state| state.chaos.resist = 100);
+    rig.add(&flow(1));
+    rig.pass(20, 0);
+    rig.tell(0, |rig| rig.fake.with(|state| state.chaos.resist = 0))
+}
+
 /// Where a flow is in an engine, why, and where another one is after it in another world.
 pub(crate) fn offloads(
     before: (&Arc<DpFlow>, &World),
@@ -286,6 +341,45 @@ fn an_engine_says_what_is_in_its_way_and_puts_the_flow_in_when_it_is_gone() {
     of(refuses(DeviceErrorKind::Busy), "DeviceBusy");
     of(refuses(DeviceErrorKind::Exists), "DeviceExists");
     of(refuses(DeviceErrorKind::Other(71)), "DeviceError");
+    of(goes_in(), "Inserting");
+    of(waits_for_another(), "OldRule");
+    for told in [does_not_let_go(), does_not_let_go_of_an_earlier_run()] {
+        assert!(matches!(&told.refusals[0], Refusal::OldRule { error: Some(e) } if e.kind == DeviceErrorKind::Busy));
+        of(told, "OldRule");
+    }
+}
+
+/// A flow on its way out says what it leaves for, also of wishes that came after; and why it is still there.
+#[test]
+fn a_flow_that_leaves_says_what_for_and_what_keeps_it() {
+    let mut rig = Rig::new(world("connectx"));
+    let why = |rig: &Rig| {
+        let status = rig.engine.explain(FlowId(1)).unwrap();
+        (status.placement, status.refusals.iter().map(Refusal::name).collect::<Vec<_>>())
+    };
+    rig.add(&flow(1));
+    rig.fake.with(|state| state.silent = true);
+    rig.engine.set_policy(Policy::Off);
+    rig.begin();
+    assert_eq!(why(&rig), (Placement::Moving, vec!["Disabled"]));
+    rig.engine.set_policy(Policy::All);
+    rig.begin();
+    assert_eq!(why(&rig), (Placement::Moving, vec!["OldRule"]), "it is to go in again, when it is out");
+    let demotion = rig.engine.demote(Which::Flows([FlowId(1)].into()));
+    rig.begin();
+    assert_eq!(why(&rig), (Placement::Moving, vec!["Captured"]));
+    rig.fake.with(|state| (state.silent, state.chaos.resist) = (false, 100));
+    rig.pass(20, 0);
+    assert_eq!(why(&rig), (Placement::Moving, vec!["Captured", "OldRule"]));
+    let status = rig.engine.status();
+    assert_eq!((status.moving, status.stuck_rules), (1, 1));
+    assert_eq!(status.by_reason, [("Captured", 1), ("OldRule", 1)].into());
+    rig.fake.with(|state| state.chaos.resist = 0);
+    rig.pass(60 * 20, 0);
+    assert_eq!(why(&rig), (Placement::Software, vec!["Captured"]));
+    assert!(rig.engine.restore(demotion));
+    rig.pass(1, 0);
+    assert_eq!(why(&rig), (Placement::Full, vec![]));
 }
 
 /// A device that cannot do a flow's rule may still mark its packets.

@@ -362,6 +362,9 @@ fn cases() -> Vec<Case> {
         of_engine(engine::loses_the_rule(), "the flow was tried again"),
         of_engine(engine::dies(), "the device answered again"),
         of_engine(engine::refuses(DeviceErrorKind::Other(71)), "the flow was tried again"),
+        of_engine(engine::goes_in(), "the device answered"),
+        of_engine(engine::waits_for_another(), "the device took the old rule out"),
+        of_engine(engine::does_not_let_go(), "the device let go of the old rule"),
     ]
 }
 

@@ -130,12 +130,12 @@ fn known_reason(name: &str, flows: &[DpFlowView]) -> Result<(), api::Error> {
 }
 
 /// Where a flow is handled, from the engine's answer.
-pub(super) fn handled(placement: Option<Placement>) -> Handled {
+pub(super) fn handled(placement: Placement) -> Handled {
     match placement {
-        Some(Placement::Full) => Handled::Hardware,
-        Some(Placement::Partial) => Handled::Partial,
-        Some(Placement::Software) => Handled::Software,
-        Some(Placement::Moving) | None => Handled::Pending,
+        Placement::Full => Handled::Hardware,
+        Placement::Partial => Handled::Partial,
+        Placement::Software => Handled::Software,
+        Placement::Moving => Handled::Pending,
     }
 }
 

@@ -95,15 +95,17 @@ impl Core {
             entry.wants = size;
             return self.sit(id, Some(Seat::Waiting(device)));
         }
-        let (program, full, refusals) = match known(plan, &entry.flow, &self.world, &self.devices, &*self.sink) {
+        let (program, full, mut refusals) = match known(plan, &entry.flow, &self.world, &self.devices, &*self.sink) {
             Plan::Full(program) => (program, true, Refusals::new()),
             Plan::Partial { program, refused, .. } => (program, false, refused),
             Plan::Software(refusals) => return Self::stay(entry, refusals, now),
         };
-        if self.is_in_the_way(id, &program) {
-            return;
-        }
+        let waits = self.is_in_the_way(id, &program);
         let Some(entry) = self.flows.get_mut(id) else { return };
+        if let Some(old) = waits {
+            crate::plan::add(&mut refusals, old);
+            return Self::stay(entry, refusals, now);
+        }
         let Some(main) = program.rules.last() else { return Self::stay(entry, refusals, now) };
         let place = PlaceOf::of(main);
         let owner = *self.places.entry(place).or_insert(id);
@@ -113,7 +115,10 @@ impl Core {
             if !waiting.contains(&id) {
                 waiting.push(id);
             }
-            return;
+            let error = self.flows.get(owner).and_then(|entry| self.resisted(entry));
+            crate::plan::add(&mut refusals, Refusal::OldRule { error });
+            let Some(entry) = self.flows.get_mut(id) else { return };
+            return Self::stay(entry, refusals, now);
         }
         self.put_in(id, device, program, full, refusals, now);
     }

@@ -147,8 +147,9 @@ impl Core {
                 }
                 self.mark_stale(id);
                 if let Some(point) = self.flows.get(id).and_then(|entry| entry.stale) {
-                    self.stale.insert(point, Some(error.to_string()));
+                    self.stale.insert(point, Some(error.clone()));
                 }
+                self.tell_who_waits(id, &error);
                 self.later.insert((at, id));
             }
         }

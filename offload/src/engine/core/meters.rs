@@ -299,7 +299,7 @@ impl Core {
                 meter.tries += 1;
                 meter.due = self.dice.back_off(now, self.config.retry_interval, meter.tries, self.config.longest_retry);
                 if let Some(point) = meter.stale {
-                    self.stale.insert(point, Some(error.to_string()));
+                    self.stale.insert(point, Some(error.clone()));
                 }
             }
             Ok(()) | Err(_) => {

@@ -3,7 +3,7 @@
 use super::Core;
 use crate::engine::entry::{Installed, Seat};
 use crate::engine::policy::{Demotion, DemotionId};
-use crate::engine::report::{EngineStatus, FlowRank, FlowStatus, PortStatus, RuleStatus, TableUse};
+use crate::engine::report::{EngineStatus, FlowRank, FlowStatus, Placement, PortStatus, RuleStatus, TableUse};
 use crate::plan::plan;
 use crate::refusal::Refusals;
 use crate::rule::Plan;
@@ -17,7 +17,7 @@ impl Core {
         let mut waiting = 0;
         for (_, why) in self.stale.range(..bound) {
             match why {
-                Some(why) => return HardwareFence::Failed(why.clone()),
+                Some(why) => return HardwareFence::Failed(why.to_string()),
                 None => waiting += 1,
             }
         }
@@ -28,7 +28,7 @@ impl Core {
         let entry = self.flows.get(id)?;
         Some(FlowStatus {
             placement: entry.placement(),
-            refusals: entry.refusals.clone(),
+            refusals: self.why(entry),
             hits: entry.hits,
             read: entry.read,
             inexact: entry.inexact,
@@ -80,7 +80,7 @@ impl Core {
                 flow: Arc::clone(&entry.flow),
                 pps: entry.pps(),
                 placement: entry.placement(),
-                refusals: entry.refusals.clone(),
+                refusals: self.why(entry),
                 hits: entry.hits,
             })
         };
@@ -115,10 +115,15 @@ impl Core {
             status.ports.insert(*port, port_status);
         }
         for entry in self.flows.values() {
-            let placement = entry.placement();
-            status.count(placement, &entry.refusals);
+            let (placement, why) = (entry.placement(), self.why(entry));
+            debug_assert!(
+                placement == Placement::Full || !why.is_empty(),
+                "{:?}: {placement} without reason",
+                entry.flow.id
+            );
+            status.count(placement, &why);
             let port = status.ports.entry(entry.flow.in_port()).or_default();
-            port.count(placement, &entry.refusals);
+            port.count(placement, &why);
             port.rules += entry.rules.len();
             port.hits.add(&entry.hits);
         }

@@ -3,9 +3,11 @@
 //! They go on switching their packets. A flow that is to have the same rules takes them over; one that is to have others at their
 //! place has them taken out first; what no flow has asked for when the time of grace is over goes too.
 
+use super::reasons::tell;
 use super::{Core, Doing};
 use crate::backend::{Adopted, Counters, DeviceError, DeviceErrorKind, Done, Op, RuleKey};
 use crate::engine::entry::{Installed, Place};
+use crate::refusal::Refusal;
 use crate::rule::{HwAction, HwProgram, HwRule, RuleRole};
 use crate::world::EthdevId;
 use flow::FlowKey;
@@ -126,10 +128,10 @@ impl Core {
         true
     }
 
-    /// Whether rules of an earlier run that are not to stay are where the program goes. They are taken out then, and the flow waits.
-    pub(super) fn is_in_the_way(&mut self, id: FlowId, program: &HwProgram) -> bool {
+    /// The reason to wait, where rules of an earlier run that are not to stay are where the program goes. They are taken out then.
+    pub(super) fn is_in_the_way(&mut self, id: FlowId, program: &HwProgram) -> Option<Refusal> {
         if self.orphans.by_place.is_empty() {
-            return false;
+            return None;
         }
         let places: smallvec::SmallVec<[(Place, bool); 2]> = program
             .rules
@@ -140,17 +142,19 @@ impl Core {
             })
             .collect();
         if places.len() == program.rules.len() && places.iter().all(|(_, same)| *same) {
-            return false;
+            return None;
         }
+        let mut error = None;
         for (place, _) in &places {
             self.drop_orphan(*place);
-            if let Some(orphan) = self.orphans.by_place.get_mut(place)
-                && !orphan.waiting.contains(&id)
-            {
+            let Some(orphan) = self.orphans.by_place.get_mut(place) else { continue };
+            if !orphan.waiting.contains(&id) {
                 orphan.waiting.push(id);
             }
+            let said = orphan.leaving.and_then(|point| self.stale.get(&point).cloned().flatten());
+            error = error.or(said);
         }
-        !places.is_empty()
+        (!places.is_empty()).then_some(Refusal::OldRule { error })
     }
 
     fn drop_orphan(&mut self, place: Place) {
@@ -178,10 +182,11 @@ impl Core {
         let stays =
             matches!(&result, Err(error) if !matches!(error.kind, DeviceErrorKind::NotFound | DeviceErrorKind::Dead));
         if stays {
-            if let (Some(orphan), Err(error)) = (self.orphans.by_place.get(&place), result)
-                && let Some(point) = orphan.leaving
-            {
-                self.stale.insert(point, Some(error.to_string()));
+            if let (Some(orphan), Err(error)) = (self.orphans.by_place.get(&place), result) {
+                tell(&mut self.flows, &orphan.waiting, &error);
+                if let Some(point) = orphan.leaving {
+                    self.stale.insert(point, Some(error));
+                }
             }
             self.orphans.useless.push(key);
             return;
