@@ -206,7 +206,8 @@ pub struct Limits {
     pub rules_per_group: Option<u32>,
     /// Rules that count.
     pub counters: Option<u32>,
-    /// Different outer headers. 0: none can be put in front. They are not counted: the device refuses those that it has no room for.
+    /// Different outer headers (bytes of [`crate::HwRule::encap`]) of all rules that are in at a time. 0: none can be put in front. The engine
+    /// keeps to it ([`crate::Refusal::EncapTableFull`]).
     pub encap_headers: Option<u32>,
     /// Actions of one rule that change the packet.
     pub rewrites: Option<u32>,

@@ -109,6 +109,8 @@ pub enum Refusal {
     TableFull { used: u32, limit: u32 },
     /// All counters of the device count other rules; retried when one of these leaves.
     CounterTableFull { used: u32, limit: u32 },
+    /// Rules in the device have as many different outer headers as it holds, and none of them has the flow's; retried when one leaves.
+    EncapTableFull { used: u32, limit: u32 },
     /// The policy is `hot`, and the flow carries too little: less than so many packets a second.
     Cold { needs: u64 },
     /// The flow is kept in software so that its packets can be captured.
@@ -156,7 +158,7 @@ impl Refusal {
             Refusal::PartialSet { field } => Subject::Action(DpActionKind::Set(field)),
             Refusal::DropAfter(_) => Subject::Action(DpActionKind::Drop),
             Refusal::HashDiffers => Subject::Action(DpActionKind::Hash),
-            Refusal::EncapTooLong { .. } => Subject::Action(DpActionKind::TunnelPush),
+            Refusal::EncapTooLong { .. } | Refusal::EncapTableFull { .. } => Subject::Action(DpActionKind::TunnelPush),
             Refusal::TooManyOutputs { .. } => Subject::Action(DpActionKind::Output),
             Refusal::TtlExpires | Refusal::NoGuard => Subject::Action(DpActionKind::DecTtl),
             Refusal::Reserved => Subject::Field(FieldId::EthDst),
@@ -257,6 +259,10 @@ impl Refusal {
             Refusal::TableFull { .. } => "aggregate rules, shorten idle times, or use a NIC with a larger table".into(),
             Refusal::CounterTableFull { limit, .. } => format!(
                 "aggregate rules or shorten idle times; if the NIC has more than {limit} counters, say so in its capability file (counters)"
+            ),
+            Refusal::EncapTableFull { limit, .. } => format!(
+                "use fewer tunnel endpoints, or the same outer header for all flows to one of them; if the NIC holds more than {limit}, \
+                 say so in its capability file (encap-headers)"
             ),
             Refusal::Cold { .. } => {
                 "none needed; to offload flows that carry less: shuntctl offload policy all, or a lower rate".into()
@@ -398,6 +404,9 @@ reasons! {
         "There is no room for another rule. The flow gets in when rules leave.";
     Refusal::CounterTableFull { .. } => "CounterTableFull",
         "Each flow that is wholly in hardware needs a counter, and other flows have all of them. The flow gets in when one of these leaves.";
+    Refusal::EncapTableFull { .. } => "EncapTableFull",
+        "The device holds so many different outer headers of tunnels, and its rules have all of them. The flow gets in when the last rule \
+         with one of them leaves, or one with the same header comes.";
     Refusal::Cold { .. } => "Cold",
         "The policy is `hot`, and the flow carries too little to be worth a rule.";
     Refusal::Captured => "Captured",
@@ -510,6 +519,9 @@ impl std::fmt::Display for Refusal {
             Refusal::TableFull { used, limit } => write!(f, "the device's table is full ({used} of {limit})"),
             Refusal::CounterTableFull { used, limit } => {
                 write!(f, "the device's counters are all in use ({used} of {limit})")
+            }
+            Refusal::EncapTableFull { used, limit } => {
+                write!(f, "the device has no room for another outer header ({used} of {limit})")
             }
             Refusal::Cold { needs } => write!(f, "the flow carries less than {needs} packets a second"),
             Refusal::Captured => f.write_str("the flow is being captured"),

@@ -221,6 +221,23 @@ fn absurd_limits_leave_nothing_of_what_they_are_about() {
     assert_eq!((transfer.meter, transfer.encap, transfer.max_outputs), (false, 0, 0));
 }
 
+#[test]
+fn a_file_says_how_many_outer_headers_there_are() {
+    let said = |text: &str| {
+        let caps = CapabilityFile::parse(text).unwrap().apply(Capabilities::preset("connectx").unwrap());
+        let shown = caps.table().limits.into_iter().find(|(name, _)| *name == "encap_headers").map(|(_, limit)| limit);
+        (caps.limits.encap_headers, shown, caps.transfer.unwrap().encap)
+    };
+    assert_eq!(said("[limits]\nencap-headers = 500\n[transfer]\nencap = 64"), (Some(500), Some(500), 64));
+    assert_eq!(said("[transfer]\nencap = 64"), (None, None, 64), "as many as there are rules");
+    // What a profile says holds where the file says nothing.
+    let mut caps = Capabilities::preset("connectx").unwrap();
+    caps.limits.encap_headers = Some(9);
+    assert_eq!(CapabilityFile::parse("").unwrap().apply(caps.clone()).limits.encap_headers, Some(9));
+    let file = CapabilityFile::parse("[limits]\nencap-headers = 3").unwrap();
+    assert_eq!(file.apply(caps).limits.encap_headers, Some(3));
+}
+
 /// Fields and actions that a file claims and that no rule of ours can say stay typed refusals.
 #[test]
 fn a_file_that_lies_ends_in_reasons() {

@@ -7,7 +7,7 @@ use crate::testing::{from, world_of};
 use crate::world::{Admission, World};
 use flow::FieldId;
 use flow::clock::Time;
-use flow::dp::{DpAction, DpFlow, FlowId, FlowListener, HardwareFence, Hits, MeterId};
+use flow::dp::{DpAction, DpFlow, Encap, FlowId, FlowListener, HardwareFence, Hits, MeterId};
 use flow::port::DpPort;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -47,15 +47,23 @@ struct Run {
     demotions: Vec<DemotionId>,
 }
 
+/// Different outer headers that devices hold.
+const HEADERS: usize = 2;
+
 fn world(room: u32) -> World {
     let mut caps = Capabilities::preset("connectx").unwrap();
     caps.max_rules = Some(room);
+    caps.limits.encap_headers = Some(HEADERS as u32);
+    if let Some(transfer) = &mut caps.transfer {
+        transfer.encap = 64;
+    }
     world_of(caps)
 }
 
 impl Run {
     fn new(seed: u64, chaos: Chaos) -> Run {
         let fake = Fake::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), 10, chaos);
+        fake.with(|state| state.header_room = HEADERS);
         let sink = Arc::new(Sink::default());
         let config = EngineConfig { batch: 7, ..EngineConfig::default() };
         let engine = Engine::new(config, world(12), Box::new(fake.clone()), sink.clone());
@@ -80,7 +88,8 @@ impl Run {
     fn tick(&mut self) {
         self.now = Time(self.now.0 + 40_000_000);
         self.engine.step(self.now);
-        assert_eq!(self.fake.with(|state| state.violations.clone()), Vec::<String>::new());
+        let (violations, refused) = self.fake.with(|state| (state.violations.clone(), state.headers_refused));
+        assert_eq!((violations, refused), (vec![], 0));
         for flow in self.engine.top(usize::MAX) {
             assert_eq!(flow.placement == Placement::Full, flow.refusals.is_empty(), "{flow:?}");
         }
@@ -98,6 +107,10 @@ impl Run {
             0 => base.then(DpAction::DecTtl).output(2),
             1 => base.then(DpAction::Meter(MeterId(1))).output(3),
             2 => base.output(6),
+            _ if place.is_multiple_of(2) => {
+                let header = [place % 10; 50];
+                base.then(DpAction::TunnelPush(Encap { header: header[..].into(), port: DpPort(3) }))
+            }
             _ => base.output(3),
         };
         let flow = flow.build(id);
@@ -188,7 +201,7 @@ impl Run {
         assert_eq!(self.engine.pending(&ticket), HardwareFence::Fenced);
         assert_eq!(self.fake.with(|state| if state.dead { 0 } else { state.rules.len() }), 0, "leaked rules");
         let status = self.engine.status();
-        assert_eq!(status.tables.iter().map(|t| t.used).sum::<u32>(), 0);
+        assert_eq!(status.tables.iter().map(|t| t.used + t.encap_headers).sum::<u32>(), 0);
         assert_eq!((status.unknown_completions, status.counter_anomalies, status.stuck_rules), (0, 0, 0));
         let ledger = self.sink.0.lock().unwrap();
         for id in &self.removed {
@@ -255,7 +268,7 @@ fn whatever_befalls_a_device_and_its_operator_all_is_well_when_it_is_over() {
         }
         let status = run.engine.status();
         assert_eq!(status.dead, Vec::<String>::new());
-        assert!(status.tables.iter().all(|table| table.used <= 12));
+        assert!(status.tables.iter().all(|table| table.used <= 12 && table.encap_headers <= HEADERS as u32));
         offloaded += status.full;
         let rules: usize = run.alive.iter().map(|flow| run.engine.explain(flow.id).unwrap().rules).sum();
         let there = run.fake.with(|state| state.rules.len() + state.ghosts());

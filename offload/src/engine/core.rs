@@ -3,6 +3,7 @@
 
 mod admission;
 mod completions;
+pub(super) mod headers;
 mod meters;
 mod moving;
 mod questions;
@@ -70,6 +71,7 @@ pub(super) struct Core {
     orphans: Orphans,
     devices: Devices,
     meters: meters::Meters,
+    headers: headers::Headers,
     /// Changes, and readings of counters, that the backend has not taken yet.
     outbox: VecDeque<Op>,
     readings: VecDeque<Op>,
@@ -109,6 +111,8 @@ impl Core {
         let wishes = Wishes { given: world.admission.clone(), ..Wishes::default() };
         let mut devices = Devices::default();
         devices.learn_world(&world);
+        let mut headers = headers::Headers::default();
+        headers.learn(&world);
         let mut core = Core {
             config,
             world,
@@ -121,6 +125,7 @@ impl Core {
             place_wanted: HashMap::new(),
             orphans: Orphans::default(),
             meters: meters::Meters::default(),
+            headers,
             devices,
             outbox: VecDeque::new(),
             readings: VecDeque::new(),
@@ -161,6 +166,7 @@ impl Core {
             && self.replan.is_empty()
             && self.rates.is_empty()
             && self.fences.is_empty()
+            && self.headers.is_quiet()
     }
 
     /// When a waiting flow or counter is due.
@@ -178,6 +184,7 @@ impl Core {
                 self.wishes.given = world.admission.clone();
                 self.world = *world;
                 self.devices.learn_world(&self.world);
+                self.headers.learn(&self.world);
                 self.flows.values_mut().for_each(|entry| entry.held = None);
                 self.admit_anew();
                 self.meters_anew();
@@ -236,7 +243,7 @@ impl Core {
             self.completed(completion, now);
         }
         self.done = done;
-        any
+        any | self.offer_headers(now)
     }
 
     fn wake(&mut self, now: Time) -> bool {

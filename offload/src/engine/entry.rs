@@ -1,5 +1,6 @@
 //! What the engine keeps for each flow.
 
+use super::core::headers::Outer;
 use super::lists::Ticket;
 use super::rate::{Meter, Rank};
 use super::report::Placement;
@@ -131,6 +132,8 @@ pub(super) struct Entry {
     pub tested: bool,
     /// The next reading says from where to count: the rule is older than the flow.
     pub baseline: bool,
+    /// Outer headers of its rules, once one had one.
+    pub outer: Option<Box<Outer>>,
 }
 
 impl Entry {
@@ -176,6 +179,7 @@ impl Entry {
             watched: false,
             tested: false,
             baseline: false,
+            outer: None,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::rule::{HwAction, HwRule, RuleRole, Table};
 use crate::world::EthdevId;
 use flow::dp::MeterId;
 use flow::meter::{MeterSpec, MeterUnit};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 /// What goes wrong, in percent of operations.
@@ -40,6 +40,9 @@ pub struct State {
     pub meters_set: usize,
     pub chaos: Chaos,
     pub capacity: usize,
+    /// Different outer headers of rules that are in at a time, and how often one more was asked for.
+    pub header_room: usize,
+    pub headers_refused: usize,
     pub dead: bool,
     /// Nothing comes to its end.
     pub silent: bool,
@@ -80,6 +83,8 @@ impl Fake {
             meters_set: 0,
             chaos,
             capacity,
+            header_room: usize::MAX,
+            headers_refused: 0,
             dead: false,
             silent: false,
             stuck: false,
@@ -160,6 +165,18 @@ impl State {
         self.ghosts.len()
     }
 
+    /// Different outer headers of the rules that are in.
+    pub fn headers(&self) -> BTreeSet<&[u8]> {
+        self.rules.values().filter_map(|(rule, _)| rule.encap.as_deref()).collect()
+    }
+
+    fn has_header_room(&mut self, rule: &HwRule) -> bool {
+        let headers = self.headers();
+        let fits = rule.encap.as_deref().is_none_or(|h| headers.contains(h) || headers.len() < self.header_room);
+        self.headers_refused += usize::from(!fits);
+        fits
+    }
+
     /// All rules are gone, and nobody is told.
     pub fn reset(&mut self) {
         self.rules.clear();
@@ -192,6 +209,9 @@ impl State {
                     return refuse(kinds[n]);
                 }
                 if self.rules.len() >= self.capacity {
+                    return refuse(DeviceErrorKind::TableFull);
+                }
+                if !self.has_header_room(rule) {
                     return refuse(DeviceErrorKind::TableFull);
                 }
                 if self.chance(self.chaos.lose) {
@@ -249,6 +269,10 @@ impl State {
             Op::Update { old, new, rule, .. } => {
                 if self.chance(self.chaos.refuse) {
                     return refuse(DeviceErrorKind::Busy);
+                }
+                // The old rule goes when the new one is in.
+                if !self.has_header_room(rule) {
+                    return refuse(DeviceErrorKind::TableFull);
                 }
                 let Some((before, counters)) = self.rules.remove(old) else { return refuse(DeviceErrorKind::NotFound) };
                 if (before.port, before.table, before.matches) != (rule.port, rule.table, rule.matches) {

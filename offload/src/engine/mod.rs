@@ -19,6 +19,8 @@ mod ages_tests;
 #[cfg(test)]
 mod chaos_tests;
 #[cfg(test)]
+mod encap_tests;
+#[cfg(test)]
 mod eviction_tests;
 #[cfg(test)]
 mod fake;

@@ -4,13 +4,14 @@
 use super::fake::{Chaos, Fake};
 use super::{Engine, EngineConfig, FlowRate, HitSink, Hot, Placement, Policy, Which};
 use crate::backend::DeviceErrorKind;
-use crate::caps::Capabilities;
+use crate::caps::{Capabilities, CapabilityFile};
+use crate::plan::tests::able;
 use crate::refusal::{Refusal, Refusals};
 use crate::testing::{from, world, world_of};
 use crate::world::World;
 use flow::FieldId;
 use flow::clock::Time;
-use flow::dp::{DpFlow, FlowId, FlowListener, Hits};
+use flow::dp::{DpAction, DpFlow, Encap, FlowId, FlowListener, Hits};
 use flow::port::DpPort;
 use std::sync::Arc;
 
@@ -166,6 +167,52 @@ pub(crate) fn counters_used() -> Told {
     (2..4).for_each(|id| rig.add(&flow(id)));
     rig.add(&flow(1));
     rig.tell(0, |rig| rig.engine.flow_removed(&flow(2)))
+}
+
+/// A flow from a VF into a tunnel.
+fn tunnel(id: u64, header: u8) -> Arc<DpFlow> {
+    let outer = Encap { header: vec![header; 50].into(), port: DpPort(1) };
+    from(2).ipv4().field(FieldId::Ipv4Dst, id as u32).then(DpAction::TunnelPush(outer)).build(id)
+}
+
+/// A device whose capability file says that it holds so many outer headers.
+fn holds(headers: u32) -> World {
+    let file = CapabilityFile::parse(&format!("[limits]\nencap-headers = {headers}")).unwrap();
+    World { partial: false, ..world_of(file.apply(able())) }
+}
+
+fn encap_full(remedy: impl FnOnce(&mut Rig)) -> Told {
+    let mut rig = Rig::new(holds(2));
+    rig.fake.with(|state| state.header_room = 2);
+    (2..4).for_each(|id| rig.add(&tunnel(id, id as u8)));
+    rig.add(&tunnel(1, 1));
+    let told = rig.tell(0, remedy);
+    Told { flow: tunnel(1, 1), ..told }
+}
+
+/// A device whose headers other flows have; then there are fewer tunnel endpoints.
+pub(crate) fn endpoints() -> Told {
+    encap_full(|rig| {
+        rig.engine.flow_removed(&tunnel(3, 3));
+        rig.add(&tunnel(4, 2));
+    })
+}
+
+/// The same; then the flow goes to an endpoint that others go to.
+pub(crate) fn endpoint_of_others() -> Told {
+    encap_full(|rig| {
+        rig.engine.flow_removed(&tunnel(1, 1));
+        rig.add(&tunnel(1, 3));
+    })
+}
+
+/// The same; then the capability file says that there is room for more, as there is.
+pub(crate) fn encap_limit() -> Told {
+    encap_full(|rig| {
+        rig.fake.with(|state| state.header_room = 3);
+        rig.world = holds(3);
+        rig.engine.set_world(rig.world.clone());
+    })
 }
 
 /// A flow that had to go for one that carries more; then the NIC is one with a larger table.
@@ -330,6 +377,9 @@ fn an_engine_says_what_is_in_its_way_and_puts_the_flow_in_when_it_is_gone() {
     of(table_full(), "TableFull");
     of(counters_used(), "CounterTableFull");
     of(evicted(), "TableFull");
+    of(endpoints(), "EncapTableFull");
+    of(endpoint_of_others(), "EncapTableFull");
+    of(encap_limit(), "EncapTableFull");
     of(cold(), "Cold");
     of(cold_for_good(), "Cold");
     of(captured(), "Captured");

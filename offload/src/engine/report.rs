@@ -197,6 +197,9 @@ pub struct TableUse {
     /// Counters that its rules have, and how many there are where that is known.
     pub counters: u32,
     pub counter_limit: Option<u32>,
+    /// Different outer headers of its rules, and room for them where it is known.
+    pub encap_headers: u32,
+    pub encap_limit: Option<u32>,
     pub health: DeviceHealth,
     /// Packets that its rules counted, over all flows that there ever were.
     pub hits: Hits,

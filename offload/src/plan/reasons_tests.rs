@@ -351,6 +351,8 @@ fn cases() -> Vec<Case> {
         of_engine(engine::table_full(), "rules were aggregated, so that there were fewer flows"),
         of_engine(engine::counters_used(), "rules were aggregated, so that there were fewer flows"),
         of_engine(engine::evicted(), "the NIC was one with a larger table"),
+        of_engine(engine::endpoints(), "other flows went to fewer tunnel endpoints"),
+        of_engine(engine::encap_limit(), "the capability file said that the NIC holds more headers, as it does"),
         of_engine(engine::cold(), "the policy's rate was lowered"),
         of_engine(engine::captured(), "the capture ended"),
         of_engine(engine::does_not_count(), "the device counted again"),

@@ -26,14 +26,34 @@ const MOST_LOOKED_AT: usize = 32;
 
 impl Core {
     pub(super) fn plan(&mut self, id: FlowId, now: Time) {
-        let plan = self.decide(id, now);
+        let plan = self.choose(id, now);
         self.carry_out(id, plan, now);
     }
 
-    /// What is to become of the flow, by what is wished and by what its device is known to refuse; room and health aside.
+    /// What is to become of the flow, by what is wished, by what its device is known to refuse, and by room for its outer header; room
+    /// for rules and health aside.
     pub(super) fn decide(&self, id: FlowId, now: Time) -> Plan {
+        let plan = self.prefer(id, now);
+        let lack = self.flows.get(id).and_then(|entry| self.lacks_header(entry, &plan));
+        self.without_header(id, plan, lack)
+    }
+
+    /// The same, to be carried out: the flow waits for the header that it lacks, and for no other.
+    pub(super) fn choose(&mut self, id: FlowId, now: Time) -> Plan {
+        let plan = self.prefer(id, now);
+        let lack = self.wait_for_header(id, &plan);
+        self.without_header(id, plan, lack)
+    }
+
+    fn without_header(&self, id: FlowId, plan: Plan, lack: Option<Refusal>) -> Plan {
+        let (Some(refusal), Some(entry)) = (lack, self.flows.get(id)) else { return plan };
+        self.untried(&entry.flow, fall_back(&entry.flow, &self.world, smallvec![refusal]))
+    }
+
+    /// The same without a thought of headers.
+    fn prefer(&self, id: FlowId, now: Time) -> Plan {
         let Some(entry) = self.flows.get(id) else { return Plan::Software(Refusals::new()) };
-        let mut plan = plan(&entry.flow, &self.world);
+        let plan = plan(&entry.flow, &self.world);
         if !matches!(plan, Plan::Software(_))
             && let Some(objection) = self.wishes.objection(entry)
         {
@@ -42,9 +62,14 @@ impl Core {
         if let Some(held) = entry.held.as_ref().filter(|held| held.0 > now) {
             return Plan::Software(held.1.clone());
         }
+        self.untried(&entry.flow, plan)
+    }
+
+    /// The plan without what the device is known to refuse.
+    fn untried(&self, flow: &DpFlow, mut plan: Plan) -> Plan {
         while let Plan::Full(program) | Plan::Partial { program, .. } = &plan {
             let Some(obstacle) = self.devices.refusal(program) else { break };
-            plan = without(plan, obstacle, &entry.flow, &self.world);
+            plan = without(plan, obstacle, flow, &self.world);
         }
         plan
     }
@@ -150,10 +175,12 @@ impl Core {
 
     /// The flow's rate is another.
     pub(super) fn rank(&mut self, id: FlowId) {
-        let Some(entry) = self.flows.get(id) else { return };
+        let Some(entry) = self.flows.get_mut(id) else { return };
         let rank = Rank::new(self.wishes.priority(entry.flow.in_port()), entry.steady());
-        if entry.seat.is_some() && rank != entry.rank {
-            self.sit(id, entry.seat);
+        self.headers.rank(entry, rank);
+        let seat = entry.seat;
+        if seat.is_some() && rank != entry.rank {
+            self.sit(id, seat);
         }
     }
 

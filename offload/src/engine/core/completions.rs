@@ -33,6 +33,7 @@ impl Core {
                 if let Some(device) = entry.device {
                     self.devices.get(device).insert_worked(now);
                 }
+                self.headers.taken(entry);
                 // Half of a program that is stale already goes no further in.
                 if entry.removed || entry.replan {
                     entry.next = Next::Replan;
@@ -66,6 +67,11 @@ impl Core {
                 Next::Retry(refusals.into(), self.dice.later(until, self.config.retry_interval))
             }
             _ if entry.replan => Next::Replan,
+            DeviceErrorKind::TableFull
+                if self.headers.refused(entry, self.wishes.priority(entry.flow.in_port()), now) =>
+            {
+                Next::FallBack(refusals.into())
+            }
             DeviceErrorKind::TableFull => {
                 here.found_full(here.used.rules.saturating_sub(reserved - there), now);
                 Next::Wait(refusals.into())
@@ -97,6 +103,7 @@ impl Core {
                 if let (Some(coming), Some(last)) = (coming, entry.rules.last_mut()) {
                     *last = coming;
                 }
+                self.headers.replaced(entry);
                 (entry.last, entry.read, entry.baseline) = (Counters::default(), None, false);
                 entry.phase = Phase::In;
                 if entry.removed {

@@ -32,6 +32,7 @@ impl Core {
             return;
         }
         entry.removed = true;
+        self.headers.stop_waiting(entry);
         match entry.phase {
             Phase::Software => self.out(flow.id, now),
             Phase::In => {
@@ -83,6 +84,7 @@ impl Core {
         let here = self.devices.get(device);
         here.used = here.used.plus(entry.reserved);
         (entry.program, entry.full, entry.refusals) = (program, full, why);
+        self.headers.hold(entry, device);
         entry.next = Next::Replan;
         (entry.last, entry.read) = (Counters::default(), None);
         // Whatever it was watched or kept in software for is over.
@@ -170,7 +172,9 @@ impl Core {
     /// The last rule of the flow is out of hardware.
     pub(super) fn pop_rule(&mut self, id: FlowId, now: Time) {
         let Some(entry) = self.flows.get_mut(id) else { return };
-        entry.rules.pop();
+        if entry.rules.pop().is_some_and(|out| out.rule.encap.is_some()) {
+            self.headers.let_go(entry);
+        }
         if entry.rules.is_empty() {
             self.out(id, now);
         } else {
@@ -193,7 +197,12 @@ impl Core {
         let device = entry.device.take();
         let place = if reserved.rules > 0 { entry.place() } else { None };
         entry.hard.restart(now);
+        // A death, or a main rule that was never asked for.
+        self.headers.let_go(entry);
+        let outer = entry.outer.is_some();
         if entry.removed {
+            self.headers.unbook(entry);
+            self.headers.stop_waiting(entry);
             let flow = Arc::clone(&entry.flow);
             self.flows.remove(id);
             self.sink.hardware_gone(&flow);
@@ -207,6 +216,9 @@ impl Core {
             self.vacate(place, id, now);
         }
         self.go_on(id, next, now);
+        if outer && let Some(entry) = self.flows.get_mut(id) {
+            self.headers.unbook(entry);
+        }
         if let Some(key) = device {
             self.fill(key, now);
         }
@@ -281,7 +293,7 @@ impl Core {
 
     /// A flow that is in hardware: is that still what is wanted?
     fn look_again(&mut self, id: FlowId, now: Time) {
-        let plan = self.decide(id, now);
+        let plan = self.choose(id, now);
         let Some(entry) = self.flows.get_mut(id) else { return };
         let plan = known(plan, &entry.flow, &self.world, &self.devices, &*self.sink);
         let (program, full, why) = match plan {
@@ -303,7 +315,8 @@ impl Core {
             return;
         }
         self.mark_stale(id);
-        if !self.replace(id, &program, full, &why) {
+        let beside = self.book_header(id, &program);
+        if !beside || !self.replace(id, &program, full, &why) {
             if let Some(entry) = self.flows.get_mut(id) {
                 entry.next = Next::Replan;
             }

@@ -133,6 +133,7 @@ impl Core {
                 status.dead.push(format!("{key}: {}", dead.error));
             }
             let waiting = device.waiting.len();
+            let (encap_headers, encap_limit) = self.headers.usage(*key);
             debug_assert!(
                 device
                     .residents
@@ -146,6 +147,8 @@ impl Core {
                 counters: device.used.counters,
                 counter_limit: device.counters,
                 limit: device.limit,
+                encap_headers,
+                encap_limit,
                 health: device.health(now),
                 hits: device.traffic.hits,
                 inserts: device.traffic.inserts,

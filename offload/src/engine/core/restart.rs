@@ -59,6 +59,7 @@ impl Core {
             }
             let marks = rule.actions.iter().any(|action| matches!(action, HwAction::Mark(_)));
             let place = spot(&rule);
+            self.headers.keep_orphan(key, &rule, &self.world);
             if marks || self.orphans.by_place.contains_key(&place) {
                 self.orphans.useless.push(key);
                 continue;
@@ -116,6 +117,7 @@ impl Core {
         for rule in &entry.program.rules {
             let Some(orphan) = orphans.by_place.remove(&spot(rule)) else { continue };
             orphans.places.remove(&orphan.key);
+            self.headers.drop_orphan(orphan.key);
             entry.rules.push(Installed { key: orphan.key, rule: orphan.rule });
             if rule.role == RuleRole::Main {
                 entry.last = orphan.counters.unwrap_or_default();
@@ -176,6 +178,8 @@ impl Core {
                 && !matches!(error.kind, DeviceErrorKind::NotFound | DeviceErrorKind::Dead)
             {
                 self.orphans.useless.push(key);
+            } else {
+                self.headers.drop_orphan(key);
             }
             return;
         };
@@ -192,6 +196,7 @@ impl Core {
             return;
         }
         self.orphans.places.remove(&key);
+        self.headers.drop_orphan(key);
         if let Some(orphan) = self.orphans.by_place.remove(&place) {
             if let Some(point) = orphan.leaving {
                 self.stale.remove(&point);

@@ -69,6 +69,7 @@ impl Core {
         device.deaths += 1;
         let next = self.dice.back_off(now, self.config.retry_interval, device.deaths, self.config.longest_retry);
         device.dead = Some(Dead { error: error.clone(), since: now, next });
+        self.headers.died(key);
         self.forget_rules(key, error, now);
         self.meters_died(key, error);
     }
