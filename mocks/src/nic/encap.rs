@@ -2,11 +2,74 @@
 
 use super::checksum::sum;
 use super::headers::{Headers, L3, ParserLimits, TunnelKind};
-use super::rule::{RawItem, Refusal, RefusalKind};
+use super::rule::{Act, RawItem, Refusal, RefusalKind, errno};
 use rte_flow_rs::layout::item_type as t;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Longest header that can be put in front, in bytes.
 pub const LONGEST: usize = 128;
+
+/// Headers that rules put in front, and how many rules each: the device keeps one object for all that have the same bytes.
+#[derive(Debug, Default)]
+pub struct OuterHeaders(HashMap<Arc<[u8]>, usize>);
+
+impl OuterHeaders {
+    /// Different headers.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is room for those of one more rule.
+    ///
+    /// # Errors
+    /// ENOSPC: there would be more than `most`.
+    pub fn room(&self, acts: &[Act], most: Option<usize>) -> Result<(), Refusal> {
+        let Some(most) = most else { return Ok(()) };
+        let mut new = Vec::new();
+        each(acts, &mut |header| {
+            if !self.0.contains_key(header) && !new.contains(header) {
+                new.push(Arc::clone(header));
+            }
+        });
+        if new.is_empty() || self.count() + new.len() <= most {
+            return Ok(());
+        }
+        let what = format!("no room for another outer header: {} of {most} are in use", self.count());
+        Err(Refusal::new(RefusalKind::Action, errno::ENOSPC, what))
+    }
+
+    /// A rule comes, or goes.
+    pub fn used(&mut self, acts: &[Act], more: bool) {
+        each(acts, &mut |header| {
+            if more {
+                *self.0.entry(Arc::clone(header)).or_default() += 1;
+            } else if let Some(rules) = self.0.get_mut(header) {
+                *rules -= 1;
+                if *rules == 0 {
+                    self.0.remove(header);
+                }
+            }
+        });
+    }
+
+    /// No rule is left.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The headers of a rule's actions, those of copies too.
+fn each(acts: &[Act], see: &mut dyn FnMut(&Arc<[u8]>)) {
+    for act in acts {
+        match act {
+            Act::Encap(header) => see(header),
+            Act::Sample { acts, .. } => each(acts, see),
+            _ => {}
+        }
+    }
+}
 
 /// The bytes of headers that a VXLAN_ENCAP describes: the wire's part of each item's spec, in order.
 pub fn header_of(items: &[RawItem]) -> Result<Vec<u8>, Refusal> {

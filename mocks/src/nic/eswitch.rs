@@ -2,6 +2,7 @@
 //! threads are [`super::MockNic`]'s.
 
 use super::decode::Decoder;
+use super::encap::OuterHeaders;
 use super::faults::{Dice, Fault, Faults};
 use super::meter::Meters;
 use super::profile::{Counting, Profile};
@@ -118,6 +119,7 @@ pub struct Eswitch {
     /// Indirect counters, and by how many rules they are used.
     pub(super) counters: Numbered<(Count, usize)>,
     pub(super) meters: Meters,
+    pub(super) headers: OuterHeaders,
     pub(super) templates: Templates,
     pub(super) next: u64,
     next_counter: u64,
@@ -151,6 +153,7 @@ impl Eswitch {
             live: 0,
             counters: Numbered::default(),
             meters,
+            headers: OuterHeaders::default(),
             templates: Templates::default(),
             next: 1,
             next_counter: 1,
@@ -221,6 +224,7 @@ impl Eswitch {
         self.rules.clear();
         self.counters.clear();
         self.meters.clear();
+        self.headers.clear();
         self.templates = Templates::default();
     }
 
@@ -302,6 +306,7 @@ impl Eswitch {
     fn decode(&self, raw: &RawFlow) -> Result<Rule, Refusal> {
         let rule = self.decoder().decode(raw)?;
         self.room()?;
+        self.header_room(&rule.acts)?;
         Ok(rule)
     }
 
@@ -311,6 +316,16 @@ impl Eswitch {
             return Err(Refusal::new(RefusalKind::Unspecified, errno::ENOSPC, what));
         }
         Ok(())
+    }
+
+    pub(super) fn header_room(&self, acts: &[Act]) -> Result<(), Refusal> {
+        self.headers.room(acts, self.profile.encap_headers)
+    }
+
+    /// Different outer headers of the rules that are in.
+    #[must_use]
+    pub fn outer_headers(&self) -> usize {
+        self.headers.count()
     }
 
     /// By chance the device has no time.
@@ -338,7 +353,7 @@ impl Eswitch {
     /// Put a rule in.
     ///
     /// # Errors
-    /// What the profile cannot do (ENOTSUP), nonsense (EINVAL), no room (ENOSPC), a rule with the same match (EEXIST),
+    /// What the profile cannot do (ENOTSUP), nonsense (EINVAL), no room for the rule or its outer header (ENOSPC), a rule with the same match (EEXIST),
     /// a refusal by chance (EAGAIN), a dead device (EIO).
     pub fn create(&mut self, raw: &RawFlow) -> Result<RuleNo, Refusal> {
         self.create_recorded(raw, None)
@@ -408,6 +423,7 @@ impl Eswitch {
                 _ => {}
             }
         }
+        self.headers.used(acts, more);
     }
 
     /// A rule goes, if the driver has it.

@@ -189,6 +189,7 @@ struct ProfileFile {
     max_rules: usize,
     #[serde(default)]
     meters: usize,
+    encap_headers: Option<usize>,
     #[serde(default = "mark_bits")]
     mark_bits: u32,
     templates: Option<TemplateCaps>,
@@ -210,6 +211,8 @@ pub struct Profile {
     pub max_rules: usize,
     /// Room for meters (rte_mtr); 0: it has none.
     pub meters: usize,
+    /// Room for different outer headers of the rules that are in; `None`: for as many as there are rules.
+    pub encap_headers: Option<usize>,
     /// Bits of a mark that reach the receiver.
     pub mark_bits: u32,
     /// The template engine, `None` without one.
@@ -267,6 +270,7 @@ impl Profile {
             name: name.to_owned(),
             max_rules: file.max_rules,
             meters: file.meters,
+            encap_headers: file.encap_headers,
             mark_bits: file.mark_bits,
             templates: file.templates,
             untagged: file.untagged,
@@ -332,6 +336,7 @@ impl Profile {
             max_rules: (self.max_rules > 0).then(|| u32::try_from(self.max_rules).unwrap_or(u32::MAX)),
             limits: Limits {
                 meters: (self.meters > 0).then(|| u32::try_from(self.meters).unwrap_or(u32::MAX)),
+                encap_headers: self.encap_headers.map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
                 ..Limits::default()
             },
         }

@@ -395,6 +395,7 @@ impl Eswitch {
         }
         let acts =
             decoder.actions(spot, actions.iter().map(ActionView::from), decoder.caps(spot.domain)?, &shape.pattern)?;
+        self.header_room(&acts)?;
         let faulty =
             [Fault::MatchFieldIgnored, Fault::MaskWidened, Fault::MaskByteSwapped, Fault::RuleAliveAfterRemoval];
         let prepared = match key {
@@ -501,6 +502,10 @@ impl Eswitch {
         record: Option<Record>,
     ) -> bool {
         let loses = self.loses();
+        // Others that were posted with it may have taken the room since.
+        if self.header_room(&acts).is_err() {
+            return false;
+        }
         let Some(of) = self.templates.tables.get_mut(&table) else { return false };
         let place = if loses {
             None

@@ -3,6 +3,7 @@
 mod actions;
 mod against_software;
 mod backend;
+mod encaps;
 mod every_action;
 mod faults;
 mod matching;
