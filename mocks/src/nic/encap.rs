@@ -25,8 +25,7 @@ impl OuterHeaders {
     ///
     /// # Errors
     /// ENOSPC: there would be more than `most`.
-    pub fn room(&self, acts: &[Act], most: Option<usize>) -> Result<(), Refusal> {
-        let Some(most) = most else { return Ok(()) };
+    pub fn room(&self, acts: &[Act], most: usize) -> Result<(), Refusal> {
         let mut new = Vec::new();
         each(acts, &mut |header| {
             if !self.0.contains_key(header) && !new.contains(header) {

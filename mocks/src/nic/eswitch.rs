@@ -319,7 +319,7 @@ impl Eswitch {
     }
 
     pub(super) fn header_room(&self, acts: &[Act]) -> Result<(), Refusal> {
-        self.headers.room(acts, self.profile.encap_headers)
+        self.profile.encap_headers.map_or(Ok(()), |most| self.headers.room(acts, most))
     }
 
     /// Different outer headers of the rules that are in.
@@ -420,10 +420,10 @@ impl Eswitch {
                     }
                 }
                 Act::Meter(id) => self.meters.used(*id, more),
+                Act::Encap(_) | Act::Sample { .. } => self.headers.used(std::slice::from_ref(act), more),
                 _ => {}
             }
         }
-        self.headers.used(acts, more);
     }
 
     /// A rule goes, if the driver has it.

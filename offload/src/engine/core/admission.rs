@@ -33,27 +33,36 @@ impl Core {
     /// What is to become of the flow, by what is wished, by what its device is known to refuse, and by room for its outer header; room
     /// for rules and health aside.
     pub(super) fn decide(&self, id: FlowId, now: Time) -> Plan {
-        let plan = self.prefer(id, now);
-        let lack = self.flows.get(id).and_then(|entry| self.lacks_header(entry, &plan));
-        self.without_header(id, plan, lack)
+        let mut plan = self.prefer(id, now);
+        if let Some(entry) = self.flows.get(id)
+            && let Some(lack) = self.lacks_header(entry, &plan)
+        {
+            self.leave_out_header(id, &mut plan, lack);
+        }
+        plan
     }
 
     /// The same, to be carried out: the flow waits for the header that it lacks, and for no other.
+    #[inline]
     pub(super) fn choose(&mut self, id: FlowId, now: Time) -> Plan {
-        let plan = self.prefer(id, now);
-        let lack = self.wait_for_header(id, &plan);
-        self.without_header(id, plan, lack)
+        let mut plan = self.prefer(id, now);
+        if let Some(lack) = self.wait_for_header(id, &plan) {
+            self.leave_out_header(id, &mut plan, lack);
+        }
+        plan
     }
 
-    fn without_header(&self, id: FlowId, plan: Plan, lack: Option<Refusal>) -> Plan {
-        let (Some(refusal), Some(entry)) = (lack, self.flows.get(id)) else { return plan };
-        self.untried(&entry.flow, fall_back(&entry.flow, &self.world, smallvec![refusal]))
+    fn leave_out_header(&self, id: FlowId, plan: &mut Plan, lack: Refusal) {
+        let Some(entry) = self.flows.get(id) else { return };
+        *plan = fall_back(&entry.flow, &self.world, smallvec![lack]);
+        self.leave_out_refused(&entry.flow, plan);
     }
 
     /// The same without a thought of headers.
+    #[inline]
     fn prefer(&self, id: FlowId, now: Time) -> Plan {
         let Some(entry) = self.flows.get(id) else { return Plan::Software(Refusals::new()) };
-        let plan = plan(&entry.flow, &self.world);
+        let mut plan = plan(&entry.flow, &self.world);
         if !matches!(plan, Plan::Software(_))
             && let Some(objection) = self.wishes.objection(entry)
         {
@@ -62,16 +71,17 @@ impl Core {
         if let Some(held) = entry.held.as_ref().filter(|held| held.0 > now) {
             return Plan::Software(held.1.clone());
         }
-        self.untried(&entry.flow, plan)
+        self.leave_out_refused(&entry.flow, &mut plan);
+        plan
     }
 
-    /// The plan without what the device is known to refuse.
-    fn untried(&self, flow: &DpFlow, mut plan: Plan) -> Plan {
-        while let Plan::Full(program) | Plan::Partial { program, .. } = &plan {
+    /// What the device is known to refuse of a plan.
+    #[inline]
+    fn leave_out_refused(&self, flow: &DpFlow, plan: &mut Plan) {
+        while let Plan::Full(program) | Plan::Partial { program, .. } = &*plan {
             let Some(obstacle) = self.devices.refusal(program) else { break };
-            plan = without(plan, obstacle, flow, &self.world);
+            *plan = without(std::mem::replace(plan, Plan::Software(Refusals::new())), obstacle, flow, &self.world);
         }
-        plan
     }
 
     /// Put a plan's program in, as far as nothing that is known stands in its way. The flow has no rules.

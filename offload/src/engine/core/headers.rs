@@ -104,10 +104,12 @@ pub(super) struct Headers {
 }
 
 /// That of a program: only main rules have one.
+#[inline]
 fn header_of(program: &HwProgram) -> Option<&Header> {
     program.rules.last()?.encap.as_ref()
 }
 
+#[inline]
 fn planned(plan: &Plan) -> Option<&Header> {
     match plan {
         Plan::Full(program) | Plan::Partial { program, .. } => header_of(program),
@@ -191,11 +193,15 @@ impl Headers {
     }
 
     /// Its program is going in.
+    #[inline]
     pub fn hold(&mut self, entry: &mut Entry, device: DeviceKey) {
-        let header = header_of(&entry.program);
-        if header.is_none() && entry.outer.is_none() {
-            return;
+        if entry.outer.is_some() || header_of(&entry.program).is_some() {
+            self.hold_header(entry, device);
         }
+    }
+
+    fn hold_header(&mut self, entry: &mut Entry, device: DeviceKey) {
+        let header = header_of(&entry.program);
         let place = header.map(|header| (device, Arc::clone(header)));
         let outer = entry.outer.get_or_insert_default();
         if outer.coming != place {
@@ -207,6 +213,7 @@ impl Headers {
     }
 
     /// Its last rule went in.
+    #[inline]
     pub fn taken(&mut self, entry: &Entry) {
         let Some((device, header)) = entry.outer.as_ref().and_then(|outer| outer.held.as_ref()) else { return };
         if entry.rules.last().is_none_or(|rule| rule.rule.encap.is_none()) {
@@ -366,11 +373,13 @@ impl Core {
     }
 
     /// The same. The flow waits for it from now on; if there is room, it waits for none.
+    #[inline]
     pub(super) fn wait_for_header(&mut self, id: FlowId, plan: &Plan) -> Option<Refusal> {
         let header = planned(plan);
-        if header.is_none() && self.headers.waiting == 0 {
-            return None;
-        }
+        if header.is_none() && self.headers.waiting == 0 { None } else { self.wait_or_not(id, plan, header) }
+    }
+
+    fn wait_or_not(&mut self, id: FlowId, plan: &Plan, header: Option<&Header>) -> Option<Refusal> {
         let lack = self.lacks_header(self.flows.get(id)?, plan);
         let entry = self.flows.get_mut(id)?;
         let device = self.world.ports.get(&entry.flow.in_port()).map(|info| info.device());
