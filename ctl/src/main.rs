@@ -14,6 +14,8 @@ mod demo;
 mod error;
 mod output;
 mod ovs;
+#[cfg(test)]
+mod remedies_tests;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

@@ -64,4 +64,4 @@ pub use rte_flow::{RteFlowBackend, RteFlowMemory};
 pub use rule::{
     Bits, HwAction, HwMatch, HwProgram, HwRule, InnerTag, L3Match, L4Match, Plan, RuleRole, RuleShape, Table, VlanMatch,
 };
-pub use world::{Admission, EswitchDomain, EthdevId, PortInfo, PortKind, WantedMeter, World};
+pub use world::{Admission, Admitted, EswitchDomain, EthdevId, PortInfo, PortKind, WantedMeter, World};

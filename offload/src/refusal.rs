@@ -93,10 +93,14 @@ pub enum Refusal {
     NoSpread { queues: u16 },
     /// The input port's device takes no rules.
     NotOffloadCapable { port: DpPort },
-    /// Offload is off.
+    /// Offload is switched off.
     Disabled,
-    /// Offload is off for this input port.
-    PortDisabled { port: DpPort },
+    /// Offload is switched off for this input port.
+    PortDisabled { port: DpPort, name: Box<str> },
+    /// The policy is `off`.
+    PolicyOff,
+    /// The policy is `ports`, and not for this input port. `ports`: those that it is for, and this one, as the command has them.
+    PolicyPorts { port: DpPort, name: Box<str>, ports: Box<str> },
     /// The flow is one of a second or later pass.
     RecircNotZero,
     /// A translation that holds for one packet only.
@@ -165,7 +169,9 @@ impl Refusal {
             Refusal::RecircNotZero => Subject::Field(FieldId::RecircId),
             Refusal::OutputPort { port, .. } => Subject::Port(port),
             Refusal::MeterSplit { meter } | Refusal::Meter { meter, .. } => Subject::Meter(meter),
-            Refusal::NotOffloadCapable { .. } | Refusal::PortDisabled { .. } => Subject::Field(FieldId::InPort),
+            Refusal::NotOffloadCapable { .. } | Refusal::PortDisabled { .. } | Refusal::PolicyPorts { .. } => {
+                Subject::Field(FieldId::InPort)
+            }
             Refusal::TooManyRewrites { .. }
             | Refusal::NoResume { .. }
             | Refusal::NoActions
@@ -174,6 +180,7 @@ impl Refusal {
             | Refusal::NoMark
             | Refusal::NoSpread { .. }
             | Refusal::Disabled
+            | Refusal::PolicyOff
             | Refusal::NotCacheable
             | Refusal::TableFull { .. }
             | Refusal::CounterTableFull { .. }
@@ -237,7 +244,11 @@ impl Refusal {
             Refusal::NoSpread { .. } => "give the port one receive queue, or use a NIC with the RSS action".into(),
             Refusal::NotOffloadCapable { .. } => "use a representor of a NIC in switchdev mode as input port".into(),
             Refusal::Disabled => "turn offload on: shuntctl offload on".into(),
-            Refusal::PortDisabled { port } => format!("turn offload on for datapath port {port}"),
+            Refusal::PortDisabled { name, .. } => format!("turn offload on for the port: shuntctl offload on {name}"),
+            Refusal::PolicyOff => "let flows in: shuntctl offload policy set all".into(),
+            Refusal::PolicyPorts { ports, .. } => {
+                format!("name the port in the policy: shuntctl offload policy set ports {ports}")
+            }
             Refusal::RecircNotZero => {
                 "write rules that need one pass; why there is a second one is said of the flow with recirc_id 0".into()
             }
@@ -265,7 +276,7 @@ impl Refusal {
                  say so in its capability file (encap-headers)"
             ),
             Refusal::Cold { .. } => {
-                "none needed; to offload flows that carry less: shuntctl offload policy all, or a lower rate".into()
+                "none needed; to offload flows that carry less: shuntctl offload policy set all, or set hot with a lower --rate".into()
             }
             Refusal::Captured => "end the capture: the flow goes back then".into(),
             Refusal::CounterStuck => "report it to the NIC's vendor; the flow is tried again from time to time".into(),
@@ -380,9 +391,13 @@ reasons! {
     Refusal::NotOffloadCapable { .. } => "NotOffloadCapable",
         "The device of the input port takes no rules: it is no NIC, or one without such rules.";
     Refusal::Disabled => "Disabled",
-        "Offload is off.";
+        "Offload is switched off (`shuntctl offload off`).";
     Refusal::PortDisabled { .. } => "PortDisabled",
-        "Offload is off for the input port.";
+        "Offload is switched off for the input port (`shuntctl offload off PORT`).";
+    Refusal::PolicyOff => "PolicyOff",
+        "The policy is `off`: no flow is to go in.";
+    Refusal::PolicyPorts { .. } => "PolicyPorts",
+        "The policy is `ports`, and the input port is none of them.";
     Refusal::RecircNotZero => "RecircNotZero",
         "The flow is of a later pass: its packets come from software, not from a wire.";
     Refusal::NotCacheable => "NotCacheable",
@@ -504,7 +519,9 @@ impl std::fmt::Display for Refusal {
             Refusal::NoSpread { queues } => write!(f, "marked packets cannot be spread over {queues} receive queues"),
             Refusal::NotOffloadCapable { port } => write!(f, "input port {port} takes no hardware rules"),
             Refusal::Disabled => f.write_str("offload is off"),
-            Refusal::PortDisabled { port } => write!(f, "offload is off for input port {port}"),
+            Refusal::PortDisabled { name, .. } => write!(f, "offload is off for input port {name}"),
+            Refusal::PolicyOff => f.write_str("the policy is off"),
+            Refusal::PolicyPorts { name, .. } => write!(f, "the policy does not name input port {name}"),
             Refusal::RecircNotZero => f.write_str("the flow is of a later pass"),
             Refusal::NotCacheable => f.write_str("the decision holds for one packet only"),
             Refusal::MeterSplit { .. } => f.write_str("the meter would see some of the flow's packets only"),

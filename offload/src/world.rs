@@ -3,7 +3,7 @@
 
 use crate::backend::DeviceKey;
 use crate::caps::Capabilities;
-use crate::refusal::{MeterObstacle, Refusal};
+use crate::refusal::{MeterObstacle, Refusal, Refusals};
 use flow::dp::MeterId;
 use flow::meter::MeterSpec;
 use flow::port::DpPort;
@@ -47,29 +47,51 @@ pub struct PortInfo {
     pub caps: Arc<Capabilities>,
 }
 
-/// Which flows may go into hardware.
+/// Which flows may go into hardware: those that neither switches nor policy keep out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Admission {
+pub struct Admission {
+    /// Offload is switched off: rules that are there are taken out.
+    pub off: bool,
+    /// Flows that come in on these ports are switched off.
+    pub ports_off: BTreeSet<DpPort>,
+    pub policy: Admitted,
+}
+
+/// Which flows a policy lets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Admitted {
     /// All that the devices can take.
     #[default]
     All,
-    /// None: rules that are there are taken out.
-    Off,
+    /// None.
+    None,
     /// Those that come in on these ports.
     Ports(BTreeSet<DpPort>),
 }
 
 impl Admission {
-    /// Whether flows that come in on `port` may go in.
-    ///
-    /// # Errors
-    /// Why they may not.
-    pub fn admits(&self, port: DpPort) -> Result<(), Refusal> {
-        match self {
-            Admission::Off => Err(Refusal::Disabled),
-            Admission::Ports(ports) if !ports.contains(&port) => Err(Refusal::PortDisabled { port }),
-            Admission::Ports(_) | Admission::All => Ok(()),
-        }
+    /// All flows that the devices can take.
+    #[must_use]
+    pub fn all() -> Admission {
+        Admission::default()
+    }
+
+    /// None, as offload is switched off.
+    #[must_use]
+    pub fn off() -> Admission {
+        Admission { off: true, ..Admission::default() }
+    }
+
+    /// Those that come in on ports that the policy names.
+    #[must_use]
+    pub fn ports(ports: impl IntoIterator<Item = DpPort>) -> Admission {
+        Admission { policy: Admitted::Ports(ports.into_iter().collect()), ..Admission::default() }
+    }
+
+    /// Whether no flow may go in, whatever port it comes in on.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.off || self.policy == Admitted::None
     }
 }
 
@@ -102,6 +124,36 @@ impl World {
     #[must_use]
     pub fn new() -> World {
         World { partial: true, ..World::default() }
+    }
+
+    /// Whether flows that come in on `port` may go in.
+    ///
+    /// # Errors
+    /// All that keeps them out: a switch as well as the policy, as one remedy would not do then.
+    pub fn admits(&self, port: DpPort) -> Result<(), Refusals> {
+        let Admission { off, ports_off, policy } = &self.admission;
+        if !off && ports_off.is_empty() && *policy == Admitted::All {
+            return Ok(());
+        }
+        let name = |port: &DpPort| self.ports.get(port).map_or_else(|| port.to_string(), |info| info.name.clone());
+        let mut refused = Refusals::new();
+        if *off {
+            refused.push(Refusal::Disabled);
+        }
+        if ports_off.contains(&port) {
+            refused.push(Refusal::PortDisabled { port, name: name(&port).into() });
+        }
+        match policy {
+            Admitted::All => {}
+            Admitted::None => refused.push(Refusal::PolicyOff),
+            Admitted::Ports(ports) if ports.contains(&port) => {}
+            Admitted::Ports(ports) => {
+                let named: Vec<String> = ports.iter().chain([&port]).map(name).collect();
+                let ports = named.join(",").into();
+                refused.push(Refusal::PolicyPorts { port, name: name(&port).into(), ports });
+            }
+        }
+        if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
 
     /// Whether rules of a device can go through a meter.

@@ -114,7 +114,7 @@ impl Bench {
         let clock = Arc::new(VirtualClock::default());
         let datapath = datapath::Config { cache_entries: cache, ..datapath::Config::default() };
         let switch = switch_on(eal, &mock, clock.clone(), datapath, rules);
-        let admission = Admission::Ports(admitted.iter().map(|n| DpPort(*n)).collect());
+        let admission = Admission::ports(admitted.iter().map(|n| DpPort(*n)));
         switch.set_world(World { resume: true, admission, ..world_of(&mock) });
         let (nic, ..) = mock;
         Bench { switch, handle: nic.handle(), nic, clock }

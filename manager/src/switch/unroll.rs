@@ -57,7 +57,7 @@ impl Unrolling {
 
 impl pipeline::Hardware for Planned {
     fn switches(&self, from: DpPort) -> bool {
-        let admitted = || self.world.admission.admits(from).is_ok();
+        let admitted = || self.world.admits(from).is_ok();
         let in_eswitch = |port: &PortInfo| port.caps.transfer.is_some() && port.domain.is_some();
         !self.crowded && admitted() && self.world.ports.get(&from).is_some_and(in_eswitch)
     }

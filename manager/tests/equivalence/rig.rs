@@ -282,7 +282,7 @@ impl Rig {
 
     /// Turn offload on or off.
     pub fn offload(&mut self, on: bool) {
-        self.world.admission = if on { Admission::All } else { Admission::Off };
+        self.world.admission = Admission { off: !on, ..Admission::default() };
         self.switch.set_world(self.world.clone());
         self.switch.fence();
     }
@@ -401,7 +401,7 @@ impl Rig {
     }
 
     pub fn note_placements(&mut self) {
-        if self.world.admission != Admission::All {
+        if self.world.admission != Admission::all() {
             return;
         }
         for info in self.switch.flows() {

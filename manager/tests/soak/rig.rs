@@ -286,7 +286,7 @@ impl Control {
 
     fn tell_world(&self) {
         let mut world = World { resume: true, ..World::new() };
-        world.admission = if self.offload { Admission::All } else { Admission::Off };
+        world.admission = Admission { off: !self.offload, ..Admission::default() };
         for place in (0..ENDS).filter(|place| self.plugged[*place]) {
             world = world.with_port(dp(PORTS[place]), self.infos[place].clone());
         }

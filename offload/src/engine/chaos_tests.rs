@@ -137,7 +137,7 @@ impl Run {
                 6 if self.random(12) == 0 => {
                     let mut world = world(12);
                     if self.random(3) == 0 {
-                        world.admission = Admission::Off;
+                        world.admission = Admission::off();
                     }
                     world.partial = self.random(2) == 0;
                     self.engine.set_world(world);

@@ -311,7 +311,7 @@ impl Core {
         if !changed {
             return;
         }
-        self.world.admission = self.wishes.admission(self.world.ports.keys().copied());
+        self.world.admission = self.wishes.admission();
         self.replan.extend(self.flows.values().filter(|e| e.flow.in_port() == port).map(|e| e.flow.id));
     }
 
@@ -322,7 +322,7 @@ impl Core {
 
     /// All flows are to be planned with what is wished and known now.
     fn admit_anew(&mut self) {
-        self.world.admission = self.wishes.admission(self.world.ports.keys().copied());
+        self.world.admission = self.wishes.admission();
         self.replan.extend(self.flows.values().map(|entry| entry.flow.id));
     }
 

@@ -323,7 +323,7 @@ fn worlds_wishes_and_ports_take_headers_along() {
     let rig = Rig::new(1, false);
     (1..=3).for_each(|id| rig.add(&tunnel(id, id as u8)));
     let mut off = world(Some(1), false);
-    off.admission = Admission::Off;
+    off.admission = Admission::off();
     rig.engine.set_world(off);
     rig.settle();
     assert_eq!((rig.headers(), rig.reasons(2)), ((0, 0), vec!["Disabled"]));

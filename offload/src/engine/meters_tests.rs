@@ -258,7 +258,7 @@ fn with_offload_off_no_meter_is_in_the_device() {
     rig.flow(1, METER);
     assert_eq!(rig.placement(1), Placement::Full);
     let mut off = rig.world.clone();
-    off.admission = Admission::Off;
+    off.admission = Admission::off();
     rig.engine.set_world(off);
     rig.settle();
     assert_eq!((rig.reason(1), rig.fake.with(|s| s.meters.len())), ("Disabled".into(), 0));

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use crate::refusal::Refusal;
-use crate::world::Admission;
+use crate::world::{Admission, Admitted};
 use flow::dp::{DpFlow, FlowId};
 use flow::port::DpPort;
 use flow::{FlowKey, Mask};
@@ -112,20 +112,15 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
-    /// What the planner is to admit.
-    pub fn admission(&self, ports: impl Iterator<Item = DpPort>) -> Admission {
-        if self.flush {
-            return Admission::Off;
-        }
-        let allowed = match (&self.given, &self.policy) {
-            (Admission::Off, _) | (_, Policy::Off) => return Admission::Off,
-            (Admission::All, Policy::All | Policy::Hot(_)) if self.off.is_empty() => return Admission::All,
-            (Admission::All, Policy::All | Policy::Hot(_)) => ports.collect(),
-            (Admission::All, Policy::Ports(allowed)) => allowed.clone(),
-            (Admission::Ports(allowed), Policy::All | Policy::Hot(_)) => allowed.clone(),
-            (Admission::Ports(some), Policy::Ports(others)) => some & others,
+    /// What the planner is to admit: what all wishes let in.
+    pub fn admission(&self) -> Admission {
+        let policy = match (&self.given.policy, &self.policy) {
+            (Admitted::None, _) | (_, Policy::Off) => Admitted::None,
+            (given, Policy::All | Policy::Hot(_)) => given.clone(),
+            (Admitted::All, Policy::Ports(allowed)) => Admitted::Ports(allowed.clone()),
+            (Admitted::Ports(some), Policy::Ports(others)) => Admitted::Ports(some & others),
         };
-        Admission::Ports(&allowed - &self.off)
+        Admission { off: self.given.off || self.flush, ports_off: &self.given.ports_off | &self.off, policy }
     }
 
     /// Why a flow that a device could take is not to go in, or not to stay.
@@ -161,6 +156,7 @@ impl Wishes {
 mod tests {
     use super::*;
     use crate::testing::from;
+    use crate::world::World;
     use flow::FieldId;
 
     fn ports(numbers: &[u32]) -> BTreeSet<DpPort> {
@@ -169,22 +165,31 @@ mod tests {
 
     #[test]
     fn the_strictest_wish_wins() {
-        let all = || ports(&[1, 2, 3]).into_iter();
+        // Of the ports 1 to 3, those whose flows are let in.
+        let admitted = |wishes: &Wishes| -> Vec<u32> {
+            let world = World { admission: wishes.admission(), ..World::new() };
+            (1..=3).filter(|port| world.admits(DpPort(*port)).is_ok()).collect()
+        };
         let mut wishes = Wishes::default();
-        assert_eq!(wishes.admission(all()), Admission::All);
+        assert_eq!((admitted(&wishes), wishes.admission()), (vec![1, 2, 3], Admission::all()));
         wishes.off = ports(&[2]);
-        assert_eq!(wishes.admission(all()), Admission::Ports(ports(&[1, 3])));
+        assert_eq!(admitted(&wishes), [1, 3]);
         wishes.policy = Policy::Ports(ports(&[2, 3]));
-        assert_eq!(wishes.admission(all()), Admission::Ports(ports(&[3])));
-        wishes.given = Admission::Ports(ports(&[1]));
-        assert_eq!(wishes.admission(all()), Admission::Ports(ports(&[])));
+        assert_eq!(admitted(&wishes), [3]);
+        wishes.given = Admission::ports(ports(&[1, 3]));
+        assert_eq!(admitted(&wishes), [3]);
+        wishes.given.ports_off = ports(&[3]);
+        assert_eq!(admitted(&wishes), []);
         wishes.policy = Policy::Hot(Hot::default());
-        assert_eq!(wishes.admission(all()), Admission::Ports(ports(&[1])));
+        assert_eq!(admitted(&wishes), [1]);
         wishes.policy = Policy::Off;
-        assert_eq!(wishes.admission(all()), Admission::Off);
+        assert!(admitted(&wishes).is_empty() && wishes.admission().is_off());
         wishes.policy = Policy::All;
-        wishes.given = Admission::Off;
-        assert_eq!(wishes.admission(all()), Admission::Off);
+        wishes.given.off = true;
+        assert!(admitted(&wishes).is_empty() && wishes.admission().is_off());
+        wishes.given = Admission::all();
+        wishes.flush = true;
+        assert!(admitted(&wishes).is_empty() && wishes.admission().is_off());
     }
 
     #[test]

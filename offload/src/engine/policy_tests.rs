@@ -121,7 +121,9 @@ fn ports_are_let_in_by_the_policy_and_by_their_own_switches() {
     engine.set_port(DpPort(2), false);
     engine.settle(Time(0), 10);
     assert_eq!(full(&engine), [1]);
-    assert_eq!(refusals(&engine, 2), [Refusal::PortDisabled { port: DpPort(2) }]);
+    assert_eq!(refusals(&engine, 2), [Refusal::PortDisabled { port: DpPort(2), name: "p2".into() }]);
+    let (name, ports) = ("p3".into(), "p1,p2,p3".into());
+    assert_eq!(refusals(&engine, 3), [Refusal::PolicyPorts { port: DpPort(3), name, ports }]);
     let status = engine.status();
     assert_eq!((status.ports[&DpPort(1)].rules, status.ports[&DpPort(2)].rules), (1, 0));
     assert!(status.ports[&DpPort(1)].admitted && !status.ports[&DpPort(2)].admitted);
@@ -135,7 +137,7 @@ fn ports_are_let_in_by_the_policy_and_by_their_own_switches() {
     let ticket = engine.fence();
     engine.settle(Time(0), 10);
     assert_eq!(engine.pending(&ticket), HardwareFence::Fenced);
-    assert_eq!((full(&engine), refusals(&engine, 3)), (vec![], vec![Refusal::Disabled]));
+    assert_eq!((full(&engine), refusals(&engine, 3)), (vec![], vec![Refusal::PolicyOff]));
 }
 
 #[test]

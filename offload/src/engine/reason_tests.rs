@@ -8,7 +8,7 @@ use crate::caps::{Capabilities, CapabilityFile};
 use crate::plan::tests::able;
 use crate::refusal::{Refusal, Refusals};
 use crate::testing::{from, world, world_of};
-use crate::world::World;
+use crate::world::{Admission, World};
 use flow::FieldId;
 use flow::clock::Time;
 use flow::dp::{DpAction, DpFlow, Encap, FlowId, FlowListener, Hits};
@@ -267,8 +267,16 @@ pub(crate) fn captured() -> Told {
     rig.tell(0, |rig| assert!(rig.engine.restore(demotion)))
 }
 
-/// Offload is off; then on.
+/// Offload is switched off; then on.
 pub(crate) fn off() -> Told {
+    let mut rig = Rig::new(World { admission: Admission::off(), ..world("connectx") });
+    rig.add(&flow(1));
+    rig.world = world("connectx");
+    rig.tell(0, |rig| rig.engine.set_world(rig.world.clone()))
+}
+
+/// The policy is to have no flow in hardware; then it is to have all there.
+pub(crate) fn policy_off() -> Told {
     let mut rig = Rig::new(world("connectx"));
     rig.engine.set_policy(Policy::Off);
     rig.add(&flow(1));
@@ -384,8 +392,9 @@ fn an_engine_says_what_is_in_its_way_and_puts_the_flow_in_when_it_is_gone() {
     of(cold_for_good(), "Cold");
     of(captured(), "Captured");
     of(off(), "Disabled");
+    of(policy_off(), "PolicyOff");
     of(port_off(), "PortDisabled");
-    of(port_not_allowed(), "PortDisabled");
+    of(port_not_allowed(), "PolicyPorts");
     of(refuses(DeviceErrorKind::NotSupported), "DeviceNotSupported");
     of(refuses(DeviceErrorKind::Invalid), "DeviceInvalid");
     of(refuses(DeviceErrorKind::Busy), "DeviceBusy");
@@ -411,7 +420,7 @@ fn a_flow_that_leaves_says_what_for_and_what_keeps_it() {
     rig.fake.with(|state| state.silent = true);
     rig.engine.set_policy(Policy::Off);
     rig.begin();
-    assert_eq!(why(&rig), (Placement::Moving, vec!["Disabled"]));
+    assert_eq!(why(&rig), (Placement::Moving, vec!["PolicyOff"]));
     rig.engine.set_policy(Policy::All);
     rig.begin();
     assert_eq!(why(&rig), (Placement::Moving, vec!["OldRule"]), "it is to go in again, when it is out");

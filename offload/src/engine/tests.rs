@@ -163,7 +163,7 @@ fn off_takes_everything_out_and_on_puts_it_back() {
     engine.flow_added(&flow);
     engine.settle(Time(0), 10);
     let mut off = world("connectx");
-    off.admission = Admission::Off;
+    off.admission = Admission::off();
     engine.set_world(off);
     let ticket = engine.fence();
     engine.settle(Time(0), 10);

@@ -5,7 +5,7 @@ use super::plan;
 use crate::caps::Capabilities;
 use crate::refusal::Refusal;
 use crate::rule::Plan;
-use crate::world::{Admission, PortInfo, PortKind, World};
+use crate::world::{Admitted, PortInfo, PortKind, World};
 use flow::dp::{DpAction, DpActionKind, DpFlow, MeterId};
 use flow::port::DpPort;
 use flow::{FieldId, Value};
@@ -17,7 +17,11 @@ pub enum Change {
     /// Offload is turned on.
     TurnOn,
     /// Offload is turned on for this input port.
-    TurnOnPort(DpPort),
+    TurnOnPort { port: DpPort, name: Box<str> },
+    /// The policy is `all`.
+    PolicyAll,
+    /// The policy names this input port too; those that it names then.
+    PolicyPort { port: DpPort, name: Box<str>, ports: Box<str> },
     /// Rules look at this field too; the flow's packets have this value in these bits of it.
     MatchAlso { field: FieldId, value: Value, mask: Value },
     /// Rules look at all bits of this field.
@@ -44,12 +48,12 @@ impl Change {
     pub fn apply(&self, flow: &DpFlow, world: &World) -> Option<(DpFlow, World)> {
         let (mut flow, mut world, port) = (copy(flow), world.clone(), flow.in_port());
         match self {
-            Change::TurnOn => world.admission = Admission::All,
-            Change::TurnOnPort(port) => match &mut world.admission {
-                Admission::Ports(ports) => {
-                    ports.insert(*port);
-                }
-                Admission::All | Admission::Off => return None,
+            Change::TurnOn => world.admission.off = false,
+            Change::TurnOnPort { port, .. } => drop(world.admission.ports_off.remove(port)),
+            Change::PolicyAll => world.admission.policy = Admitted::All,
+            Change::PolicyPort { port, .. } => match &mut world.admission.policy {
+                Admitted::Ports(ports) => drop(ports.insert(*port)),
+                Admitted::All | Admitted::None => return None,
             },
             Change::MatchAlso { field, value, mask } => {
                 flow.mask.require_bits(field.def(), *mask);
@@ -117,7 +121,12 @@ fn candidates(flow: &DpFlow, world: &World, refused: &[Refusal]) -> Vec<Change> 
     for refusal in refused {
         match *refusal {
             Refusal::Disabled => out.push(Change::TurnOn),
-            Refusal::PortDisabled { port } => out.push(Change::TurnOnPort(port)),
+            Refusal::PortDisabled { port, ref name } => out.push(Change::TurnOnPort { port, name: name.clone() }),
+            Refusal::PolicyOff => out.push(Change::PolicyAll),
+            Refusal::PolicyPorts { port, ref name, ref ports } => {
+                out.push(Change::PolicyPort { port, name: name.clone(), ports: ports.clone() });
+                out.push(Change::PolicyAll);
+            }
             Refusal::Prerequisite { on: field, .. } | Refusal::ActionNeedsMatch { field, .. } => {
                 also(field, &mut out);
             }
@@ -186,7 +195,11 @@ impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Change::TurnOn => f.write_str("if offload were on (shuntctl offload on)"),
-            Change::TurnOnPort(port) => write!(f, "if offload were on for datapath port {port}"),
+            Change::TurnOnPort { name, .. } => write!(f, "if offload were on for {name} (shuntctl offload on {name})"),
+            Change::PolicyAll => f.write_str("if the policy were all (shuntctl offload policy set all)"),
+            Change::PolicyPort { name, ports, .. } => {
+                write!(f, "if the policy named {name} (shuntctl offload policy set ports {ports})")
+            }
             Change::MatchAlso { field, value, mask } => {
                 write!(f, "if rules matched {field}={} too", flow::text::field_value(*field, *value, *mask))
             }

@@ -39,7 +39,7 @@ use std::sync::Arc;
 pub fn plan(flow: &DpFlow, world: &World) -> Plan {
     let info = match admit(flow.in_port(), world) {
         Ok(info) => info,
-        Err(refusal) => return Plan::Software(smallvec![refusal]),
+        Err(refused) => return Plan::Software(refused),
     };
     match full(flow, info, world) {
         Ok(program) => Plan::Full(program),
@@ -61,10 +61,7 @@ pub fn plan_translated(flow: &DpFlow, cacheable: Cacheable, world: &World) -> Pl
 pub fn fall_back(flow: &DpFlow, world: &World, mut refused: Refusals) -> Plan {
     let info = match admit(flow.in_port(), world) {
         Ok(info) => info,
-        Err(refusal) => {
-            add(&mut refused, refusal);
-            return Plan::Software(refused);
-        }
+        Err(more) => return Plan::Software(also(refused, more)),
     };
     if !world.partial {
         return Plan::Software(refused);
@@ -80,26 +77,18 @@ pub fn fall_back(flow: &DpFlow, world: &World, mut refused: Refusals) -> Plan {
 
 /// What is left for a flow of which hardware does not even do the first actions: a mark.
 #[must_use]
-pub fn only_mark(flow: &DpFlow, world: &World, mut refused: Refusals) -> Plan {
+pub fn only_mark(flow: &DpFlow, world: &World, refused: Refusals) -> Plan {
     match admit(flow.in_port(), world) {
         Ok(info) if world.partial => marked(flow, info, world, refused),
         Ok(_) => Plan::Software(refused),
-        Err(refusal) => {
-            add(&mut refused, refusal);
-            Plan::Software(refused)
-        }
+        Err(more) => Plan::Software(also(refused, more)),
     }
 }
 
-fn marked(flow: &DpFlow, info: &PortInfo, world: &World, mut refused: Refusals) -> Plan {
+fn marked(flow: &DpFlow, info: &PortInfo, world: &World, refused: Refusals) -> Plan {
     match partial(flow, info, world) {
         Ok(program) => Plan::Partial { program, resume: Resume::default(), done: 0, refused },
-        Err(more) => {
-            for refusal in more {
-                add(&mut refused, refusal);
-            }
-            Plan::Software(refused)
-        }
+        Err(more) => Plan::Software(also(refused, more)),
     }
 }
 
@@ -110,12 +99,22 @@ pub(crate) fn add(refusals: &mut Refusals, refusal: Refusal) {
     }
 }
 
-fn admit(port: DpPort, world: &World) -> Result<&PortInfo, Refusal> {
-    world.admission.admits(port)?;
+fn also(mut refused: Refusals, more: Refusals) -> Refusals {
+    more.into_iter().for_each(|refusal| add(&mut refused, refusal));
+    refused
+}
+
+/// Whether the port's device takes rules, then whether flows of the port are to be there: what a device cannot do no wish changes.
+fn admit(port: DpPort, world: &World) -> Result<&PortInfo, Refusals> {
     match world.ports.get(&port) {
-        Some(info) if info.kind != PortKind::Virtual => Ok(info),
-        _ => Err(Refusal::NotOffloadCapable { port }),
+        Some(info) if takes_rules(info) => world.admits(port).map(|()| info),
+        _ => Err(smallvec![Refusal::NotOffloadCapable { port }]),
     }
+}
+
+fn takes_rules(info: &PortInfo) -> bool {
+    let switches = info.caps.transfer.is_some() && info.domain.is_some();
+    info.kind != PortKind::Virtual && (switches || info.caps.partial.is_some())
 }
 
 #[inline]

@@ -10,7 +10,7 @@ use crate::engine::Placement;
 use crate::engine::reason_tests::{self as engine, Told};
 use crate::refusal::{MeterObstacle, PortRefusal, REASONS};
 use crate::testing::{FlowMaker, from, world, world_of};
-use crate::world::Admission;
+use crate::world::{Admission, Admitted};
 use flow::dp::*;
 use flow::{FieldId, Value, VlanTag};
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,10 +144,10 @@ fn cases() -> Vec<Case> {
     let prefix = with(|_, t| t.fields = t.fields.clone().with(MaskCap::Prefix, &[FieldId::Ipv4Dst]));
     let odd = from(1).ipv4().masked(FieldId::Ipv4Dst, 0x0a00_0001, 0xff00_00ff).output(2);
     let twice = from(1).ipv4().then(DpAction::DecTtl);
-    let mut ports_off = connectx();
-    ports_off.admission = Admission::Ports([port(2)].into());
-    let mut off = connectx();
-    off.admission = Admission::Off;
+    let admitting = |admission| World { admission, ..connectx() };
+    let port_off = admitting(Admission { ports_off: [port(1)].into(), ..Admission::all() });
+    let policy_off = admitting(Admission { policy: Admitted::None, ..Admission::all() });
+    let (p1, both): (Box<str>, Box<str>) = ("p1".into(), "p2,p1".into());
     let mut unmarked = Arc::into_inner(from(1).output(6).build(1)).unwrap();
     unmarked.mark = Mark(0);
     let uncounted = with(|_, t| t.counter = CounterKind::None);
@@ -298,12 +298,19 @@ fn cases() -> Vec<Case> {
             R::Marked(from(1).output(6).build(1), queues(1)),
         ),
         case(Refusal::NotOffloadCapable { port: port(6) }, from(6).output(2), connectx(), fixed(from(1).output(2))),
-        case(Refusal::Disabled, from(1).output(2), off, R::Offered(Change::TurnOn)),
+        case(Refusal::Disabled, from(1).output(2), admitting(Admission::off()), R::Offered(Change::TurnOn)),
         case(
-            Refusal::PortDisabled { port: port(1) },
+            Refusal::PortDisabled { port: port(1), name: p1.clone() },
             from(1).output(2),
-            ports_off,
-            R::Offered(Change::TurnOnPort(port(1))),
+            port_off,
+            R::Offered(Change::TurnOnPort { port: port(1), name: p1.clone() }),
+        ),
+        case(Refusal::PolicyOff, from(1).output(2), policy_off, R::Offered(Change::PolicyAll)),
+        case(
+            Refusal::PolicyPorts { port: port(1), name: p1.clone(), ports: both.clone() },
+            from(1).output(2),
+            admitting(Admission::ports([port(2)])),
+            R::Offered(Change::PolicyPort { port: port(1), name: p1, ports: both }),
         ),
         case(
             Refusal::RecircNotZero,
@@ -524,6 +531,23 @@ fn chapter_of_the_guide_is_that_of_the_code() {
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(found == chapter, "{} is stale: UPDATE_DOCS=1 cargo test -p offload chapter", path.display());
+}
+
+/// A switch and the policy: both are told of, and no single change is promised to help.
+#[test]
+fn all_that_keeps_a_flow_out_is_told() {
+    let ports_off = [DpPort(1)].into();
+    let admission = Admission { off: true, ports_off, policy: Admitted::None };
+    let world = World { admission, ..connectx() };
+    let flow = from(1).output(2).build(1);
+    let names: Vec<_> = plan(&flow, &world).refused().iter().map(Refusal::name).collect();
+    assert_eq!(names, ["Disabled", "PortDisabled", "PolicyOff"]);
+    assert_eq!(what_would_help(&flow, &world), []);
+    // What is no matter of wishes is told first.
+    let tap = from(6).output(2).build(1);
+    assert_eq!(plan(&tap, &world).refused(), [Refusal::NotOffloadCapable { port: DpPort(6) }]);
+    let none = World { admission: Admission::off(), ..crate::testing::world("none") };
+    assert_eq!(plan(&flow, &none).refused(), [Refusal::NotOffloadCapable { port: DpPort(1) }]);
 }
 
 #[test]

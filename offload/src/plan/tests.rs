@@ -364,6 +364,6 @@ fn after_a_prefix_was_refused_there_is_a_mark_at_most() {
     // Nobody wants marks any more, or anything.
     let none = World { partial: false, ..marks.clone() };
     assert_eq!(only_mark(&flow, &none, refused.clone()), Plan::Software(refused.clone()));
-    let off = World { admission: Admission::Off, ..marks };
+    let off = World { admission: Admission::off(), ..marks };
     assert_eq!(only_mark(&flow, &off, refused), Plan::Software(smallvec![Refusal::NoCounter, Refusal::Disabled]));
 }

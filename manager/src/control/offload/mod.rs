@@ -65,7 +65,7 @@ impl Control {
                 device: info.device().to_string(),
                 profile: info.caps.name.clone(),
                 health: table.map_or_else(|| "works".to_owned(), |t| health(&t.health)),
-                enabled: admitted(world, *port),
+                enabled: world.admits(*port).is_ok(),
                 full: of.full,
                 partial: of.partial,
                 software: of.software,
@@ -103,15 +103,6 @@ fn health(health: &DeviceHealth) -> String {
         DeviceHealth::Works => "works".to_owned(),
         DeviceHealth::Busy { times, .. } => format!("busy, {times} times running"),
         DeviceHealth::Dead { why, .. } => format!("dead: {why}"),
-    }
-}
-
-/// Whether a flow of this port may go into hardware.
-fn admitted(world: &::offload::World, port: DpPort) -> bool {
-    match &world.admission {
-        ::offload::Admission::All => true,
-        ::offload::Admission::Off => false,
-        ::offload::Admission::Ports(ports) => ports.contains(&port),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::errors::{invalid, no_port};
 use super::super::{Attached, Control, Inner};
 use crate::state::Change;
-use ::offload::{Admission, Hot, Policy};
+use ::offload::{Admission, Admitted, Hot, Policy};
 use api::{Ack, Error, ErrorKind, OffloadPolicy, OffloadPolicyView, OffloadSet};
 use flow::DpPort;
 use flow::dp::HardwareFence;
@@ -157,22 +157,14 @@ impl Inner {
     /// Whose flows may go into hardware.
     pub(in crate::control) fn admission(&self) -> Admission {
         let wish = &self.desired.offload_wish;
-        if !self.offload || wish.policy == OffloadPolicy::Off {
-            return Admission::Off;
-        }
-        let wanted = |name: &String| match &wish.policy {
-            OffloadPolicy::Ports { ports } => ports.contains(name),
-            _ => true,
+        let there = |names: &BTreeSet<String>| -> BTreeSet<DpPort> {
+            names.iter().filter_map(|name| self.ports.get(name)?.state.as_ref().ok().copied()).collect()
         };
-        if wish.ports_off.is_empty() && !matches!(wish.policy, OffloadPolicy::Ports { .. }) {
-            return Admission::All;
-        }
-        let ports: BTreeSet<DpPort> = self
-            .ports
-            .iter()
-            .filter(|(name, _)| wanted(name) && !wish.ports_off.contains(*name))
-            .filter_map(|(_, port)| port.state.as_ref().ok().copied())
-            .collect();
-        Admission::Ports(ports)
+        let policy = match &wish.policy {
+            OffloadPolicy::All | OffloadPolicy::Hot(_) => Admitted::All,
+            OffloadPolicy::Off => Admitted::None,
+            OffloadPolicy::Ports { ports } => Admitted::Ports(there(ports)),
+        };
+        Admission { off: !self.offload, ports_off: there(&wish.ports_off), policy }
     }
 }

@@ -9,7 +9,7 @@ use super::Core;
 use crate::backend::{DeviceError, DeviceErrorKind, DeviceKey, MeterCounts};
 use crate::refusal::MeterObstacle;
 use crate::rule::{HwAction, HwRule};
-use crate::world::{Admission, WantedMeter, World};
+use crate::world::{WantedMeter, World};
 use flow::clock::Time;
 use flow::dp::{DpAction, FlowId, MeterId};
 use flow::meter::MeterSpec;
@@ -152,7 +152,7 @@ impl Core {
     }
 
     fn is_off(&self) -> bool {
-        self.wishes.flush || self.world.admission == Admission::Off
+        self.wishes.flush || self.world.admission.is_off()
     }
 
     /// The planner's view of meters, for a world that is planned with elsewhere.

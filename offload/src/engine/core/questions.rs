@@ -7,7 +7,7 @@ use crate::engine::report::{EngineStatus, FlowRank, FlowStatus, Placement, PortS
 use crate::plan::plan;
 use crate::refusal::Refusals;
 use crate::rule::Plan;
-use crate::world::{Admission, PortKind};
+use crate::world::PortKind;
 use flow::clock::Time;
 use flow::dp::{DpFlow, FlowId, HardwareFence};
 use std::sync::Arc;
@@ -105,11 +105,7 @@ impl Core {
             ..EngineStatus::default()
         };
         for (port, info) in &self.world.ports {
-            let admitted = match &self.world.admission {
-                Admission::All => true,
-                Admission::Off => false,
-                Admission::Ports(ports) => ports.contains(port),
-            };
+            let admitted = self.world.admits(*port).is_ok();
             let device = (info.kind != PortKind::Virtual).then(|| info.device());
             let port_status = PortStatus { name: info.name.clone(), device, admitted, ..PortStatus::default() };
             status.ports.insert(*port, port_status);
