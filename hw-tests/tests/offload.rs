@@ -152,6 +152,26 @@ fn a_flow_goes_in_when_it_is_hot_and_comes_out_when_it_is_cold() {
     assert_eq!(rig.json::<Vec<api::FlowView>>(&["flow", "dump", "br0"]).unwrap()[0].packets, 20 + 100 + 358 + 100);
 }
 
+/// A threshold of less than a hundredth of the rate is one.
+#[test]
+fn a_flow_leaves_below_the_rate_that_was_said() {
+    let rig = switch("connectx,vfs=2,lockstep");
+    rig.ok(&["flow", "add", "br0", "in_port=1,udp,tp_src=1,actions=output:2"]).unwrap();
+    rig.ok(&["offload", "policy", "set", "hot", "--rate", "1000", "--cool", "9"]).unwrap();
+    let mut now = 0;
+    let mut send = |every: u64, ms: u64| {
+        let end = now + ms;
+        while now < end {
+            now += every;
+            rig.pass(0, now, &[udp(1, 2, 1)]).unwrap();
+        }
+        flows(&rig, &[]).iter().map(|f| f.handled).collect::<Vec<_>>()
+    };
+    assert_eq!(send(1, 200), [Handled::Hardware]);
+    assert_eq!(send(50, 10_000), [Handled::Hardware], "20 a second");
+    assert_eq!(send(2000, 16_000), [Handled::Software], "one in two seconds");
+}
+
 #[test]
 fn a_packet_is_explained_as_its_flow_is_handled_then() {
     let rig = busy("connectx");

@@ -205,7 +205,7 @@ fn idle_rules_make_room_for_anything_that_moves() {
 fn ports_of_higher_priority_go_first() {
     let mut rig = Rig::new(8, 40);
     let priorities = [(DpPort(2), 7)].into();
-    rig.engine.set_policy(Policy::Hot(Hot { rate_pps: 50, hysteresis: 50, priorities }));
+    rig.engine.set_policy(Policy::Hot(Hot { rate_pps: 50, cool_pps: 25, priorities }));
     // Odd flows come in on port 2. They carry less, but enough to be hot.
     rig.seconds(20, |_, id| if id < 20 { if id % 2 == 1 { 5 } else { 100 } } else { 0 });
     let inside: Vec<u64> = (0..40).filter(|id| rig.is_in(*id)).collect();

@@ -27,15 +27,15 @@ pub enum Policy {
 pub struct Hot {
     /// A flow goes in from so many packets a second on.
     pub rate_pps: u64,
-    /// A flow stays in while it carries at least so many percent of `rate_pps`; more than 100 counts as 100.
-    pub hysteresis: u8,
+    /// A flow stays in while it carries at least so many packets a second; more than `rate_pps` counts as `rate_pps`.
+    pub cool_pps: u64,
     /// Where room is short, flows of a port with a higher number go before all others. A port that is not named has 0.
     pub priorities: BTreeMap<DpPort, u8>,
 }
 
 impl Default for Hot {
     fn default() -> Self {
-        Hot { rate_pps: 1000, hysteresis: 50, priorities: BTreeMap::new() }
+        Hot { rate_pps: 1000, cool_pps: 500, priorities: BTreeMap::new() }
     }
 }
 
@@ -43,7 +43,7 @@ impl Hot {
     /// Packets a second below which a flow that is in hardware comes out.
     #[must_use]
     pub fn keep_pps(&self) -> u64 {
-        self.rate_pps.saturating_mul(u64::from(self.hysteresis.min(100))) / 100
+        self.cool_pps.min(self.rate_pps)
     }
 }
 
@@ -208,9 +208,14 @@ mod tests {
 
     #[test]
     fn what_is_in_stays_longer() {
-        let hot = Hot { rate_pps: 1000, hysteresis: 40, ..Hot::default() };
-        let wishes = Wishes { policy: Policy::Hot(hot), ..Wishes::default() };
-        assert!(wishes.is_hot(1000, false) && !wishes.is_hot(999, false));
-        assert!(wishes.is_hot(400, true) && !wishes.is_hot(399, true));
+        let wishes = |rate_pps, cool_pps| Wishes {
+            policy: Policy::Hot(Hot { rate_pps, cool_pps, ..Hot::default() }),
+            ..Wishes::default()
+        };
+        for (rate, cool, keeps) in [(1000, 400, 400), (1000, 9, 9), (1_000_000, 1, 1), (10, 20, 10)] {
+            let wishes = wishes(rate, cool);
+            assert!(wishes.is_hot(rate, false) && !wishes.is_hot(rate - 1, false), "{rate}");
+            assert!(wishes.is_hot(keeps, true) && !wishes.is_hot(keeps - 1, true), "{rate}, {cool}");
+        }
     }
 }

@@ -45,7 +45,7 @@ fn refusals(engine: &Engine, id: u64) -> Vec<Refusal> {
 #[test]
 fn a_hot_flow_goes_in_within_100_ms_and_comes_out_when_it_is_clearly_cold() {
     let (_fake, engine, _) = start("connectx");
-    let hot = Hot { rate_pps: 1000, hysteresis: 50, ..Hot::default() };
+    let hot = Hot { rate_pps: 1000, cool_pps: 500, ..Hot::default() };
     engine.set_policy(Policy::Hot(hot));
     for id in 1..=2 {
         engine.flow_added(&to(id, 1));
@@ -76,7 +76,7 @@ fn a_hot_flow_goes_in_within_100_ms_and_comes_out_when_it_is_clearly_cold() {
 #[test]
 fn a_rate_around_the_threshold_moves_the_flow_once() {
     let (fake, engine, _) = start("connectx");
-    engine.set_policy(Policy::Hot(Hot { rate_pps: 1000, hysteresis: 50, ..Hot::default() }));
+    engine.set_policy(Policy::Hot(Hot { rate_pps: 1000, cool_pps: 500, ..Hot::default() }));
     engine.flow_added(&to(1, 1));
     engine.settle(Time(0), 10);
     let mut total = 0;

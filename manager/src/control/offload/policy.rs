@@ -148,8 +148,7 @@ impl Inner {
         let there = |name: &String| self.ports.get(name)?.state.as_ref().ok().copied();
         Policy::Hot(Hot {
             rate_pps: hot.rate,
-            // Never above what was said.
-            hysteresis: u8::try_from(hot.cool.saturating_mul(100) / hot.rate.max(1)).unwrap_or(100),
+            cool_pps: hot.cool,
             priorities: hot.priorities.iter().filter_map(|(name, n)| Some((there(name)?, *n))).collect(),
         })
     }
