@@ -110,7 +110,9 @@ impl Control {
         inner.bridges.remove(name);
         inner.desired.bridges.remove(name);
         inner.desired.ports.retain(|_, (bridge, _)| bridge != name);
-        self.commit_after(inner, vec![Change::DeleteBridge(name.to_owned())], 1 + ports.len(), || self.drain(drains))
+        let mut changes = vec![Change::DeleteBridge(name.to_owned())];
+        changes.extend(inner.forget_offload_of_gone());
+        self.commit_after(inner, changes, 1 + ports.len(), || self.drain(drains))
     }
 }
 

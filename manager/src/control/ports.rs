@@ -71,6 +71,7 @@ impl Control {
         let drains = inner.draining_as(name);
         inner.desired.ports.remove(name);
         let mut changes = vec![Change::DeletePort(name.to_owned())];
+        changes.extend(inner.forget_offload_of_gone());
         changes.extend(stations);
         self.commit_after(inner, changes, 1, || self.drain(drains))
     }

@@ -41,6 +41,8 @@ impl Control {
         self.restore_objects(&inner, &desired);
         // Rules and objects are the pipeline's from here on.
         inner.desired = Desired { rules: BTreeMap::new(), objects: BTreeMap::new(), ..desired };
+        // State of a version that kept what was said of ports that are gone.
+        inner.forget_offload_of_gone();
         self.renew_world(&inner);
         drop(inner);
         self.switch.fence();

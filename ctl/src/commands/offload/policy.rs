@@ -83,6 +83,7 @@ pub fn words(policy: &OffloadPolicy) -> String {
     match policy {
         OffloadPolicy::All => "all".to_owned(),
         OffloadPolicy::Off => "off".to_owned(),
+        OffloadPolicy::Ports { ports } if ports.is_empty() => "ports: all that it named are removed".to_owned(),
         OffloadPolicy::Ports { ports } => format!("ports {}", ports.iter().cloned().collect::<Vec<_>>().join(",")),
         OffloadPolicy::Hot(hot) => {
             let first: Vec<_> = hot.priorities.iter().map(|(port, n)| format!(", {port} priority {n}")).collect();

@@ -134,6 +134,20 @@ impl Inner {
             .remedy("name a representor of a NIC in switchdev mode; those that take rules are shown by: shuntctl offload status"))
     }
 
+    /// What was said of offload of ports that were removed goes with them, as OVS forgets what a removed interface was told: a new port
+    /// of the name begins anew. A port whose device is gone is none of them. What has changed.
+    pub(in crate::control) fn forget_offload_of_gone(&mut self) -> Option<Change> {
+        let (there, wish) = (&self.desired.ports, &mut self.desired.offload_wish);
+        let before = wish.clone();
+        wish.ports_off.retain(|name| there.contains_key(name));
+        match &mut wish.policy {
+            OffloadPolicy::Ports { ports } => ports.retain(|name| there.contains_key(name)),
+            OffloadPolicy::Hot(hot) => hot.priorities.retain(|name, _| there.contains_key(name)),
+            OffloadPolicy::All | OffloadPolicy::Off => {}
+        }
+        (*wish != before).then(|| Change::OffloadWish(wish.clone()))
+    }
+
     fn could_offload(&self, port: &Attached) -> bool {
         match port.port.kind {
             api::PortType::Representor => true,
