@@ -82,35 +82,22 @@ pub struct AsyncResult {
     pub count: Option<CountQuery>,
 }
 
-/// What must be different about a port before a function of it can be used. None of these is ever tried silently: each costs a
-/// restart of the port, so an operator decides.
+/// What must be different about a port before a function of it can be used. It is never tried silently: it costs a restart of the
+/// port, so an operator decides.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Requirement {
-    /// The port must be probed with another devarg.
-    #[error(
-        "{what} needs port {port} to be probed with {devarg}{excludes}; remove the port and add it again with {devarg} in its \
-         --devargs, which interrupts its traffic"
-    )]
-    Devarg {
-        /// The port's name.
-        port: String,
-        /// What is wanted.
-        what: &'static str,
-        /// The devarg.
-        devarg: &'static str,
-        /// What is lost by it, as an end of the sentence; may be empty.
-        excludes: &'static str,
-    },
-    /// The metadata must be negotiated before the port is configured (`rte_eth_rx_metadata_negotiate`).
-    #[error(
-        "{what} needs the rx metadata of port {port} to be negotiated before it is configured; remove the port and add it again"
-    )]
-    Metadata {
-        /// The port's name.
-        port: String,
-        /// What is wanted.
-        what: &'static str,
-    },
+#[error(
+    "{what} needs port {port} to be probed with {devarg}{excludes}; remove the port and add it again with {devarg} in its \
+     --devargs, which interrupts its traffic"
+)]
+pub struct Requirement {
+    /// The port's name.
+    pub port: String,
+    /// What is wanted.
+    pub what: &'static str,
+    /// The devarg that the port must be probed with.
+    pub devarg: &'static str,
+    /// What is lost by it, as an end of the sentence; may be empty.
+    pub excludes: &'static str,
 }
 
 /// What is known of drivers that the API does not tell.
@@ -120,7 +107,8 @@ pub struct DriverFacts {
     pub template_devarg: Option<(&'static str, &'static str)>,
     /// Bits of a mark that reach the receiver, with the driver's defaults.
     pub mark_bits: u32,
-    /// Whether a transfer rule can mark, with the driver's defaults.
+    /// Whether a transfer rule can mark, with the driver's defaults. Where no devarg is known to help, this is not known either: the
+    /// device is asked.
     pub mark_in_transfer: bool,
     /// The devarg that lets transfer rules mark.
     pub transfer_mark_devarg: Option<&'static str>,
@@ -129,9 +117,8 @@ pub struct DriverFacts {
 impl DriverFacts {
     /// By the driver's name (`rte_eth_dev_info.driver_name`).
     ///
-    /// mlx5 (DPDK mlx5 guide, `dv_flow_en`, `dv_xmeta_en`): marks have 24 bits with `dv_xmeta_en=0`, 16 bits or as many as the
-    /// kernel leaves of the register with 1; plain MARK is for NIC receive rules, not for the FDB, unless `dv_xmeta_en` is set.
-    /// ice and iavf keep 32-bit marks (flow director id).
+    /// mlx5 (DPDK mlx5 guide, `dv_flow_en`, `dv_xmeta_en`): plain MARK has 24 bits and is for NIC receive rules, not for the FDB, unless
+    /// `dv_xmeta_en` is set. ice and iavf keep 32-bit marks (flow director id).
     #[must_use]
     pub fn of(driver: &str) -> DriverFacts {
         match driver {
@@ -156,23 +143,38 @@ impl DriverFacts {
         }
     }
 
+    /// The same of a port that was probed with these devargs.
+    ///
+    /// DPDK mlx5 guide, `dv_xmeta_en`: with 1, and 3, which implies it, marks of 24 bits pass from the FDB to the receiver; with 2 they
+    /// have as many bits as the kernel leaves of the register, of which 16 are counted on here; with 4 they stay in the NIC.
+    #[must_use]
+    pub fn with(mut self, devargs: &str) -> DriverFacts {
+        for devarg in devargs.split(',') {
+            if self.template_devarg.is_some_and(|(has, _)| has == devarg) {
+                self.template_devarg = None;
+            }
+            let Some(value) = devarg.strip_prefix("dv_xmeta_en=").filter(|_| self.transfer_mark_devarg.is_some())
+            else {
+                continue;
+            };
+            self.mark_in_transfer = matches!(value, "1" | "2" | "3");
+            self.mark_bits = if value == "2" { 16 } else { 24 };
+        }
+        self
+    }
+
     /// What has to be different before the template engine of `port` can be used; `None`: nothing, or nothing that helps.
     #[must_use]
     pub fn for_templates(&self, port: &str) -> Option<Requirement> {
         let (devarg, excludes) = self.template_devarg?;
-        Some(Requirement::Devarg { port: port.to_owned(), what: "the template engine", devarg, excludes })
+        Some(Requirement { port: port.to_owned(), what: "the template engine", devarg, excludes })
     }
 
     /// What has to be different before transfer rules of `port` can mark; `None`: nothing, or nothing that helps.
     #[must_use]
     pub fn for_transfer_marks(&self, port: &str) -> Option<Requirement> {
         let devarg = self.transfer_mark_devarg.filter(|_| !self.mark_in_transfer)?;
-        Some(Requirement::Devarg {
-            port: port.to_owned(),
-            what: "marking in the embedded switch",
-            devarg,
-            excludes: "",
-        })
+        Some(Requirement { port: port.to_owned(), what: "marking in the embedded switch", devarg, excludes: "" })
     }
 }
 
@@ -192,5 +194,19 @@ mod tests {
         assert!(mark.to_string().contains("dv_xmeta_en=1"));
         assert_eq!(DriverFacts::of("net_ice").for_templates("p0"), None);
         assert_eq!(DriverFacts::of("net_tap").for_transfer_marks("p0"), None);
+    }
+    #[test]
+    fn devargs_that_were_given_are_not_asked_for() {
+        let mlx5 = DriverFacts::of("mlx5_pci");
+        let both = mlx5.with("0000:03:00.0,representor=vf[0],dv_flow_en=2,dv_xmeta_en=1");
+        assert_eq!((both.for_templates("p0"), both.for_transfer_marks("p0")), (None, None));
+        assert_eq!((both.mark_bits, both.mark_in_transfer), (24, true));
+        let narrow = mlx5.with("0000:03:00.0,dv_xmeta_en=2");
+        assert_eq!((narrow.mark_bits, narrow.mark_in_transfer), (16, true));
+        for off in ["0000:03:00.0,dv_flow_en=1,dv_xmeta_en=0", "0000:03:00.0,dv_xmeta_en=4", "0000:03:00.0"] {
+            assert_eq!(mlx5.with(off), mlx5, "{off}");
+        }
+        let tap = DriverFacts::of("net_tap");
+        assert_eq!(tap.with("net_tap0,dv_xmeta_en=2"), tap, "another driver's devarg");
     }
 }

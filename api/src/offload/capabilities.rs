@@ -21,9 +21,23 @@ pub struct OffloadCapabilities {
     /// Rules that the device was asked about at its start.
     #[serde(default)]
     pub asked: usize,
+    /// What the driver can do when the port is started otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<CapabilityNeed>,
     /// What was claimed, and the device denied then; it is not in the rows above.
     #[serde(default)]
     pub denied: Vec<CapabilityDenied>,
+}
+
+/// What a port must be removed and added again for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityNeed {
+    /// Such as `the template engine`.
+    pub what: String,
+    /// What the port's devargs must have, such as `dv_flow_en=2`.
+    pub devargs: String,
+    /// The same as a sentence, with what it costs.
+    pub advice: String,
 }
 
 /// A claim that the device does not keep.

@@ -175,17 +175,25 @@ impl Port {
     /// # Errors
     /// [`PortError::State`] when it comes too late, [`PortError::Device`].
     pub fn negotiate_rx_metadata(&self, wish: RxMetadata) -> Result<RxMetadata, PortError> {
-        let control = self.control();
+        let mut control = self.control();
         if control.phase != Phase::Attached {
             return Err(self.state("configured already", "negotiate metadata before the port is configured"));
         }
         let mut features = wish.bits();
         // SAFETY: the port is open, `features` is writable.
-        match Errno::check(unsafe { dpdk_sys::rte_eth_rx_metadata_negotiate(self.0.id, &mut features) }) {
-            Ok(_) => Ok(RxMetadata::from_bits_truncate(features)),
-            Err(Errno::ENOTSUP) => Ok(wish),
-            Err(errno) => Err(self.error("rte_eth_rx_metadata_negotiate", errno)),
-        }
+        let granted = match Errno::check(unsafe { dpdk_sys::rte_eth_rx_metadata_negotiate(self.0.id, &mut features) }) {
+            Ok(_) => RxMetadata::from_bits_truncate(features),
+            Err(Errno::ENOTSUP) => wish,
+            Err(errno) => return Err(self.error("rte_eth_rx_metadata_negotiate", errno)),
+        };
+        control.metadata = Some(granted);
+        Ok(granted)
+    }
+
+    /// What [`Port::negotiate_rx_metadata`] came to; `None`: nobody asked.
+    #[must_use]
+    pub fn rx_metadata(&self) -> Option<RxMetadata> {
+        self.control().metadata
     }
 
     /// The port through which transfer rules of this port must go (`rte_flow_pick_transfer_proxy`); itself if the driver has none.

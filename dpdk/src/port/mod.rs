@@ -43,6 +43,8 @@ struct Control {
     phase: Phase,
     /// What is in force since the last [`Port::configure`].
     setup: Option<PortSetup>,
+    /// What the driver delivers with packets, if it was asked.
+    metadata: Option<RxMetadata>,
     /// How often it was stopped: most drivers forget their flow rules then.
     stops: u64,
     /// Pools that descriptors may point into: kept until other queues took their place, or the port is closed.
@@ -164,7 +166,13 @@ impl Port {
             id,
             queues_out: AtomicUsize::new(0),
             name: name.to_owned(),
-            control: Mutex::new(Control { phase: Phase::Attached, setup: None, stops: 0, pools: Vec::new() }),
+            control: Mutex::new(Control {
+                phase: Phase::Attached,
+                setup: None,
+                metadata: None,
+                stops: 0,
+                pools: Vec::new(),
+            }),
             rings: Mutex::new(rings),
         }))
     }

@@ -108,7 +108,9 @@ fn a_port_goes_through_its_states_in_order() {
     let (port, _into, _from) = ring_port("states", 7);
     assert!(matches!(port.start(), Err(PortError::State { .. })));
     assert!(matches!(port.take_queues(), Err(PortError::State { .. })));
+    assert_eq!(port.rx_metadata(), None);
     assert_eq!(port.negotiate_rx_metadata(RxMetadata::MARK).unwrap(), RxMetadata::MARK);
+    assert_eq!(port.rx_metadata(), Some(RxMetadata::MARK), "net_ring does not negotiate");
     port.configure(&PortConfig::default(), &pool).unwrap();
     assert!(matches!(port.negotiate_rx_metadata(RxMetadata::MARK), Err(PortError::State { .. })));
     port.start().unwrap();

@@ -8,18 +8,20 @@ use dpdk::Port;
 use offload::rte_flow::ask;
 use offload::{Capabilities, EswitchDomain, EthdevId, PortInfo, PortKind};
 use representors::{Function, RepName};
-use rte_flow_rs::{RealRteFlow, SharedRteFlow};
+use rte_flow_rs::{DriverFacts, RealRteFlow, Requirement, SharedRteFlow};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Asked;
 use super::capability_files::CapabilityFiles;
+use super::driver::{Driver, Marks};
 use super::names::{self, Which};
 
 /// What a device takes, and where it is.
 #[derive(Clone, Debug)]
 struct Device {
     asked: Asked,
+    driver: Driver,
     domain: Option<EswitchDomain>,
     rx_queues: u16,
 }
@@ -46,8 +48,9 @@ impl Default for Hardware {
 }
 
 /// What may be claimed of a driver's devices before they are asked. DPDK's guides of the drivers (nics/mlx5, nics/ice, nics/i40e):
-/// mlx5 takes rules of its eswitch, ice counts, drops, marks and redirects, and others mark at most.
-fn claims(driver: &str) -> Capabilities {
+/// mlx5 takes rules of its eswitch, ice counts, drops, marks and redirects, and others mark at most. Whether transfer rules mark
+/// depends on devargs.
+fn claims(driver: &str, facts: &DriverFacts) -> Capabilities {
     let preset = match driver {
         "mlx5_pci" | "net_mlx5" | "mlx5_auxiliary" => "connectx",
         "net_ice" | "net_ice_dcf" => "e810",
@@ -58,6 +61,9 @@ fn claims(driver: &str) -> Capabilities {
     caps.name = driver.to_owned();
     // How many rules there is room for, the device says when it is full.
     caps.max_rules = None;
+    if let Some(transfer) = &mut caps.transfer {
+        transfer.mark = facts.mark_in_transfer;
+    }
     caps
 }
 
@@ -91,7 +97,10 @@ impl Hardware {
             return self.refuse(id, &name, e.to_string());
         }
         let it = EthdevId(id);
-        let found = Asked::about(claims(&info.driver), &self.files, |claims| ask(&mut api, claims, it, it));
+        let driver = Driver::of(&info.driver, port, &mut api);
+        let marks = Marks::of(&driver.facts, port.rx_metadata());
+        let claims = claims(&info.driver, &driver.facts);
+        let found = Asked::about(claims, marks, &self.files, |claims| ask(&mut api, claims, it, it));
         match found {
             Ok(asked) if asked.caps.transfer.is_some() || asked.caps.partial.is_some() => {
                 tracing::info!(
@@ -100,8 +109,11 @@ impl Hardware {
                     asked.probed.denied.len(),
                     asked.probed.rules
                 );
+                for need in driver.needs(&name) {
+                    tracing::info!("{need}");
+                }
                 let domain = info.switch.as_ref().map(|s| EswitchDomain(s.domain_id));
-                let device = Device { asked, domain, rx_queues: rx_queues(port) };
+                let device = Device { asked, driver, domain, rx_queues: rx_queues(port) };
                 self.devices().insert(id, device);
             }
             Ok(Asked { probed, .. }) => {
@@ -162,6 +174,12 @@ impl Hardware {
         self.devices().get(&id).map(|device| device.asked.clone())
     }
 
+    /// What another start of a port would give, with other devargs.
+    #[must_use]
+    pub fn needs(&self, port_name: &str, id: u16) -> Vec<Requirement> {
+        self.devices().get(&id).map_or_else(Vec::new, |device| device.driver.needs(port_name))
+    }
+
     /// What the planner may know of a port.
     #[must_use]
     pub fn port_info(&self, port_name: &str, representor: Option<&str>, id: u16) -> Option<PortInfo> {
@@ -189,9 +207,11 @@ mod tests {
 
     #[test]
     fn what_is_claimed_is_of_the_driver() {
-        assert!(claims("mlx5_pci").transfer.is_some());
-        assert!(claims("net_ice").transfer.is_some_and(|t| t.max_outputs == 1));
-        let other = claims("net_i40e");
+        let claims = |driver, devargs| claims(driver, &DriverFacts::of(driver).with(devargs));
+        assert!(claims("mlx5_pci", "0000:03:00.0").transfer.is_some_and(|t| !t.mark));
+        assert!(claims("mlx5_pci", "0000:03:00.0,dv_xmeta_en=1").transfer.is_some_and(|t| t.mark));
+        assert!(claims("net_ice", "").transfer.is_some_and(|t| t.max_outputs == 1));
+        let other = claims("net_i40e", "");
         assert!(other.transfer.is_none() && other.partial.is_some() && other.max_rules.is_none());
         assert_eq!(other.name, "net_i40e");
     }

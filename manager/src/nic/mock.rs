@@ -2,6 +2,7 @@
 
 use super::Asked;
 use super::capability_files::CapabilityFiles;
+use super::driver::Marks;
 use super::host::Host;
 use crate::args::MockArgs;
 use api::{EswitchMode, EswitchSet};
@@ -74,7 +75,8 @@ impl MockSide {
         let name = PF.trim_start_matches("pci/");
         kernel.add_nic(NicSpec::new(mocks::kernel::Profile::Mlx5, name, "ens1f0np0").total_vfs(vfs));
         let deadline = Arc::new(AtomicU64::new(DEADLINE));
-        let asked = Asked::about(handle.capabilities(), files, |claims| {
+        let marks = Marks { granted: true, bits: handle.mark_bits(), transfer_needs: None };
+        let asked = Asked::about(handle.capabilities(), marks, files, |claims| {
             // Representors are alike: two of them stand for all.
             let mut ports = representors.iter().map(|r| EthdevId(r.port.id()));
             let first = ports.next().unwrap_or(EthdevId(0));

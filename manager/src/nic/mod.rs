@@ -2,6 +2,7 @@
 
 mod capability_files;
 pub mod check;
+mod driver;
 mod errors;
 mod hardware;
 mod host;
@@ -21,6 +22,7 @@ pub use mock_kernel::happen;
 use crate::config::DatapathConfig;
 use api::{Error, ErrorKind};
 use dpdk::{Eal, Port, PortError, RxMetadata};
+use driver::Marks;
 use names::Which;
 use offload::caps::Probed;
 use offload::{Capabilities, EswitchDomain, EthdevId, PortInfo, PortKind};
@@ -40,9 +42,10 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Ask a device about `claims`, with what a file says of devices of this name.
+    /// Ask a device about `claims`, with what a file says of devices of this name, and as far as its marks are of use.
     fn about(
         claims: Capabilities,
+        marks: Marks,
         files: &CapabilityFiles,
         ask: impl FnOnce(&Capabilities) -> Result<Probed, offload::DeviceError>,
     ) -> Result<Asked, offload::DeviceError> {
@@ -51,7 +54,9 @@ impl Asked {
             Some((_, file)) => file.apply(claims),
             None => claims,
         };
-        let probed = ask(&claims)?;
+        let (claims, useless) = marks.limit(claims);
+        let mut probed = ask(&claims)?;
+        probed.denied.splice(..0, useless);
         let file = said.map(|(path, _)| path.clone());
         Ok(Asked { caps: Arc::new(probed.caps.clone()), probed: Arc::new(probed), file })
     }
@@ -86,7 +91,7 @@ impl DeviceError {
     }
 }
 
-/// Make a DPDK port of devargs, to be set up.
+/// Make a DPDK port of devargs, to be set up. What it delivers with packets ([`Port::rx_metadata`]) limits what rules can do.
 pub fn attach(eal: &'static Eal, devargs: &str) -> Result<Port, DeviceError> {
     check_captures(devargs)?;
     // What DPDK has said so far is about something else.

@@ -458,6 +458,12 @@ impl NicHandle {
         self.shared.eswitch().profile().capabilities()
     }
 
+    /// Bits of a mark that reach the receiver.
+    #[must_use]
+    pub fn mark_bits(&self) -> u32 {
+        self.shared.eswitch().profile().mark_bits
+    }
+
     /// The eswitch domain of its ports.
     #[must_use]
     pub fn domain(&self) -> offload::EswitchDomain {

@@ -42,6 +42,8 @@ pub enum Asked {
     Count,
     /// Meters.
     Meters,
+    /// Marks of transfer rules.
+    TransferMark,
 }
 
 impl std::fmt::Display for Asked {
@@ -59,6 +61,7 @@ impl std::fmt::Display for Asked {
             Asked::Guard => f.write_str("a rule above others"),
             Asked::Count => f.write_str("a counter"),
             Asked::Meters => f.write_str("meters"),
+            Asked::TransferMark => f.write_str("marks of transfer rules"),
         }
     }
 }
@@ -91,7 +94,7 @@ pub fn probe(
     peer: EthdevId,
     validate: &mut dyn FnMut(&HwRule) -> Result<(), DeviceError>,
 ) -> Result<Probed, DeviceError> {
-    let mut p = Prober { caps: claims.clone(), port, peer, validate, denied: Vec::new(), rules: 0 };
+    let mut p = Prober { caps: claims.clone(), port, peer, validate, denied: Vec::new(), rules: 0, resume: false };
     p.transfer()?;
     p.partial()?;
     let Prober { caps, denied, rules, .. } = p;
@@ -105,6 +108,8 @@ struct Prober<'a> {
     validate: &'a mut dyn FnMut(&HwRule) -> Result<(), DeviceError>,
     denied: Vec<Denied>,
     rules: usize,
+    /// Marking rules are those of the embedded switch.
+    resume: bool,
 }
 
 const OUT: DpAction = DpAction::Output(DpPort(2));
@@ -120,7 +125,8 @@ impl Prober<'_> {
             rx_queues: 1,
             caps: Arc::clone(&caps),
         };
-        World::new().with_port(DpPort(1), info(self.port)).with_port(DpPort(2), info(self.peer))
+        let world = World::new().with_port(DpPort(1), info(self.port)).with_port(DpPort(2), info(self.peer));
+        World { resume: self.resume, ..world }
     }
 
     /// Whether the device takes the flow's rules. `None`: it is not planned, for another reason.
@@ -219,6 +225,14 @@ impl Prober<'_> {
         wide.forget(FieldId::EthDst);
         if claimed.can_guard() && self.denies(Asked::Guard, &wide.flow(&[OUT]), false)? {
             self.change(|caps| caps.to_representor = false);
+        }
+        if claimed.mark && claimed.to_representor {
+            self.resume = true;
+            let denied = self.denies(Asked::TransferMark, &Sample::new().flow(&[OUT]), true);
+            self.resume = false;
+            if denied? {
+                self.change(|caps| caps.mark = false);
+            }
         }
         Ok(())
     }

@@ -19,9 +19,15 @@ pub fn text(c: &OffloadCapabilities) -> String {
     format!("{head}\n\n{}\n\n{limits}{}", parts.join("\n\n"), asked(c))
 }
 
-/// What a file said, and what the device denied.
+/// What a file said, what another start of the port would give, and what the device denied.
 fn asked(c: &OffloadCapabilities) -> String {
     let mut out = c.file.as_ref().map_or_else(String::new, |file| format!("\n\nwith capability file {file}"));
+    if !c.needs.is_empty() {
+        let rows = c.needs.iter().map(|need| [need.what.clone(), need.devargs.clone()]);
+        let advice: Vec<&str> = c.needs.iter().map(|need| need.advice.as_str()).collect();
+        let needs = table(["needs a port restart", "with devargs"], rows);
+        out.push_str(&format!("\n\n{needs}\n{}", advice.join("\n")));
+    }
     if !c.denied.is_empty() {
         let rows = c.denied.iter().map(|d| [d.claim.clone(), d.why.clone()]);
         out.push_str(&format!("\n\n{}", table(["claimed, and denied", "the device said"], rows)));
@@ -76,6 +82,29 @@ fn wrap(head: &str, words: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::CapabilityNeed;
+
+    #[test]
+    fn what_needs_a_restart_is_said_with_its_devargs() {
+        let mut capabilities = OffloadCapabilities { port: "p0".into(), ..OffloadCapabilities::default() };
+        assert!(!text(&capabilities).contains("restart"));
+        let need = |what: &str, devargs: &str| CapabilityNeed {
+            what: what.into(),
+            devargs: devargs.into(),
+            advice: format!("{what} needs port p0 to be probed with {devargs}"),
+        };
+        capabilities.needs =
+            vec![need("the template engine", "dv_flow_en=2"), need("marking in the embedded switch", "dv_xmeta_en=1")];
+        let text = text(&capabilities);
+        let lines: Vec<Vec<&str>> =
+            text.lines().skip(3).map(|line| line.split("  ").map(str::trim).collect()).collect();
+        assert_eq!(lines[0].first().zip(lines[0].last()), Some((&"needs a port restart", &"with devargs")), "{text}");
+        assert_eq!(lines[1].first().zip(lines[1].last()), Some((&"the template engine", &"dv_flow_en=2")), "{text}");
+        assert!(
+            text.ends_with("\nmarking in the embedded switch needs port p0 to be probed with dv_xmeta_en=1"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn lists_stay_within_the_width() {

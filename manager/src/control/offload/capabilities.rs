@@ -5,10 +5,12 @@ use crate::nic::Asked;
 use ::offload::caps::{ActionEntry, ActionRow, FieldEntry, Stage};
 use ::offload::{CapabilityTable, PortInfo};
 use api::{
-    CapabilityDenied, CapabilityGroup, CapabilityLimit, CapabilityRow, Error, ErrorKind, OffloadCapabilities, PortType,
+    CapabilityDenied, CapabilityGroup, CapabilityLimit, CapabilityNeed, CapabilityRow, Error, ErrorKind,
+    OffloadCapabilities, PortType,
 };
 use flow::FieldId;
 use flow::dp::DpActionKind;
+use rte_flow_rs::Requirement;
 
 impl Control {
     /// What the device of a port can match and do.
@@ -23,7 +25,9 @@ impl Control {
         let of = &attached.port;
         let representor = of.devargs.as_deref().filter(|_| of.kind == PortType::Representor);
         let asked = inner.nic.asked(representor, attached.ethdev);
-        let why = self.hardware.as_deref().zip(attached.ethdev).and_then(|(hardware, id)| hardware.why_not(id));
+        let device = self.hardware.as_deref().zip(attached.ethdev);
+        let why = device.and_then(|(hardware, id)| hardware.why_not(id));
+        let needs = device.map_or_else(Vec::new, |(hardware, id)| hardware.needs(port, id));
         drop(inner);
         let info = world.ports.get(&dp).ok_or_else(|| {
             let why = why.map_or_else(String::new, |why| format!(": {why}"));
@@ -34,11 +38,11 @@ impl Control {
             )
             .remedy("those that take rules are shown by: shuntctl offload status")
         })?;
-        Ok(view(info, asked))
+        Ok(view(info, asked, &needs))
     }
 }
 
-fn view(info: &PortInfo, asked: Option<Asked>) -> OffloadCapabilities {
+fn view(info: &PortInfo, asked: Option<Asked>, needs: &[Requirement]) -> OffloadCapabilities {
     let table = info.caps.table();
     let group = |(i, stage): (usize, &Stage)| CapabilityGroup {
         name: stage.name.clone(),
@@ -58,12 +62,17 @@ fn view(info: &PortInfo, asked: Option<Asked>) -> OffloadCapabilities {
             .collect(),
         file: asked.as_ref().and_then(|asked| asked.file.as_ref()).map(|file| file.display().to_string()),
         asked: asked.as_ref().map_or(0, |asked| asked.probed.rules),
+        needs: needs.iter().map(need).collect(),
         denied: asked.iter().flat_map(|asked| &asked.probed.denied).map(denied).collect(),
     }
 }
 
 fn denied(denied: &::offload::caps::Denied) -> CapabilityDenied {
     CapabilityDenied { claim: denied.asked.to_string(), why: denied.error.to_string() }
+}
+
+fn need(need: &Requirement) -> CapabilityNeed {
+    CapabilityNeed { what: need.what.to_owned(), devargs: need.devarg.to_owned(), advice: need.to_string() }
 }
 
 /// Rules that mark do no other action.
