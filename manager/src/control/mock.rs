@@ -6,6 +6,9 @@ use crate::switch::Lockstep;
 use api::{Collected, Error, ErrorKind, Frame, Inject, MockKernel, MockView, Tally, from_hex, to_hex};
 use flow::clock::Time;
 
+/// The latest time that a lockstep run can have, since it began: a year. Timers behind it would not fit into what clocks count.
+const LATEST: Time = Time(365 * 86_400 * 1_000_000_000);
+
 impl Control {
     /// Put frames into outside ends, in order; how many. In lockstep, the switch is run until it is quiet after each.
     pub fn mock_inject(&self, inject: &Inject) -> Result<usize, Error> {
@@ -13,6 +16,7 @@ impl Control {
         let mut expired = Vec::new();
         let mock = inner.nic.mock().ok_or_else(no_mock)?;
         let ends = mock.ends();
+        let lockstep = self.switch.lockstep();
         let mut frames = Vec::with_capacity(inject.frames.len());
         for (i, frame) in inject.frames.iter().enumerate() {
             let object = || format!("frame {} of {}", i + 1, inject.frames.len());
@@ -22,11 +26,17 @@ impl Control {
             })?;
             let data = from_hex(&frame.hex).ok_or_else(|| invalid(object(), "`hex` is not hexadecimal"))?;
             mock.check(end, &data).map_err(|e| invalid(object(), e))?;
-            frames.push((end, Time(frame.at), data));
+            let at = Time(frame.at);
+            if lockstep.is_some() && at > LATEST {
+                let message =
+                    format!("its time is {} s after the start, and a run lasts a year at most", at.0 / 1_000_000_000);
+                let remedy = format!("give `at` in nanoseconds since the run began, {} at most", LATEST.0);
+                return Err(invalid(object(), message).remedy(remedy));
+            }
+            frames.push((end, at, data));
         }
         let refused = |e| Error::new(ErrorKind::Full, "mock NIC", e);
         let restless = |e| Error::new(ErrorKind::Failed, "lockstep", e);
-        let lockstep = self.switch.lockstep();
         let mut outcome = Ok(frames.len());
         for (end, at, data) in &frames {
             if lockstep.is_some_and(|l| l.advance(*at)) {
