@@ -180,6 +180,8 @@ pub mod paths {
     pub const MOCK_COLLECT: &str = "/v1/mock/collect";
     /// POST: what happens to the fake kernel.
     pub const MOCK_KERNEL: &str = "/v1/mock/kernel";
+    /// POST: what is wrong with the mock NIC's device from now on.
+    pub const MOCK_DEVICE: &str = "/v1/mock/device";
     /// GET.
     pub const MOCK_COUNTERS: &str = "/v1/mock/counters";
     /// GET: OpenMetrics text.

@@ -64,6 +64,20 @@ pub struct MockView {
     pub lockstep: bool,
 }
 
+/// What is wrong with the device of the mock NIC. Rules that are in stay as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MockDevice {
+    #[default]
+    Works,
+    /// It has no time (EAGAIN).
+    Busy,
+    /// It cannot do any rule (ENOTSUP), whatever it said before.
+    Incapable,
+    /// It takes rules and does not have them.
+    Losing,
+}
+
 /// What happens to the fake kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case", deny_unknown_fields)]

@@ -44,9 +44,9 @@ pub struct TracePass {
     pub dropped: Option<String>,
     /// Whether the datapath would keep the flow; else each packet is translated.
     pub cacheable: bool,
-    /// Where the flow would be handled: what the planner says. The device may still refuse a rule.
+    /// Where the flow is handled; where there is none yet, where it would be, as far as that is known: the device may still refuse a rule.
     pub handled: Handled,
-    /// Why it would not be fully in hardware.
+    /// Why it is not, or would not be, fully in hardware.
     pub reasons: Vec<Reason>,
 }
 

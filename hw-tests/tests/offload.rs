@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use api::{DpFlowView, Handled, OffloadPolicyView, OffloadStatus, PacketExplanation};
+use api::{
+    CaptureEnded, CaptureRequest, CaptureStarted, DpFlowView, Explanation, Handled, MockDevice, OffloadPolicyView,
+    OffloadStatus, PacketExplanation, PassExplanation, paths,
+};
 use hw_tests::Rig;
 use hw_tests::frames::udp;
 
@@ -172,28 +175,112 @@ fn a_flow_leaves_below_the_rate_that_was_said() {
     assert_eq!(send(2000, 16_000), [Handled::Software], "one in two seconds");
 }
 
+/// What `offload explain` says of the packet `udp(1, 2, port)` from the wire: where, why, and of which flow.
+fn explained(rig: &Rig, port: u16) -> PassExplanation {
+    packet_explained(rig, 0, port)
+}
+
+fn packet_explained(rig: &Rig, end: usize, port: u16) -> PassExplanation {
+    let (from, to) = if end == 0 { (1, 2) } else { (2, 1) };
+    let text = format!(
+        "in_port={},udp,dl_src=02:00:00:00:00:0{from},dl_dst=02:00:00:00:00:0{to},nw_src=10.0.0.{from},\
+         nw_dst=10.0.0.{to},nw_ttl=64,tp_src={port},tp_dst=99",
+        end + 1
+    );
+    let mut explained: PacketExplanation = rig.json(&["offload", "explain", &text]).unwrap();
+    let (Some(pass), true) = (explained.passes.pop(), explained.passes.is_empty()) else { panic!("{explained:?}") };
+    let word = match pass.handled {
+        Handled::Hardware => "Offload: hardware",
+        Handled::Partial => "Offload: partial",
+        Handled::Software => "Offload: software",
+        Handled::Pending => "Offload: pending",
+    };
+    assert!(explained.trace.contains(word), "{}", explained.trace);
+    for reason in &pass.reasons {
+        assert!(explained.trace.contains(&reason.message), "{}", explained.trace);
+    }
+    pass
+}
+
+/// A packet is explained as its flow is handled once it has come; where and why that is.
+fn comes_true(rig: &Rig, at: u64, end: usize, port: u16) -> (Handled, Vec<String>) {
+    let before = packet_explained(rig, end, port);
+    let known: Vec<u64> = flows(rig, &[]).iter().map(|f| f.id).collect();
+    assert!(before.flow.is_none_or(|id| known.contains(&id)), "{before:?}");
+    let (from, to) = if end == 0 { (1, 2) } else { (2, 1) };
+    rig.pass(end, at, &[udp(from, to, port)]).unwrap();
+    let after = packet_explained(rig, end, port);
+    let flow = flows(rig, &[]).into_iter().find(|f| Some(f.id) == after.flow);
+    let flow = flow.unwrap_or_else(|| panic!("no flow covers the packet: {after:?}"));
+    assert!(before.flow == after.flow || !known.contains(&flow.id), "{before:?} {after:?}");
+    assert_eq!((after.handled, &after.reasons), (flow.handled, &flow.reasons), "as `dp flows` has it");
+    assert_eq!((before.handled, &before.reasons), (after.handled, &after.reasons), "foreseen");
+    let by_flow: Vec<Explanation> = rig.json(&["offload", "explain", &flow.id.to_string()]).unwrap();
+    assert_eq!((&by_flow[0].steps, &by_flow[0].rules), (&after.steps, &after.rules));
+    assert_eq!(after.rules.is_empty(), matches!(after.handled, Handled::Software), "{after:?}");
+    let software = after.steps.iter().all(|step| step.done_by == "software");
+    assert_eq!(software, after.handled == Handled::Software, "{after:?}");
+    (after.handled, after.reasons.into_iter().map(|r| r.name).collect())
+}
+
 #[test]
 fn a_packet_is_explained_as_its_flow_is_handled_then() {
     let rig = busy("connectx");
-    for (end, port, tp_src) in [(0, 1, 1), (0, 1, 2), (1, 2, 3)] {
-        let (from, to) = if end == 0 { (1, 2) } else { (2, 1) };
-        let text = format!(
-            "in_port={port},udp,dl_src=02:00:00:00:00:0{from},dl_dst=02:00:00:00:00:0{to},nw_src=10.0.0.{from},\
-             nw_dst=10.0.0.{to},nw_ttl=64,tp_src={tp_src},tp_dst=99"
-        );
-        let explained: PacketExplanation = rig.json(&["offload", "explain", &text]).unwrap();
-        let [pass] = explained.passes.as_slice() else { panic!("{explained:?}") };
-        let flow = flows(&rig, &[]);
-        let flow = flow
-            .iter()
-            .find(|f| match tp_src {
-                3 => f.flow.contains("pf0vf0"),
-                n => f.flow.contains(&format!("src={n}")) || f.flow.contains(&format!("tp_src={n}")),
-            })
-            .unwrap_or_else(|| panic!("{flow:?}"));
-        assert_eq!(pass.handled, flow.handled, "{text}");
-        assert_eq!(pass.reasons, flow.reasons, "{text}");
+    for (end, port) in [(0, 1), (0, 2), (1, 3)] {
+        assert!(packet_explained(&rig, end, port).flow.is_some(), "a flow is there");
+        comes_true(&rig, 30, end, port);
     }
+    let named = |handled, names: &[&str]| (handled, names.iter().map(|n| (*n).to_owned()).collect());
+    let trouble = |rig: &Rig, what| rig.post::<()>(paths::MOCK_DEVICE, &what).unwrap();
+    let more = |profile: &str| {
+        let rig = switch(&format!("{profile},vfs=2,lockstep"));
+        for n in 1..40 {
+            rig.ok(&["flow", "add", "br0", &format!("in_port=1,udp,tp_src={n},actions=output:2")]).unwrap();
+        }
+        rig
+    };
+
+    // The policy, before and after a packet came.
+    let rig = more("connectx");
+    rig.ok(&["offload", "policy", "set", "hot"]).unwrap();
+    assert_eq!(comes_true(&rig, 1, 0, 1), named(Handled::Software, &["Cold"]));
+    rig.ok(&["offload", "policy", "set", "all"]).unwrap();
+    assert_eq!(comes_true(&rig, 2, 0, 1), named(Handled::Hardware, &[]));
+    assert_eq!(comes_true(&rig, 2, 0, 2), named(Handled::Hardware, &[]));
+
+    // Room.
+    let rig = more("tiny");
+    let mut placed = Vec::new();
+    for n in 1..40 {
+        placed.push(comes_true(&rig, u64::from(n), 0, n));
+    }
+    let full = placed.iter().position(|p| p.0 == Handled::Software).unwrap();
+    assert!(full > 0 && placed[..full].iter().all(|p| *p == named(Handled::Hardware, &[])), "{placed:?}");
+    assert!(placed[full..].iter().all(|p| *p == named(Handled::Software, &["TableFull"])), "{placed:?}");
+
+    // What the device refused once, for all rules of the shape, and a device that has no time.
+    let rig = more("connectx");
+    trouble(&rig, MockDevice::Incapable);
+    assert_eq!(explained(&rig, 1).handled, Handled::Hardware, "nobody knows yet");
+    rig.pass(0, 1, &[udp(1, 2, 1)]).unwrap();
+    trouble(&rig, MockDevice::Works);
+    assert_eq!(comes_true(&rig, 2, 0, 1), named(Handled::Software, &["DeviceNotSupported"]));
+    assert_eq!(comes_true(&rig, 2, 0, 2), named(Handled::Software, &["DeviceNotSupported"]));
+    let rig = more("connectx");
+    trouble(&rig, MockDevice::Busy);
+    rig.pass(0, 1, &[udp(1, 2, 1)]).unwrap();
+    assert_eq!(comes_true(&rig, 2, 0, 2), named(Handled::Software, &["DeviceBusy"]));
+
+    // A capture under way: of the packets that it is about, and of no others.
+    let rig = switch("connectx,vfs=2,lockstep");
+    rig.ok(&["flow", "add", "br0", "in_port=1,udp,actions=output:2"]).unwrap();
+    let capture = CaptureRequest { matching: Some("in_port=1,udp,tp_src=2".to_owned()), ..CaptureRequest::default() };
+    let started: CaptureStarted = rig.post(paths::CAPTURES, &capture).unwrap();
+    assert_eq!(comes_true(&rig, 1, 0, 2), named(Handled::Software, &["Captured"]));
+    assert_eq!(comes_true(&rig, 1, 0, 1), named(Handled::Hardware, &[]));
+    let at = paths::CAPTURE.replace("{capture}", &started.id.to_string());
+    let _: CaptureEnded = rig.json_of("DELETE", &at).unwrap();
+    assert_eq!(comes_true(&rig, 2, 0, 2), named(Handled::Hardware, &[]));
 }
 
 #[test]

@@ -51,15 +51,18 @@ pub struct PacketExplanation {
     pub passes: Vec<PassExplanation>,
 }
 
-/// The plan for the flow that a pass of a packet would make.
+/// Where the flow of a pass of a packet is handled: the one that is there, or the one that the packet would make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassExplanation {
+    /// The datapath flow that has such packets; what follows is of it then. None: no such packet came of late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<u64>,
     /// The flow, and what it does, in OVS's form.
     pub megaflow: String,
     pub actions: String,
     pub handled: Handled,
     pub reasons: Vec<Reason>,
-    /// The hardware rules that the plan has.
+    /// The hardware rules that stand for the flow, or that the plan for it has.
     pub rules: Vec<String>,
     pub steps: Vec<PlanStep>,
     pub would_help: Vec<String>,

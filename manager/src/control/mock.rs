@@ -3,7 +3,7 @@
 use super::Control;
 use super::errors::invalid;
 use crate::switch::Lockstep;
-use api::{Collected, Error, ErrorKind, Frame, Inject, MockKernel, MockView, Tally, from_hex, to_hex};
+use api::{Collected, Error, ErrorKind, Frame, Inject, MockDevice, MockKernel, MockView, Tally, from_hex, to_hex};
 use flow::clock::Time;
 
 /// The latest time that a lockstep run can have, since it began: a year. Timers behind it would not fit into what clocks count.
@@ -72,6 +72,13 @@ impl Control {
         mock.gather(now);
         let frame = |(end, at, data): (usize, Time, Vec<u8>)| Frame { end, at: at.0, hex: to_hex(&data) };
         Ok(Collected { frames: mock.take().into_iter().map(frame).collect() })
+    }
+
+    /// Something is wrong with the device from now on.
+    pub fn mock_device(&self, what: MockDevice) -> Result<(), Error> {
+        let mut inner = self.lock();
+        inner.nic.mock().ok_or_else(no_mock)?.trouble(what);
+        Ok(())
     }
 
     /// Something happens to the fake kernel.

@@ -2,8 +2,8 @@
 
 use super::Control;
 use super::errors::{invalid, pipeline};
-use super::offload::reason;
-use ::offload::Plan;
+use super::offload::{handled, reason};
+use ::offload::{Plan, Refusals, World};
 use ::pipeline::trace::{TraceNode, TracePass, TraceStep};
 use api::{Error, Handled, TraceRequest, TraceView};
 use flow::dp::{Cacheable, DpFlow, Effect, FlowId, Hits, Mark, OvsActions, Slowpath};
@@ -11,6 +11,7 @@ use flow::extract::{RxMeta, extract_into};
 use flow::rule::DEFAULT_PRIORITY;
 use flow::text::{self, Note};
 use flow::{DpPort, FieldId, FlowKey, Match, OfPort, Value};
+use std::sync::Arc;
 
 /// The bit of a VLAN TCI that says that there is a tag.
 const TAG_PRESENT: u16 = 0x1000;
@@ -37,18 +38,46 @@ impl Control {
         let mut out = String::new();
         let (mut passes, mut planned) = (Vec::new(), Vec::new());
         for pass in &trace.passes {
-            let flow = flow_of(pass, datapath_port);
-            let plan = ::offload::plan_translated(&flow, pass.translation.cacheable, &world);
-            let shown = view(pass, &plan);
+            let judged = self.judge(pass, datapath_port, &world);
+            let shown = view(pass, &judged);
             out.push_str(&format!("{pass}\n{}\n", offload(&shown)));
             passes.push(shown);
-            planned.push(Pass { flow, plan });
+            planned.push(judged);
         }
         Ok((TraceView { text: out.trim_end().to_owned(), passes }, planned))
     }
 }
 
 impl Control {
+    /// Where the flow of a pass is handled: the one that is there, or the one that the packet would make.
+    fn judge(&self, pass: &TracePass, datapath_port: impl Fn(OfPort) -> DpPort, world: &World) -> Pass {
+        let (packet, mut flow) = flow_of(pass, datapath_port);
+        let cacheable = pass.translation.cacheable;
+        if cacheable == Cacheable::Yes
+            && let Some(live) = self.switch.flow_of(&packet)
+        {
+            let (placement, refusals) = self.switch.placement(&live);
+            let plan = Plan::Software(Refusals::new());
+            return Pass { flow, plan, handled: handled(placement), refusals, live: Some(live) };
+        }
+        let plan = match cacheable {
+            Cacheable::Yes => {
+                // Flows are narrower where some of their packets are captured.
+                self.switch.taps().narrow(&packet, &mut flow.mask);
+                flow.key = packet.masked(&flow.mask);
+                self.switch.engine().foresee(&flow)
+            }
+            Cacheable::No => ::offload::plan_translated(&flow, cacheable, world),
+        };
+        let handled = match &plan {
+            Plan::Full(_) => Handled::Hardware,
+            Plan::Partial { .. } => Handled::Partial,
+            Plan::Software(_) => Handled::Software,
+        };
+        let refusals = plan.refused().iter().cloned().collect();
+        Pass { flow, plan, handled, refusals, live: None }
+    }
+
     /// Learn what the packet teaches. Rules and buckets do not count it: it was not there.
     fn generate(&self, trace: &::pipeline::trace::Trace) {
         let hits = Hits { packets: 1, bytes: 0, used: self.switch.clock().now() };
@@ -122,19 +151,26 @@ fn exact(matching: &Match) -> Result<(), String> {
     masked.map_or(Ok(()), |def| Err(format!("`{}` has a mask", def.name)))
 }
 
-/// The datapath flow that a pass of a trace would make.
+/// The datapath flow that a pass of a trace would make, and where it is handled.
 #[derive(Debug)]
 pub(super) struct Pass {
     pub flow: DpFlow,
+    /// What would be done with it; nothing where there is a flow.
     pub plan: Plan,
+    pub handled: Handled,
+    /// Why it is not, or would not be, fully in hardware.
+    pub refusals: Refusals,
+    /// The flow that has packets like this one.
+    pub live: Option<Arc<DpFlow>>,
 }
 
-fn flow_of(pass: &TracePass, datapath_port: impl Fn(OfPort) -> DpPort) -> DpFlow {
+/// The packet as the datapath knows it, and its flow.
+fn flow_of(pass: &TracePass, datapath_port: impl Fn(OfPort) -> DpPort) -> (FlowKey, DpFlow) {
     let translation = &pass.translation;
     let mut key = pass.flow.key;
     let number = OfPort(u16::try_from(key.in_port.get()).unwrap_or(u16::MAX));
     key.in_port.set(datapath_port(number).0);
-    DpFlow {
+    let flow = DpFlow {
         id: FlowId(0),
         key: key.masked(&translation.mask),
         mask: translation.mask,
@@ -142,16 +178,12 @@ fn flow_of(pass: &TracePass, datapath_port: impl Fn(OfPort) -> DpPort) -> DpFlow
         deps: translation.deps.clone(),
         effects: translation.effects.clone(),
         mark: Mark(1),
-    }
+    };
+    (key, flow)
 }
 
-fn view(pass: &TracePass, plan: &Plan) -> api::TracePass {
+fn view(pass: &TracePass, judged: &Pass) -> api::TracePass {
     let text = |m: &Match| text::format_match(m, DEFAULT_PRIORITY);
-    let handled = match plan {
-        Plan::Full(_) => Handled::Hardware,
-        Plan::Partial { .. } => Handled::Partial,
-        Plan::Software(_) => Handled::Software,
-    };
     api::TracePass {
         flow: text(&pass.flow),
         steps: pass.steps.iter().map(node).collect(),
@@ -160,8 +192,8 @@ fn view(pass: &TracePass, plan: &Plan) -> api::TracePass {
         actions: OvsActions(&pass.actions).to_string(),
         dropped: pass.dropped.map(|d| d.to_string()),
         cacheable: pass.translation.cacheable == Cacheable::Yes,
-        handled,
-        reasons: plan.refused().iter().map(reason).collect(),
+        handled: judged.handled,
+        reasons: judged.refusals.iter().map(reason).collect(),
     }
 }
 
@@ -189,7 +221,8 @@ fn offload(pass: &api::TracePass) -> String {
     let place = match pass.handled {
         Handled::Hardware => return "Offload: hardware".to_owned(),
         Handled::Partial => "partial: matched in hardware, acted on in software",
-        Handled::Software | Handled::Pending => "software",
+        Handled::Software => "software",
+        Handled::Pending => "pending",
     };
     let reasons = pass.reasons.iter().map(|r| format!("\n  {}: {}; {}", r.name, r.message, r.remedy));
     format!("Offload: {place}{}", reasons.collect::<String>())

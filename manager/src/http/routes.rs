@@ -40,6 +40,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route(paths::MOCK_INJECT, post(mock_inject))
         .route(paths::MOCK_COLLECT, post(async |State(c): Daemon| answer(move || c.mock_collect()).await))
         .route(paths::MOCK_KERNEL, post(mock_kernel))
+        .route(paths::MOCK_DEVICE, post(mock_device))
         .route(paths::MOCK_COUNTERS, get(async |State(c): Daemon| answer(move || c.mock_view()).await))
         .route(paths::METRICS, get(metrics))
         .fallback(no_such_path)
@@ -196,6 +197,10 @@ async fn mock_inject(State(c): Daemon, Input(inject): Input<api::Inject>) -> Res
 
 async fn mock_kernel(State(c): Daemon, Input(what): Input<api::MockKernel>) -> Response {
     answer(move || c.mock_kernel(&what)).await
+}
+
+async fn mock_device(State(c): Daemon, Input(what): Input<api::MockDevice>) -> Response {
+    answer(move || c.mock_device(what)).await
 }
 
 async fn metrics(State(c): Daemon) -> Response {

@@ -5,12 +5,13 @@ use super::capability_files::CapabilityFiles;
 use super::driver::Marks;
 use super::host::Host;
 use crate::args::MockArgs;
-use api::{EswitchMode, EswitchSet};
+use api::{EswitchMode, EswitchSet, MockDevice};
 use dpdk::{Eal, Mempool, Port, PortConfig};
 use flow::clock::Time;
 use mocks::kernel::{FakeKernel, NicSpec};
 use mocks::nic::{
-    End, InjectError, MockNic, MockNicConfig, NicError, NicHandle, NicStats, Profile, ProfileError, Representor,
+    End, Fault, Faults, InjectError, MockNic, MockNicConfig, NicError, NicHandle, NicStats, Profile, ProfileError,
+    Representor,
 };
 use offload::rte_flow::ask;
 use offload::{DeviceError, EthdevId};
@@ -156,6 +157,17 @@ impl MockSide {
     #[must_use]
     pub fn stats(&self) -> NicStats {
         self.handle.stats()
+    }
+
+    /// Have something be wrong with the device.
+    pub fn trouble(&self, what: MockDevice) {
+        let none = Faults::none();
+        self.handle.set_faults(match what {
+            MockDevice::Works => none,
+            MockDevice::Busy => Faults { refuse: 1.0, ..none },
+            MockDevice::Incapable => Faults { incapable: true, ..none },
+            MockDevice::Losing => none.with(Fault::RuleLost),
+        });
     }
 
     /// Rules in the NIC.

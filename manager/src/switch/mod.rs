@@ -20,9 +20,9 @@ use unroll::Unrolling;
 use api::DpCounters;
 use datapath::{Datapath, PmdSpot, PortCounters, PortOptions, PortState};
 use dpdk::{Eal, Mempool, Port};
-use flow::DpPort;
 use flow::clock::Clock;
 use flow::dp::{Ack, BridgeId, DpFlow, DropReason, FlowId, HardwareFence, MeterId, Slowpath, WorkerFence};
+use flow::{DpPort, FlowKey};
 use offload::{Backend, Cookie, Engine, EngineConfig, WantedMeter, World};
 use pipeline::Pipeline;
 use std::collections::{BTreeMap, HashMap};
@@ -387,6 +387,11 @@ impl Switch {
             age: v.age,
         };
         self.datapath.dump().into_iter().map(info).collect()
+    }
+
+    /// The flow that packets like this one are of. Looks at every flow.
+    pub fn flow_of(&self, packet: &FlowKey) -> Option<Arc<DpFlow>> {
+        self.datapath.dump().into_iter().map(|v| v.flow).find(|flow| flow.key == packet.masked(&flow.mask))
     }
 
     /// The hardware rules of a flow in testpmd's syntax, with what each that counts had counted when it was last read.

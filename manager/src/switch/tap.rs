@@ -191,6 +191,32 @@ impl Taps {
         true
     }
 
+    /// Add to a flow's mask what taps look at in a packet of it.
+    pub fn narrow(&self, packet: &FlowKey, mask: &mut Mask) {
+        if packet.recirc_id.get() == 0 {
+            for wanted in self.wanted.load().values() {
+                wanted.takes(packet, mask);
+            }
+        }
+    }
+
+    /// The flow without copies for taps, which are not what its packets are for.
+    #[must_use]
+    pub fn untapped(flow: &DpFlow) -> DpFlow {
+        let copy = |a: &&DpAction| {
+            matches!(a, DpAction::Punt(PuntReason::Controller { reason: PacketInReason::PacketOut, .. }))
+        };
+        DpFlow {
+            id: flow.id,
+            key: flow.key,
+            mask: flow.mask,
+            actions: flow.actions.iter().skip_while(copy).cloned().collect(),
+            deps: flow.deps.clone(),
+            effects: flow.effects.clone(),
+            mark: flow.mark,
+        }
+    }
+
     /// What the pipeline says, with copies for the taps that want the packet.
     fn tapped(&self, at: &Resume, key: &FlowKey, mut translation: Translation) -> Translation {
         let wanted = self.wanted.load();

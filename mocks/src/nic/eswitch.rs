@@ -328,8 +328,11 @@ impl Eswitch {
         self.headers.count()
     }
 
-    /// By chance the device has no time.
+    /// By chance the device has no time; or it cannot do what it claims.
     pub(super) fn luck(&mut self) -> Result<(), Refusal> {
+        if self.faults.incapable {
+            return Err(Refusal::new(RefusalKind::Unspecified, errno::ENOTSUP, "this rule cannot be done"));
+        }
         if self.faults.refuse > 0.0 && self.dice.chance(self.faults.refuse) {
             return Err(Refusal::new(RefusalKind::Unspecified, errno::EAGAIN, "the device is busy"));
         }

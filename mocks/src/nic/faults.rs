@@ -111,6 +111,8 @@ pub struct Faults {
     pub insert_delay: Duration,
     /// Share of insertions that are refused with EAGAIN, 0.0 to 1.0, by seed.
     pub refuse: f64,
+    /// All insertions are refused with ENOTSUP, of rules too that it says it can do.
+    pub incapable: bool,
     /// Share of insertions that are said to be done and are not, 0.0 to 1.0, by seed.
     pub lose: f64,
     /// The device dies with this operation, counted from 1: it and all later ones fail with EIO, its rules are gone, and all

@@ -3,6 +3,7 @@
 
 mod admission;
 mod completions;
+mod foresee;
 pub(super) mod headers;
 mod meters;
 mod moving;

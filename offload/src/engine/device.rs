@@ -114,6 +114,12 @@ impl Device {
         (self.deaths, self.busy, self.busy_until) = (0, 0, None);
     }
 
+    /// Why it takes no rule at present, whatever rule that is.
+    pub fn away(&self, now: Time) -> Option<&DeviceError> {
+        let busy = self.busy_until.as_ref().filter(|(until, _)| *until > now).map(|(_, error)| error);
+        self.dead.as_ref().map(|dead| &dead.error).or(busy)
+    }
+
     pub fn health(&self, now: Time) -> DeviceHealth {
         match (&self.dead, &self.busy_until) {
             (Some(dead), _) => DeviceHealth::Dead { why: dead.error.to_string(), since: dead.since, next: dead.next },

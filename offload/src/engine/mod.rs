@@ -44,6 +44,7 @@ pub use report::{
 
 use crate::backend::{Backend, Cookie};
 use crate::refusal::Refusals;
+use crate::rule::Plan;
 use crate::world::{WantedMeter, World};
 use core::{Core, Event};
 use crossbeam::queue::SegQueue;
@@ -345,6 +346,13 @@ impl Engine {
     #[must_use]
     pub fn judge(&self, flow: &DpFlow) -> Refusals {
         self.lock().judge(flow)
+    }
+
+    /// What would become of a flow that is not there, if its first packet came now: its plan without what the engine knows to stand
+    /// in the way (captures, policy, refusals that it learned, health and room of the device).
+    #[must_use]
+    pub fn foresee(&self, flow: &DpFlow) -> Plan {
+        self.lock().foresee(flow, Time(self.now.load(Ordering::Relaxed)))
     }
 
     /// The rules of a flow that are in hardware, in the order in which they were put in. Empty: there are none.

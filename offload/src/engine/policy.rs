@@ -1,6 +1,5 @@
 //! Which flows are to go into hardware: settings that an operator changes while packets flow.
 
-use super::entry::Entry;
 use crate::refusal::Refusal;
 use crate::world::{Admission, Admitted};
 use flow::dp::{DpFlow, FlowId};
@@ -124,12 +123,12 @@ impl Wishes {
     }
 
     /// Why a flow that a device could take is not to go in, or not to stay.
-    pub fn objection(&self, entry: &Entry) -> Option<Refusal> {
-        if self.demotions.values().any(|which| which.covers(&entry.flow)) {
+    pub fn objection(&self, flow: &DpFlow, is_hot: bool) -> Option<Refusal> {
+        if self.demotions.values().any(|which| which.covers(flow)) {
             return Some(Refusal::Captured);
         }
         match &self.policy {
-            Policy::Hot(hot) if !entry.hot => Some(Refusal::Cold { needs: hot.rate_pps }),
+            Policy::Hot(hot) if !is_hot => Some(Refusal::Cold { needs: hot.rate_pps }),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use crate::backend::DeviceErrorKind;
 use crate::caps::{Capabilities, CapabilityFile};
 use crate::plan::tests::able;
 use crate::refusal::{Refusal, Refusals};
+use crate::rule::Plan;
 use crate::testing::{from, world, world_of};
 use crate::world::{Admission, World};
 use flow::FieldId;
@@ -450,4 +451,65 @@ fn what_a_device_refuses_of_the_whole_it_may_mark() {
     let status = rig.engine.explain(FlowId(1)).unwrap();
     let names: Vec<_> = status.refusals.iter().map(Refusal::name).collect();
     assert_eq!((status.placement, names), (Placement::Partial, vec!["DeviceNotSupported"]));
+}
+
+/// What is foreseen of a flow that is not there is what becomes of it when it comes.
+#[test]
+fn what_is_foreseen_of_a_flow_comes_true() {
+    type Before = fn(&mut Rig);
+    let cases: [(&str, Placement, &[&str], Before); 12] = [
+        ("connectx", Placement::Full, &[], |_| {}),
+        ("mark-only", Placement::Partial, &["NotOffloadCapable"], |_| {}),
+        ("connectx", Placement::Software, &["Disabled"], |rig| {
+            rig.world.admission = crate::Admission::off();
+            rig.engine.set_world(rig.world.clone());
+        }),
+        ("connectx", Placement::Software, &["DeviceNotSupported"], |rig| {
+            rig.fake.with(|state| state.refuses = Some(DeviceErrorKind::NotSupported));
+            rig.add(&flow(2));
+        }),
+        ("connectx", Placement::Partial, &["DeviceNotSupported"], |rig| {
+            rig.fake.with(|state| state.refuses_full = Some(DeviceErrorKind::NotSupported));
+            rig.add(&flow(2));
+        }),
+        ("connectx", Placement::Software, &["DeviceBusy"], |rig| {
+            rig.fake.with(|state| state.refuses = Some(DeviceErrorKind::Busy));
+            rig.add(&flow(2));
+        }),
+        ("connectx", Placement::Software, &["DeviceDead"], |rig| {
+            rig.fake.with(|state| state.dead = true);
+            rig.add(&flow(2));
+        }),
+        ("tiny", Placement::Software, &["TableFull"], |rig| (2..10).for_each(|id| rig.add(&flow(id)))),
+        ("tiny", Placement::Full, &[], |rig| (2..9).for_each(|id| rig.add(&flow(id)))),
+        ("connectx", Placement::Software, &["Cold"], |rig| rig.engine.set_policy(Policy::Hot(Hot::default()))),
+        ("connectx", Placement::Software, &["Captured"], |rig| {
+            let of = flow(1);
+            rig.engine.demote(Which::Match { key: Box::new(of.key), mask: Box::new(of.mask) });
+        }),
+        ("connectx", Placement::Software, &["OldRule"], |rig| {
+            let old = from(1).ipv4().field(FieldId::Ipv4Dst, 2u32).output(2).build(50);
+            rig.add(&old);
+            rig.fake.with(|state| state.chaos.resist = 100);
+            rig.engine.flow_removed(&old);
+        }),
+    ];
+    for (profile, place, reasons, before) in cases {
+        let mut rig = Rig::new(world(profile));
+        before(&mut rig);
+        assert!(rig.engine.settle(Time(rig.now), 1000));
+        let plan = rig.engine.foresee(&flow(1));
+        let foreseen = match &plan {
+            Plan::Full(_) => Placement::Full,
+            Plan::Partial { .. } => Placement::Partial,
+            Plan::Software(_) => Placement::Software,
+        };
+        let names: Vec<_> = plan.refused().iter().map(Refusal::name).collect();
+        assert_eq!((foreseen, &names[..]), (place, reasons), "{profile}");
+        rig.engine.flow_added(&flow(1));
+        assert!(rig.engine.settle(Time(rig.now), 1000));
+        let status = rig.engine.explain(FlowId(1)).unwrap();
+        assert_eq!((status.placement, &status.refusals[..]), (foreseen, plan.refused()), "{profile} {reasons:?}");
+        assert!(rig.fake.with(|state| state.violations.is_empty()));
+    }
 }

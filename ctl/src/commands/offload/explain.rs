@@ -43,10 +43,14 @@ fn pass(p: &PassExplanation) -> String {
     let handled = match p.handled {
         Handled::Hardware => "hardware",
         Handled::Partial => "partial: matched in hardware, acted on in software",
-        Handled::Software | Handled::Pending => "software",
+        Handled::Software => "software",
+        Handled::Pending => "pending",
     };
-    let mut lines =
-        vec![format!("plan for: {}", p.megaflow), format!("  actions: {}", p.actions), format!("  handled: {handled}")];
+    let mut lines = vec![match p.flow {
+        Some(id) => format!("flow {id} has such packets: {}", p.megaflow),
+        None => format!("no flow has such packets yet; plan for: {}", p.megaflow),
+    }];
+    lines.extend([format!("  actions: {}", p.actions), format!("  handled: {handled}")]);
     lines.extend(plan(&p.steps, &p.reasons, &p.would_help, &p.rules));
     lines.join("\n")
 }

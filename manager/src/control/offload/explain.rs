@@ -3,7 +3,8 @@
 use super::super::Control;
 use super::super::trace::Pass;
 use super::reason;
-use ::offload::{Explained, HwProgram, Plan, Step, World};
+use crate::switch::Taps;
+use ::offload::{Explained, HwProgram, Plan, Step, StepOf, Where, World};
 use api::{
     DpFlowView, Error, ErrorKind, ExplainRequest, Explanation, Handled, PacketExplanation, PassExplanation, PlanStep,
     TraceRequest,
@@ -23,7 +24,7 @@ impl Control {
             // What device and engine said, which the planner does not know.
             let more = self.switch.engine().explain(FlowId(view.id)).map(|s| s.refusals).unwrap_or_default();
             let (steps, would_help) = match known.get(&view.id) {
-                Some(flow) => told(&::offload::explain(flow, &world, &more)),
+                Some(flow) => told(&::offload::explain(&Taps::untapped(flow), &world, &more), view.handled),
                 None => (Vec::new(), Vec::new()),
             };
             Explanation {
@@ -49,8 +50,28 @@ impl Control {
         let trace = TraceRequest { flow: request.flow.clone(), ..TraceRequest::default() };
         let (view, passes) = self.trace_passes(&bridge, &trace)?;
         let world = self.planners_world(&self.lock());
-        let passes = view.passes.iter().zip(&passes).map(|(shown, pass)| explain(shown, pass, &world)).collect();
+        let passes = view.passes.iter().zip(&passes).map(|(shown, pass)| self.explain(shown, pass, &world)).collect();
         Ok(PacketExplanation { bridge, trace: view.text, passes })
+    }
+
+    fn explain(&self, shown: &api::TracePass, pass: &Pass, world: &World) -> PassExplanation {
+        let flow = Taps::untapped(pass.live.as_deref().unwrap_or(&pass.flow));
+        let (steps, would_help) = told(&::offload::explain(&flow, world, &pass.refusals), pass.handled);
+        let rules = match (&pass.live, &pass.plan) {
+            (Some(live), _) => self.switch.hardware_rules(live.id),
+            (None, Plan::Full(program) | Plan::Partial { program, .. }) => texts(program),
+            (None, Plan::Software(_)) => Vec::new(),
+        };
+        PassExplanation {
+            flow: pass.live.as_ref().map(|live| live.id.0),
+            megaflow: shown.megaflow.clone(),
+            actions: shown.actions.clone(),
+            handled: shown.handled,
+            reasons: shown.reasons.clone(),
+            rules,
+            steps,
+            would_help,
+        }
     }
 
     /// The bridge that is named, or the one that there is.
@@ -76,31 +97,19 @@ pub(super) fn no_flow(id: u64) -> Error {
         .remedy("list them with: shuntctl dp flows")
 }
 
-/// Steps, and what would help.
-fn told(explained: &Explained) -> (Vec<PlanStep>, Vec<String>) {
+/// Steps, and what would help, of a flow that is handled there: the planner does not know what else stands in its way.
+fn told(explained: &Explained, handled: Handled) -> (Vec<PlanStep>, Vec<String>) {
+    let done_by = |step: &Step| match (handled, &step.of) {
+        (Handled::Software, _) => Where::Software,
+        (Handled::Partial, StepOf::Match { .. }) => Where::Hardware,
+        _ => step.at,
+    };
     let step = |step: &Step| PlanStep {
         what: step.of.to_string(),
-        done_by: step.at.to_string(),
+        done_by: done_by(step).to_string(),
         reasons: step.refused.iter().map(reason).collect(),
     };
     (explained.steps.iter().map(step).collect(), explained.help.iter().map(ToString::to_string).collect())
-}
-
-fn explain(shown: &api::TracePass, pass: &Pass, world: &World) -> PassExplanation {
-    let (steps, would_help) = told(&::offload::explain(&pass.flow, world, pass.plan.refused()));
-    let rules = match &pass.plan {
-        Plan::Full(program) | Plan::Partial { program, .. } => texts(program),
-        Plan::Software(_) => Vec::new(),
-    };
-    PassExplanation {
-        megaflow: shown.megaflow.clone(),
-        actions: shown.actions.clone(),
-        handled: shown.handled,
-        reasons: shown.reasons.clone(),
-        rules,
-        steps,
-        would_help,
-    }
 }
 
 fn texts(program: &HwProgram) -> Vec<String> {

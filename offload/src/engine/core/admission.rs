@@ -35,9 +35,9 @@ impl Core {
     pub(super) fn decide(&self, id: FlowId, now: Time) -> Plan {
         let mut plan = self.prefer(id, now);
         if let Some(entry) = self.flows.get(id)
-            && let Some(lack) = self.lacks_header(entry, &plan)
+            && let Some(lack) = self.lacks_header(&entry.flow, &plan)
         {
-            self.leave_out_header(id, &mut plan, lack);
+            self.leave_out_header(&entry.flow, &mut plan, lack);
         }
         plan
     }
@@ -46,16 +46,18 @@ impl Core {
     #[inline]
     pub(super) fn choose(&mut self, id: FlowId, now: Time) -> Plan {
         let mut plan = self.prefer(id, now);
-        if let Some(lack) = self.wait_for_header(id, &plan) {
-            self.leave_out_header(id, &mut plan, lack);
+        if let Some(lack) = self.wait_for_header(id, &plan)
+            && let Some(entry) = self.flows.get(id)
+        {
+            self.leave_out_header(&entry.flow, &mut plan, lack);
         }
         plan
     }
 
-    fn leave_out_header(&self, id: FlowId, plan: &mut Plan, lack: Refusal) {
-        let Some(entry) = self.flows.get(id) else { return };
-        *plan = fall_back(&entry.flow, &self.world, smallvec![lack]);
-        self.leave_out_refused(&entry.flow, plan);
+    /// What is left of a plan for whose header there is no room.
+    pub(super) fn leave_out_header(&self, flow: &DpFlow, plan: &mut Plan, lack: Refusal) {
+        *plan = fall_back(flow, &self.world, smallvec![lack]);
+        self.leave_out_refused(flow, plan);
     }
 
     /// The same without a thought of headers.
@@ -64,7 +66,7 @@ impl Core {
         let Some(entry) = self.flows.get(id) else { return Plan::Software(Refusals::new()) };
         let mut plan = plan(&entry.flow, &self.world);
         if !matches!(plan, Plan::Software(_))
-            && let Some(objection) = self.wishes.objection(entry)
+            && let Some(objection) = self.wishes.objection(&entry.flow, entry.hot)
         {
             return Plan::Software(smallvec![objection]);
         }
@@ -77,7 +79,7 @@ impl Core {
 
     /// What the device is known to refuse of a plan.
     #[inline]
-    fn leave_out_refused(&self, flow: &DpFlow, plan: &mut Plan) {
+    pub(super) fn leave_out_refused(&self, flow: &DpFlow, plan: &mut Plan) {
         while let Plan::Full(program) | Plan::Partial { program, .. } = &*plan {
             let Some(obstacle) = self.devices.refusal(program) else { break };
             *plan = without(std::mem::replace(plan, Plan::Software(Refusals::new())), obstacle, flow, &self.world);
@@ -119,14 +121,7 @@ impl Core {
                 continue;
             }
             let Some(refusal) = here.room(now).lack(here.used, size) else { break };
-            let refusals = match plan {
-                Plan::Full(_) => smallvec![refusal],
-                Plan::Partial { refused: mut refusals, .. } | Plan::Software(mut refusals) => {
-                    crate::plan::add(&mut refusals, refusal);
-                    refusals
-                }
-            };
-            Self::stay(entry, refusals, now);
+            Self::stay(entry, left_out(plan, refusal), now);
             entry.wants = size;
             return self.sit(id, Some(Seat::Waiting(device)));
         }
@@ -292,6 +287,17 @@ fn software(plan: Plan) -> Refusals {
     match plan {
         Plan::Software(refusals) => refusals,
         Plan::Full(_) | Plan::Partial { .. } => Refusals::new(),
+    }
+}
+
+/// Why a flow is in software for which there is no room.
+pub(super) fn left_out(plan: Plan, refusal: Refusal) -> Refusals {
+    match plan {
+        Plan::Full(_) => smallvec![refusal],
+        Plan::Partial { refused: mut refusals, .. } | Plan::Software(mut refusals) => {
+            crate::plan::add(&mut refusals, refusal);
+            refusals
+        }
     }
 }
 

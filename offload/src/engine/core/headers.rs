@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 use crate::rule::{HwProgram, HwRule, Plan};
 use crate::world::{EthdevId, World};
 use flow::clock::Time;
-use flow::dp::FlowId;
+use flow::dp::{DpFlow, FlowId};
 use hashbrown::HashMap;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -367,9 +367,9 @@ impl Headers {
 
 impl Core {
     /// Why the device has no room for the plan's header.
-    pub(super) fn lacks_header(&self, entry: &Entry, plan: &Plan) -> Option<Refusal> {
+    pub(super) fn lacks_header(&self, flow: &DpFlow, plan: &Plan) -> Option<Refusal> {
         let header = planned(plan)?;
-        self.headers.lack(self.world.ports.get(&entry.flow.in_port())?.device(), header)
+        self.headers.lack(self.world.ports.get(&flow.in_port())?.device(), header)
     }
 
     /// The same. The flow waits for it from now on; if there is room, it waits for none.
@@ -380,7 +380,7 @@ impl Core {
     }
 
     fn wait_or_not(&mut self, id: FlowId, plan: &Plan, header: Option<&Header>) -> Option<Refusal> {
-        let lack = self.lacks_header(self.flows.get(id)?, plan);
+        let lack = self.lacks_header(&self.flows.get(id)?.flow, plan);
         let entry = self.flows.get_mut(id)?;
         let device = self.world.ports.get(&entry.flow.in_port()).map(|info| info.device());
         match (&lack, header.zip(device)) {
