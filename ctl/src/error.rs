@@ -22,6 +22,8 @@ pub enum Error {
     Plan(String),
     #[error("nic check: {0}")]
     Check(String),
+    #[error("signals: {0}; end with --count or --seconds, or look at the limit of threads (ulimit -u)")]
+    Signal(String),
     #[error("output: {0}")]
     Output(#[from] std::io::Error),
 }

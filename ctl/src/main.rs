@@ -12,6 +12,7 @@ mod client;
 mod commands;
 mod demo;
 mod error;
+mod interrupt;
 mod output;
 mod ovs;
 #[cfg(test)]

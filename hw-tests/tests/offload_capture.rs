@@ -5,7 +5,7 @@
 
 use api::{DpFlowView, Handled, MockView, paths};
 use hw_tests::frames::udp;
-use hw_tests::{Rig, program};
+use hw_tests::{Rig, program, run};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -112,6 +112,31 @@ fn a_flow_is_captured_by_its_number_and_goes_back_when_the_client_is_killed() {
 }
 
 #[test]
+fn a_capture_that_is_interrupted_ends_in_order() {
+    let rig = rig();
+    (1..5).for_each(|at| pass(&rig, at));
+    for (n, signal) in ["-INT", "-TERM"].into_iter().enumerate() {
+        let (child, file) = start(&rig, &["in_port=1,udp,tp_src=2"]);
+        until("the flow goes to software", || offloaded(&rig) == 2);
+        let at = 10 * (n as u64 + 1);
+        (at..at + 3).for_each(|at| pass(&rig, at));
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let told = Instant::now();
+        let out = child.wait_with_output().unwrap();
+        let took = told.elapsed();
+        assert!(took < Duration::from_secs(api::CAPTURE_LEASE_S) / 2, "{took:?}");
+        assert_eq!(out.status.code(), Some(0), "{out:?}");
+        let said = String::from_utf8(out.stdout).unwrap();
+        assert!(said.starts_with("3 packets of in_port=1,udp,tp_src=2 captured; 1 flows were"), "{said}");
+        assert_eq!(api::read_capture("x", &std::fs::read(file).unwrap()).unwrap().len(), 3);
+        // No time passes, and no frame comes, until the flow may be in hardware again.
+        assert_eq!(captured(&rig), []);
+        pass(&rig, at + 5);
+        assert_eq!(offloaded(&rig), 3);
+    }
+}
+
+#[test]
 fn what_cannot_be_captured_is_refused_and_nothing_moves() {
     let rig = rig();
     (1..5).for_each(|at| pass(&rig, at));
@@ -121,11 +146,16 @@ fn what_cannot_be_captured_is_refused_and_nothing_moves() {
         let said = rig.refused(&["offload", "capture", what, "--pcap", pcap, "--seconds", "1"]).unwrap();
         assert!(said.contains(part), "{said}");
     };
+    std::fs::write(file, "an earlier capture").unwrap();
     refused("999999", file, "there is no such flow");
     refused("in_port=9,udp", file, "no such port");
     refused("in_port=1,tp_src=2", file, "tp_src");
     refused("frob=1", file, "frob");
     refused("in_port=1", "/nosuch/x.pcap", "/nosuch/x.pcap");
+    assert_eq!(captured(&rig), [], "the one without a file has ended");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "an earlier capture");
+    let out = run("shuntctl", &["--socket", "/nosuch", "offload", "capture", "in_port=1", "--pcap", file]).unwrap();
+    assert_eq!((out.code, std::fs::read_to_string(file).unwrap()), (Some(1), "an earlier capture".to_owned()));
     assert_eq!(rig.ctl(&["offload", "capture", "1", "--pcap", file, "--count", "0"]).unwrap().code, Some(2));
     assert_eq!(offloaded(&rig), 3);
     let (status, body) = rig.request("GET", "/v1/offload/captures/7", "").unwrap();

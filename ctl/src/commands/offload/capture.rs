@@ -2,6 +2,7 @@
 
 use crate::client::{Client, path};
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use api::{CaptureEnded, CapturePacket, CaptureRequest, CaptureStarted, CaptureTaken, paths};
 use serde::Serialize;
@@ -18,7 +19,7 @@ pub struct Args {
     /// A datapath flow's number, from `dp flows`; or a match, such as 'in_port=1,tcp,nw_dst=10.0.0.1'
     #[arg(value_name = "FLOW|MATCH")]
     what: String,
-    /// File to write, in pcap format; one that is there is replaced
+    /// File to write, in pcap format; one that is there is replaced when the capture has begun
     #[arg(long, value_name = "FILE")]
     pcap: PathBuf,
     /// End after so many packets
@@ -44,14 +45,16 @@ struct Done {
 }
 
 pub fn run(args: &Args, client: &Client, out: Output) -> Result<()> {
-    let mut file = Pcap::create(&args.pcap)?;
+    // From here on a signal ends the capture in order.
+    let interrupt = Interrupt::new()?;
     let flow = args.what.trim().parse().ok();
     let matching = flow.is_none().then(|| args.what.clone());
     let request = CaptureRequest { flow, matching, bridge: args.bridge.clone() };
     let started: CaptureStarted = client.post(paths::CAPTURES, &request)?;
     let at = path(paths::CAPTURE, &[&started.id.to_string()]);
-    let done = read(args, client, &at, &mut file);
-    // Whatever went wrong, flows go back at once. When we are killed they go back as nobody reads any more.
+    // A file that is there is worth more than a capture that cannot be.
+    let done = Pcap::create(&args.pcap).and_then(|mut file| read(args, client, &at, &mut file, &interrupt));
+    // Whatever went wrong, flows go back at once. When we are killed (SIGKILL) they go back as nobody reads any more.
     let ended: Result<CaptureEnded> = client.delete(&at, None::<&()>);
     let packets = done?;
     let ended = ended?;
@@ -62,8 +65,8 @@ pub fn run(args: &Args, client: &Client, out: Output) -> Result<()> {
     })
 }
 
-/// Read until there is enough; how many packets came.
-fn read(args: &Args, client: &Client, at: &str, file: &mut Pcap) -> Result<u64> {
+/// Read until there is enough, or somebody interrupts; how many packets came.
+fn read(args: &Args, client: &Client, at: &str, file: &mut Pcap, interrupt: &Interrupt) -> Result<u64> {
     let (start, mut packets) = (Instant::now(), 0);
     let enough = args.count.unwrap_or(u64::MAX);
     loop {
@@ -77,7 +80,7 @@ fn read(args: &Args, client: &Client, at: &str, file: &mut Pcap) -> Result<u64> 
             }
         }
         file.flush()?;
-        if packets >= enough || left.is_some_and(|left| left.is_zero()) {
+        if packets >= enough || interrupt.is_told() || left.is_some_and(|left| left.is_zero()) {
             return Ok(packets);
         }
     }
