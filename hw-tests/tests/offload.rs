@@ -40,6 +40,20 @@ fn busy(profile: &str) -> Rig {
     rig
 }
 
+/// A switch with a rule for each of many UDP ports.
+fn more(profile: &str) -> Rig {
+    let rig = switch(&format!("{profile},vfs=2,lockstep"));
+    for n in 1..40 {
+        rig.ok(&["flow", "add", "br0", &format!("in_port=1,udp,tp_src={n},actions=output:2")]).unwrap();
+    }
+    rig
+}
+
+/// Have something be wrong with the NIC from now on.
+fn trouble(rig: &Rig, what: MockDevice) {
+    rig.post::<()>(paths::MOCK_DEVICE, &what).unwrap();
+}
+
 fn flows(rig: &Rig, filter: &[&str]) -> Vec<DpFlowView> {
     rig.json(&[&["dp", "flows"], filter].concat()).unwrap()
 }
@@ -231,14 +245,6 @@ fn a_packet_is_explained_as_its_flow_is_handled_then() {
         comes_true(&rig, 30, end, port);
     }
     let named = |handled, names: &[&str]| (handled, names.iter().map(|n| (*n).to_owned()).collect());
-    let trouble = |rig: &Rig, what| rig.post::<()>(paths::MOCK_DEVICE, &what).unwrap();
-    let more = |profile: &str| {
-        let rig = switch(&format!("{profile},vfs=2,lockstep"));
-        for n in 1..40 {
-            rig.ok(&["flow", "add", "br0", &format!("in_port=1,udp,tp_src={n},actions=output:2")]).unwrap();
-        }
-        rig
-    };
 
     // The policy, before and after a packet came.
     let rig = more("connectx");
@@ -281,6 +287,71 @@ fn a_packet_is_explained_as_its_flow_is_handled_then() {
     let at = paths::CAPTURE.replace("{capture}", &started.id.to_string());
     let _: CaptureEnded = rig.json_of("DELETE", &at).unwrap();
     assert_eq!(comes_true(&rig, 2, 0, 2), named(Handled::Hardware, &[]));
+}
+
+/// Datapath numbers of ports and meters are nobody's business: here they are no OpenFlow numbers.
+#[test]
+fn ports_and_meters_are_named_as_users_name_them() {
+    let rig = Rig::start("connectx,vfs=2,lockstep").unwrap();
+    rig.ok(&["bridge", "add", "br0", "--fail-mode", "secure"]).unwrap();
+    for (name, devargs, number) in [("wire", "uplink", "100"), ("vm0", "pf0vf0", "101"), ("vm1", "pf0vf1", "102")] {
+        rig.ok(&["port", "add", "br0", name, "--devargs", devargs, "--ofport", number]).unwrap();
+    }
+    rig.ok(&["port", "add", "br0", "t0", "--type", "dpdk", "--devargs", "net_null0,no-rx=1", "--ofport", "103"])
+        .unwrap();
+    rig.ok(&["meter", "add", "br0", "meter=99,pktps,bands=type=drop,rate=1000"]).unwrap();
+    for rule in [
+        "in_port=100,udp,tp_src=1,actions=meter:99,dec_ttl,output:101",
+        "in_port=100,udp,tp_src=2,actions=output:101,mod_dl_src:02:00:00:00:00:98,output:102,mod_dl_src:02:00:00:00:00:99,output:101",
+        "in_port=100,udp,tp_src=3,actions=output:103",
+        "in_port=103,udp,actions=output:100",
+    ] {
+        rig.ok(&["flow", "add", "br0", rule]).unwrap();
+    }
+    let explain = |packet: &str| rig.ok(&["offload", "explain", packet]).unwrap();
+    let packets = [
+        "in_port=100,udp,nw_ttl=64,tp_src=1",
+        "in_port=wire,udp,nw_ttl=64,tp_src=2",
+        "in_port=100,udp,nw_ttl=64,tp_src=3",
+        "in_port=t0,udp",
+    ];
+    let before = packets.map(explain);
+    rig.pass(0, 1, &[udp(1, 2, 1), udp(1, 2, 2), udp(1, 2, 3)]).unwrap();
+    let flows = rig.ok(&["offload", "explain"]).unwrap();
+    rig.ok(&["offload", "off", "wire"]).unwrap();
+    let off = explain(packets[0]);
+    let said = [before.join("\n"), flows, off].join("\n");
+    for part in [
+        "match in_port=wire",
+        "match in_port=t0",
+        "action meter(99)",
+        "action vm0",
+        "take meter 99 off this path",
+        "output port t0 is not a port of an embedded switch",
+        "input port t0 takes no hardware rules",
+        "with port vm0 as the only output",
+        "offload is off for input port wire",
+        "shuntctl offload on wire",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // Of ports and meters nothing else is said in what is for users; rules are in testpmd's words, and the trace in those of
+    // `ofproto/trace`, with their numbers.
+    let lines = said.lines().filter(|line| {
+        ["because", "remedy", "would be", "action", "match"].iter().any(|word| line.contains(word))
+            && !line.contains("rule:")
+            && !line.starts_with("Datapath actions:")
+    });
+    for line in lines {
+        let words: Vec<&str> = line.split([' ', '(', ')', ',', '=']).collect();
+        let pairs = words.windows(2).filter(|pair| ["port", "in_port", "meter", "action"].contains(&pair[0]));
+        let numbers: Vec<_> = pairs.filter(|pair| pair[1].parse().is_ok_and(|n: u32| n < 99)).collect();
+        assert!(numbers.is_empty() || line.contains("(action "), "{line}");
+    }
+    for nowhere in ["in_port=9,udp", "udp", "in_port=4,udp"] {
+        let refused = rig.refused(&["offload", "explain", nowhere]).unwrap();
+        assert!(refused.contains("comes in on no port of bridge br0") && refused.contains("port list"), "{refused}");
+    }
 }
 
 #[test]

@@ -151,8 +151,11 @@ fn what_cannot_be_captured_is_refused_and_nothing_moves() {
     refused("in_port=9,udp", file, "no such port");
     refused("in_port=1,tp_src=2", file, "tp_src");
     refused("frob=1", file, "frob");
+    assert_eq!(offloaded(&rig), 3);
     refused("in_port=1", "/nosuch/x.pcap", "/nosuch/x.pcap");
     assert_eq!(captured(&rig), [], "the one without a file has ended");
+    pass(&rig, 5);
+    assert_eq!(offloaded(&rig), 3);
     assert_eq!(std::fs::read_to_string(file).unwrap(), "an earlier capture");
     let out = run("shuntctl", &["--socket", "/nosuch", "offload", "capture", "in_port=1", "--pcap", file]).unwrap();
     assert_eq!((out.code, std::fs::read_to_string(file).unwrap()), (Some(1), "an earlier capture".to_owned()));

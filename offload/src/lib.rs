@@ -34,6 +34,7 @@ pub mod backend;
 pub mod caps;
 pub mod engine;
 mod example;
+pub mod names;
 pub mod numbered;
 pub mod plan;
 pub mod refusal;
@@ -57,6 +58,7 @@ pub use engine::{
     Demotion, DemotionId, DeviceHealth, Engine, EngineConfig, EngineStatus, EngineThread, FenceTicket, FlowRank,
     FlowRate, FlowStatus, HitSink, Hot, Placement, Policy, PortStatus, RuleStatus, TableUse, Which,
 };
+pub use names::{Names, Numbers, Told};
 pub use numbered::Numbered;
 pub use plan::{Change, Explained, Step, StepOf, Where, explain, fall_back, plan, plan_translated, what_would_help};
 pub use refusal::{MeterObstacle, PortRefusal, REASONS, Reason, Refusal, Refusals, Subject};

@@ -2,6 +2,7 @@
 //! shown with [`Refusal::remedy`].
 
 use crate::backend::{DeviceError, DeviceErrorKind};
+use crate::names::{Names, Numbers, Told};
 use flow::FieldId;
 use flow::dp::{DpActionKind, MeterId};
 use flow::port::DpPort;
@@ -196,6 +197,12 @@ impl Refusal {
     /// What one can do about it.
     #[must_use]
     pub fn remedy(&self) -> String {
+        self.remedy_for(&Numbers)
+    }
+
+    /// The same, with the names that users know.
+    #[must_use]
+    pub fn remedy_for(&self, names: &dyn Names) -> String {
         match self {
             Refusal::MatchField { field } => {
                 format!("write rules that do not look at {field}, or use a NIC profile that matches it")
@@ -254,7 +261,7 @@ impl Refusal {
             }
             Refusal::NotCacheable => "none: each such packet is decided on its own".into(),
             Refusal::MeterSplit { meter } => {
-                format!("take meter {} off this path, or keep all its flows in software", meter.0)
+                format!("take meter {} off this path, or keep all its flows in software", names.meter(*meter))
             }
             Refusal::Meter { number, why, .. } => match why {
                 MeterObstacle::Bands { .. } => format!("give meter {number} one band, of type drop"),
@@ -487,6 +494,12 @@ impl std::fmt::Display for PortRefusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.tell(&Numbers, f)
+    }
+}
+
+impl Told for Refusal {
+    fn tell(&self, names: &dyn Names, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Refusal::MatchField { field } => write!(f, "the device cannot match {field}"),
             Refusal::PartialMask { field } => write!(f, "the device cannot match only these bits of {field}"),
@@ -507,7 +520,7 @@ impl std::fmt::Display for Refusal {
             Refusal::NoResume { done } => {
                 write!(f, "hardware could do the first {done} actions, but there is no mark for what is left")
             }
-            Refusal::OutputPort { port, why } => write!(f, "output port {port} {why}"),
+            Refusal::OutputPort { port, why } => write!(f, "output port {} {why}", names.port(*port)),
             Refusal::TooManyOutputs { have, max } => write!(f, "{have} outputs, the device does {max}"),
             Refusal::NoActions => f.write_str("no actions"),
             Refusal::TtlExpires => f.write_str("the TTL runs out"),
@@ -517,7 +530,9 @@ impl std::fmt::Display for Refusal {
             Refusal::NoCounter => f.write_str("the device does not count a rule's packets"),
             Refusal::NoMark => f.write_str("the flow has no mark"),
             Refusal::NoSpread { queues } => write!(f, "marked packets cannot be spread over {queues} receive queues"),
-            Refusal::NotOffloadCapable { port } => write!(f, "input port {port} takes no hardware rules"),
+            Refusal::NotOffloadCapable { port } => {
+                write!(f, "input port {} takes no hardware rules", names.port(*port))
+            }
             Refusal::Disabled => f.write_str("offload is off"),
             Refusal::PortDisabled { name, .. } => write!(f, "offload is off for input port {name}"),
             Refusal::PolicyOff => f.write_str("the policy is off"),

@@ -19,6 +19,7 @@ mod meters;
 mod metrics;
 mod mirrors;
 mod mock;
+mod names;
 mod nics;
 mod offload;
 mod pmd_settings;

@@ -2,7 +2,8 @@
 
 use super::Control;
 use super::errors::{invalid, pipeline};
-use super::offload::{handled, reason};
+use super::names::Names;
+use super::offload::handled;
 use ::offload::{Plan, Refusals, World};
 use ::pipeline::trace::{TraceNode, TracePass, TraceStep};
 use api::{Error, Handled, TraceRequest, TraceView};
@@ -36,10 +37,11 @@ impl Control {
         let ports = self.switch.pipeline().ports(id);
         let datapath_port = |number: OfPort| ports.iter().find(|p| p.number == number).map_or(DpPort::NONE, |p| p.dp);
         let mut out = String::new();
+        let names = self.names();
         let (mut passes, mut planned) = (Vec::new(), Vec::new());
         for pass in &trace.passes {
             let judged = self.judge(pass, datapath_port, &world);
-            let shown = view(pass, &judged);
+            let shown = view(pass, &judged, &names);
             out.push_str(&format!("{pass}\n{}\n", offload(&shown)));
             passes.push(shown);
             planned.push(judged);
@@ -182,7 +184,7 @@ fn flow_of(pass: &TracePass, datapath_port: impl Fn(OfPort) -> DpPort) -> (FlowK
     (key, flow)
 }
 
-fn view(pass: &TracePass, judged: &Pass) -> api::TracePass {
+fn view(pass: &TracePass, judged: &Pass, names: &Names) -> api::TracePass {
     let text = |m: &Match| text::format_match(m, DEFAULT_PRIORITY);
     api::TracePass {
         flow: text(&pass.flow),
@@ -193,7 +195,7 @@ fn view(pass: &TracePass, judged: &Pass) -> api::TracePass {
         dropped: pass.dropped.map(|d| d.to_string()),
         cacheable: pass.translation.cacheable == Cacheable::Yes,
         handled: judged.handled,
-        reasons: judged.refusals.iter().map(reason).collect(),
+        reasons: judged.refusals.iter().map(|r| names.reason(r)).collect(),
     }
 }
 

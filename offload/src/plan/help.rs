@@ -3,6 +3,7 @@
 use super::explain::fields_of;
 use super::plan;
 use crate::caps::Capabilities;
+use crate::names::{Names, Numbers, Told};
 use crate::refusal::Refusal;
 use crate::rule::Plan;
 use crate::world::{Admitted, PortInfo, PortKind, World};
@@ -193,6 +194,12 @@ fn copy(flow: &DpFlow) -> DpFlow {
 impl std::fmt::Display for Change {
     /// A condition: to be read after "it would be in hardware".
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.tell(&Numbers, f)
+    }
+}
+
+impl Told for Change {
+    fn tell(&self, names: &dyn Names, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Change::TurnOn => f.write_str("if offload were on (shuntctl offload on)"),
             Change::TurnOnPort { name, .. } => write!(f, "if offload were on for {name} (shuntctl offload on {name})"),
@@ -209,9 +216,11 @@ impl std::fmt::Display for Change {
             Change::WholeSet { number, field } => {
                 write!(f, "if action {} set all bits of {field}", number + 1)
             }
-            Change::OneOutput(port) => write!(f, "with port {port} as the only output"),
+            Change::OneOutput(port) => write!(f, "with port {} as the only output", names.port(*port)),
             Change::ExplicitDrop => f.write_str("with an explicit drop"),
-            Change::MeterInHardware(meter) => write!(f, "if meter {} were in hardware with all of its flows", meter.0),
+            Change::MeterInHardware(meter) => {
+                write!(f, "if meter {} were in hardware with all of its flows", names.meter(*meter))
+            }
             Change::Profile(name) => write!(f, "in a NIC like {name}"),
         }
     }

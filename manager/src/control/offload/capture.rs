@@ -5,7 +5,7 @@ use super::super::Control;
 use super::super::errors::invalid;
 use super::explain::no_flow;
 use crate::switch::{Tapped, Wanted};
-use ::offload::{DemotionId, Which};
+use ::offload::{DemotionId, Names, Which};
 use api::{
     CAPTURE_LEASE_S, CaptureEnded, CapturePacket, CaptureRequest, CaptureStarted, CaptureTaken, Error, ErrorKind,
 };
@@ -76,7 +76,7 @@ impl Control {
             self.switch.drain_punted();
             let (packets, lost) = self.switch.taps().take(number, PACKETS).ok_or_else(|| no_capture(id))?;
             if !packets.is_empty() || start.elapsed() >= wait {
-                let names = self.port_names();
+                let names = self.names();
                 let packets = packets.into_iter().map(|p| self.captured(p, &names)).collect();
                 return Ok(CaptureTaken { packets, lost });
             }
@@ -160,7 +160,7 @@ impl Control {
         Ok(Wanted::new(ports, &wanted.key, &wanted.mask))
     }
 
-    fn captured(&self, packet: Tapped, names: &std::collections::HashMap<DpPort, String>) -> CapturePacket {
+    fn captured(&self, packet: Tapped, names: &dyn Names) -> CapturePacket {
         let clock = self.switch.clock();
         let at = if self.switch.lockstep().is_some() {
             Duration::from_nanos(packet.at.0)
@@ -170,7 +170,7 @@ impl Control {
         };
         CapturePacket {
             at: u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
-            port: names.get(&packet.port).cloned().unwrap_or_else(|| packet.port.to_string()),
+            port: names.port(packet.port),
             hex: api::to_hex(&packet.data),
         }
     }

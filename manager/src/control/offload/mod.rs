@@ -8,8 +8,8 @@ mod policy;
 pub(super) use capture::Captures;
 
 use super::Control;
-use ::offload::{DeviceHealth, Placement, REASONS, Refusal};
-use api::{DpFlowView, Handled, OffloadPort, OffloadRun, OffloadStatus, Reason};
+use ::offload::{DeviceHealth, Placement, REASONS};
+use api::{DpFlowView, Handled, OffloadPort, OffloadRun, OffloadStatus};
 use flow::DpPort;
 
 impl Control {
@@ -128,9 +128,4 @@ pub(super) fn handled(placement: Placement) -> Handled {
         Placement::Software => Handled::Software,
         Placement::Moving => Handled::Pending,
     }
-}
-
-/// A refusal for display.
-pub(super) fn reason(refusal: &Refusal) -> Reason {
-    Reason { name: refusal.name().to_owned(), message: refusal.to_string(), remedy: refusal.remedy() }
 }
