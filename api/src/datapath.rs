@@ -59,6 +59,9 @@ pub struct DpFlowView {
     /// Milliseconds since hardware's counters of it were read; none: it has none there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_age_ms: Option<u64>,
+    /// Hardware may have switched more packets than it was seen to count: rules went whose last count could not be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inexact: bool,
 }
 
 /// Which datapath flows to list; all that is not said lets all through.

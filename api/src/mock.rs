@@ -76,6 +76,8 @@ pub enum MockDevice {
     Incapable,
     /// It takes rules and does not have them.
     Losing,
+    /// It is gone with the next operation, and its rules with it; for good.
+    Dead,
 }
 
 /// What happens to the fake kernel.

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use api::{
-    CaptureEnded, CaptureRequest, CaptureStarted, DpFlowView, Explanation, Handled, MockDevice, OffloadPolicyView,
-    OffloadStatus, PacketExplanation, PassExplanation, paths,
+    CaptureEnded, CaptureRequest, CaptureStarted, DpFlowView, Explanation, Handled, MockDevice, OffloadCapabilities,
+    OffloadPolicyView, OffloadStatus, PacketExplanation, PassExplanation, paths,
 };
 use hw_tests::Rig;
 use hw_tests::frames::udp;
@@ -126,6 +126,8 @@ fn a_port_is_turned_off_and_on_and_the_policy_is_kept_over_a_restart() {
     assert_eq!((view.enabled, view.ports_off.len()), (true, 1));
     rig.ok(&["offload", "on", "uplink"]).unwrap();
     assert_eq!(handled(&rig), before);
+    let back = flows(&rig, &["--offloaded"]);
+    assert!(back.iter().all(|f| f.hardware_packets == 9 && f.read_age_ms.is_some()), "known up to now: {back:?}");
 
     rig.ok(&["offload", "policy", "set", "ports", "pf0vf0"]).unwrap();
     assert!(!handled(&rig).contains(&Handled::Hardware));
@@ -352,6 +354,53 @@ fn ports_and_meters_are_named_as_users_name_them() {
         let refused = rig.refused(&["offload", "explain", nowhere]).unwrap();
         assert!(refused.contains("comes in on no port of bridge br0") && refused.contains("port list"), "{refused}");
     }
+}
+
+#[test]
+fn what_devices_refused_lost_and_did_not_count_is_shown() {
+    let rig = more("connectx");
+    let capabilities = |port: &str| rig.json::<OffloadCapabilities>(&["offload", "capabilities", port]).unwrap();
+    trouble(&rig, MockDevice::Incapable);
+    rig.pass(0, 1, &[udp(1, 2, 1), udp(1, 2, 2)]).unwrap();
+    let (wire, other) = (capabilities("uplink"), capabilities("pf0vf0"));
+    assert!((1..=3).contains(&wire.refused_shapes) && wire.refused.len() == wire.refused_shapes, "{wire:?}");
+    assert!(wire.refused.iter().all(|r| r.why.contains("this rule cannot be done") && r.rule.contains("udp src is 0")));
+    assert_eq!((other.refused_shapes, other.refused.len()), (0, 0), "no rule of that port was tried");
+    let text = rig.ok(&["offload", "capabilities", "uplink"]).unwrap();
+    assert!(text.contains("refused since") && text.contains(&wire.refused[0].rule), "{text}");
+    let text = rig.ok(&["offload", "status"]).unwrap();
+    assert!(text.contains("refused rule shapes") && !text.contains("inexact counts"), "{text}");
+
+    // A device that dies takes with it what it has counted since it was read last.
+    let rig = more("connectx");
+    rig.pass(0, 1, &[udp(1, 2, 1)]).unwrap();
+    rig.pass(0, 2, &[udp(1, 2, 1)]).unwrap();
+    assert!(!flows(&rig, &[])[0].inexact);
+    trouble(&rig, MockDevice::Dead);
+    for n in 1..20 {
+        rig.pass(0, 2 + 100 * n, &[udp(1, 2, 1)]).unwrap();
+    }
+    let flow = flows(&rig, &[]).remove(0);
+    assert!(flow.inexact && flow.handled == Handled::Software, "{flow:?}");
+    let said = format!("{} or more", flow.hardware_packets);
+    assert!(rig.ok(&["dp", "flows"]).unwrap().contains(&said));
+    assert!(rig.ok(&["dp", "flows", "-m"]).unwrap().contains(", inexact:yes, "));
+    let text = rig.ok(&["offload", "explain", &flow.id.to_string()]).unwrap();
+    assert!(
+        text.contains(&format!("  inexact: hardware has switched {} packets, or more", flow.hardware_packets)),
+        "{text}"
+    );
+
+    // Rules that a device took and does not have.
+    let rig = more("connectx");
+    trouble(&rig, MockDevice::Losing);
+    for n in 1..60 {
+        rig.pass(0, 100 * n, &[udp(1, 2, 1)]).unwrap();
+    }
+    let status: OffloadStatus = rig.json(&["offload", "status"]).unwrap();
+    let lost = ["lost_rules", "missed_rules"].map(|name| status.anomalies.get(name).copied().unwrap_or_default());
+    assert!(lost.iter().sum::<u64>() > 0, "{status:?}");
+    assert!(rig.ok(&["offload", "status"]).unwrap().contains("anomaly "));
 }
 
 #[test]

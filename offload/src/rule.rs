@@ -257,6 +257,14 @@ impl HwAction {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RuleShape(HwRule);
 
+impl RuleShape {
+    /// A rule of the shape, with 0 for each value.
+    #[must_use]
+    pub fn rule(&self) -> &HwRule {
+        &self.0
+    }
+}
+
 impl HwRule {
     /// The rule's shape.
     #[must_use]

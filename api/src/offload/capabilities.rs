@@ -27,6 +27,24 @@ pub struct OffloadCapabilities {
     /// What was claimed, and the device denied then; it is not in the rows above.
     #[serde(default)]
     pub denied: Vec<CapabilityDenied>,
+    /// Shapes of rules of this port that the device refused since, the first [`REFUSED_SHOWN`] of `refused_shapes`. Such rules are
+    /// not tried again until ports or capabilities change.
+    #[serde(default)]
+    pub refused: Vec<CapabilityRefused>,
+    #[serde(default)]
+    pub refused_shapes: usize,
+}
+
+/// Refused shapes that are shown at most.
+pub const REFUSED_SHOWN: usize = 16;
+
+/// A rule that the device refused, whatever values are in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityRefused {
+    /// In testpmd's syntax, with 0 for each value.
+    pub rule: String,
+    /// The device's words.
+    pub why: String,
 }
 
 /// What a port must be removed and added again for.

@@ -39,6 +39,12 @@ pub struct OffloadStatus {
     pub reasons: BTreeMap<String, usize>,
     /// Things that the device should not have done, by name.
     pub anomalies: BTreeMap<String, u64>,
+    /// Shapes of rules that devices refused, and that are not tried again.
+    #[serde(default)]
+    pub refused_shapes: usize,
+    /// Rules that went with packets perhaps uncounted: their flows' figures are inexact.
+    #[serde(default)]
+    pub inexact_counts: u64,
     /// Idle rules that devices told of by themselves (AGE); each was read at once.
     #[serde(default)]
     pub idle_hints: u64,

@@ -132,8 +132,9 @@ fn lines(flows: &[DpFlowView]) -> String {
             Handled::Software | Handled::Pending => "",
         };
         let bytes = f.software_bytes + f.hardware_bytes;
+        let inexact = if f.inexact { ", inexact:yes" } else { "" };
         format!(
-            "id:{}, {}, packets:{packets}, bytes:{bytes}, used:{used}{offloaded}, actions:{}",
+            "id:{}, {}, packets:{packets}, bytes:{bytes}, used:{used}{offloaded}{inexact}, actions:{}",
             f.id, f.flow, f.actions
         )
     };
@@ -210,6 +211,11 @@ fn misses(all: &[DpMisses]) -> String {
     table(["pmd", "not in", "cause", "packets", "share"], rows)
 }
 
+/// Packets that hardware switched, as far as is known.
+pub fn hardware_packets(f: &DpFlowView) -> String {
+    if f.inexact { format!("{} or more", f.hardware_packets) } else { f.hardware_packets.to_string() }
+}
+
 pub fn list(flows: &[DpFlowView]) -> String {
     table(
         ["id", "handled", "hw-pkts", "read-age", "sw-pkts", "why", "flow", "actions"],
@@ -217,7 +223,7 @@ pub fn list(flows: &[DpFlowView]) -> String {
             [
                 f.id.to_string(),
                 f.handled.to_string(),
-                f.hardware_packets.to_string(),
+                hardware_packets(f),
                 f.read_age_ms.map_or_else(|| "-".to_owned(), |ms| format!("{}.{:03}s", ms / 1000, ms % 1000)),
                 f.software_packets.to_string(),
                 f.reasons.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(" "),

@@ -47,6 +47,7 @@ impl Control {
                     idle_ms: millis(now.since(f.used)),
                     age_ms: millis(f.age),
                     read_age_ms: read.map(|at| millis(now.since(at))),
+                    inexact: status.is_some_and(|status| status.inexact),
                 }
             })
             .collect();

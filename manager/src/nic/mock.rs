@@ -166,6 +166,7 @@ impl MockSide {
             MockDevice::Works => none,
             MockDevice::Busy => Faults { refuse: 1.0, ..none },
             MockDevice::Incapable => Faults { incapable: true, ..none },
+            MockDevice::Dead => Faults { dies_after: Some(0), ..none },
             MockDevice::Losing => none.with(Fault::RuleLost),
         });
     }

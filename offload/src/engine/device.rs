@@ -7,8 +7,8 @@ use super::room::{Places, Room};
 use crate::backend::{DeviceError, DeviceKey};
 use crate::caps::CounterKind;
 use crate::refusal::Refusal;
-use crate::rule::{HwProgram, RuleShape};
-use crate::world::World;
+use crate::rule::{HwProgram, HwRule, RuleShape};
+use crate::world::{EthdevId, World};
 use flow::clock::Time;
 use flow::dp::{FlowId, Hits};
 use hashbrown::HashMap;
@@ -177,6 +177,12 @@ impl Devices {
 
     pub fn refused_shapes(&self) -> usize {
         self.refused.len()
+    }
+
+    /// Rules that were refused whatever their values: those of packets that come in by `port`, with 0 for each value.
+    pub fn refused(&self, port: EthdevId) -> Vec<(HwRule, DeviceError)> {
+        let here = self.refused.iter().filter(|(shape, _)| shape.rule().port == port);
+        here.map(|(shape, error)| (shape.rule().clone(), error.clone())).collect()
     }
 
     /// Remember a refusal that holds for all rules of a shape.

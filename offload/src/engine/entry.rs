@@ -192,6 +192,12 @@ impl Entry {
         }
     }
 
+    /// Until when all that hardware switched is in `hits`. A flow that came back is so since then: what its earlier rules counted was
+    /// read when they went.
+    pub fn known(&self) -> Option<Time> {
+        self.read.or_else(|| (self.hits.packets > 0).then_some(self.since))
+    }
+
     /// The rule that counts.
     pub fn counted(&self) -> Option<&Installed> {
         self.rules.iter().find(|r| r.rule.count)

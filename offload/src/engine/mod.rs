@@ -42,10 +42,10 @@ pub use report::{
     DeviceHealth, EngineStatus, FlowRank, FlowRate, FlowStatus, HitSink, Placement, PortStatus, RuleStatus, TableUse,
 };
 
-use crate::backend::{Backend, Cookie};
+use crate::backend::{Backend, Cookie, DeviceError};
 use crate::refusal::Refusals;
-use crate::rule::Plan;
-use crate::world::{WantedMeter, World};
+use crate::rule::{HwRule, Plan};
+use crate::world::{EthdevId, WantedMeter, World};
 use core::{Core, Event};
 use crossbeam::queue::SegQueue;
 use flow::FlowKey;
@@ -353,6 +353,13 @@ impl Engine {
     #[must_use]
     pub fn foresee(&self, flow: &DpFlow) -> Plan {
         self.lock().foresee(flow, Time(self.now.load(Ordering::Relaxed)))
+    }
+
+    /// Rules that a device refused whatever their values, and that are not tried again until the world changes: those of packets that
+    /// come in by `port`, with 0 for each value.
+    #[must_use]
+    pub fn refused(&self, port: EthdevId) -> Vec<(HwRule, DeviceError)> {
+        self.lock().refused(port)
     }
 
     /// The rules of a flow that are in hardware, in the order in which they were put in. Empty: there are none.

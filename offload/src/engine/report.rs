@@ -72,7 +72,7 @@ pub struct FlowStatus {
     pub refusals: Refusals,
     /// What hardware switched so far.
     pub hits: Hits,
-    /// When its counter was last read; `None`: it has none, or never yet. What came later is not in `hits`.
+    /// When its counter was last read, or its rules went in anew; `None`: it has none, or never yet. What came later is not in `hits`.
     pub read: Option<Time>,
     /// Rules went with packets perhaps uncounted: `hits` may be too low.
     pub inexact: bool,

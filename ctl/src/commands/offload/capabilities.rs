@@ -32,6 +32,15 @@ fn asked(c: &OffloadCapabilities) -> String {
         let rows = c.denied.iter().map(|d| [d.claim.clone(), d.why.clone()]);
         out.push_str(&format!("\n\n{}", table(["claimed, and denied", "the device said"], rows)));
     }
+    if c.refused_shapes > 0 {
+        out.push_str("\n\nrefused since, with whatever values (0 stands for them), and not tried again");
+        let line = |r: &api::CapabilityRefused| format!("\n  {}\n      the device said: {}", r.rule, r.why);
+        out.extend(c.refused.iter().map(line));
+        match c.refused_shapes - c.refused.len().min(c.refused_shapes) {
+            0 => {}
+            more => out.push_str(&format!("\n  and {more} more")),
+        }
+    }
     out
 }
 

@@ -30,6 +30,12 @@ fn flow(e: &Explanation) -> String {
         format!("  actions: {}", e.flow.actions),
         format!("  handled: {}", e.flow.handled),
     ];
+    if e.flow.inexact {
+        lines.push(format!(
+            "  inexact: hardware has switched {} packets, or more: rules went whose last count could not be read",
+            e.flow.hardware_packets
+        ));
+    }
     lines.extend(plan(&e.steps, &e.reasons, &e.would_help, &e.rules));
     lines.join("\n")
 }

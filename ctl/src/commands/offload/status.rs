@@ -39,6 +39,12 @@ pub fn summary(s: &OffloadStatus) -> String {
     if s.run.adopted > 0 || s.run.left_over > 0 {
         rows.push(["of earlier runs".to_owned(), format!("{} adopted, {} waiting", s.run.adopted, s.run.left_over)]);
     }
+    if s.refused_shapes > 0 {
+        rows.push(["refused rule shapes".to_owned(), s.refused_shapes.to_string()]);
+    }
+    if s.inexact_counts > 0 {
+        rows.push(["inexact counts".to_owned(), s.inexact_counts.to_string()]);
+    }
     rows.extend(s.anomalies.iter().map(|(name, n)| [format!("anomaly {name}"), n.to_string()]));
     table(["what", "value"], rows)
 }

@@ -141,6 +141,7 @@ mod tests {
             idle_ms: 0,
             age_ms: 0,
             read_age_ms: None,
+            inexact: false,
         }
     }
 

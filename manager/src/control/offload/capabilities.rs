@@ -3,10 +3,10 @@
 use super::super::Control;
 use crate::nic::Asked;
 use ::offload::caps::{ActionEntry, ActionRow, FieldEntry, Stage};
-use ::offload::{CapabilityTable, PortInfo};
+use ::offload::{CapabilityTable, DeviceError, HwRule, PortInfo};
 use api::{
-    CapabilityDenied, CapabilityGroup, CapabilityLimit, CapabilityNeed, CapabilityRow, Error, ErrorKind,
-    OffloadCapabilities, PortType,
+    CapabilityDenied, CapabilityGroup, CapabilityLimit, CapabilityNeed, CapabilityRefused, CapabilityRow, Error,
+    ErrorKind, OffloadCapabilities, PortType, REFUSED_SHOWN,
 };
 use flow::FieldId;
 use flow::dp::DpActionKind;
@@ -38,7 +38,13 @@ impl Control {
             )
             .remedy("those that take rules are shown by: shuntctl offload status")
         })?;
-        Ok(view(info, asked, &needs))
+        let mut refused = self.switch.engine().refused(info.ethdev);
+        refused.sort_by_cached_key(|(rule, _)| rule.to_string());
+        Ok(OffloadCapabilities {
+            refused_shapes: refused.len(),
+            refused: refused.iter().take(REFUSED_SHOWN).map(self::refused).collect(),
+            ..view(info, asked, &needs)
+        })
     }
 }
 
@@ -64,6 +70,7 @@ fn view(info: &PortInfo, asked: Option<Asked>, needs: &[Requirement]) -> Offload
         asked: asked.as_ref().map_or(0, |asked| asked.probed.rules),
         needs: needs.iter().map(need).collect(),
         denied: asked.iter().flat_map(|asked| &asked.probed.denied).map(denied).collect(),
+        ..OffloadCapabilities::default()
     }
 }
 
@@ -73,6 +80,10 @@ fn denied(denied: &::offload::caps::Denied) -> CapabilityDenied {
 
 fn need(need: &Requirement) -> CapabilityNeed {
     CapabilityNeed { what: need.what.to_owned(), devargs: need.devarg.to_owned(), advice: need.to_string() }
+}
+
+fn refused((rule, error): &(HwRule, DeviceError)) -> CapabilityRefused {
+    CapabilityRefused { rule: rule.to_string(), why: error.to_string() }
 }
 
 /// Rules that mark do no other action.

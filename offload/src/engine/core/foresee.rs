@@ -2,11 +2,13 @@
 
 use super::Core;
 use super::admission::left_out;
+use crate::backend::DeviceError;
 use crate::engine::entry::PlaceOf;
 use crate::engine::room::Places;
 use crate::plan::plan;
 use crate::refusal::{Refusal, Refusals};
-use crate::rule::Plan;
+use crate::rule::{HwRule, Plan};
+use crate::world::EthdevId;
 use flow::clock::Time;
 use flow::dp::DpFlow;
 use smallvec::smallvec;
@@ -44,5 +46,9 @@ impl Core {
             return Plan::Software(left_out(plan, Refusal::OldRule { error }));
         }
         plan
+    }
+
+    pub fn refused(&self, port: EthdevId) -> Vec<(HwRule, DeviceError)> {
+        self.devices.refused(port)
     }
 }

@@ -30,7 +30,7 @@ impl Core {
             placement: entry.placement(),
             refusals: self.why(entry),
             hits: entry.hits,
-            read: entry.read,
+            read: entry.known(),
             inexact: entry.inexact,
             pps: entry.pps(),
             since: entry.since,
