@@ -59,7 +59,8 @@ impl Bridge {
     }
 }
 
-fn is_same(there: &Rule, rule: &RuleSpec) -> bool {
+/// Whether learning the rule changes nothing but its age.
+pub(crate) fn is_same(there: &Rule, rule: &RuleSpec) -> bool {
     let state = RuleFlags::all() - RuleFlags::RESET_COUNTS - RuleFlags::CHECK_OVERLAP;
     there.spec.idle_timeout == rule.idle_timeout
         && there.spec.hard_timeout == rule.hard_timeout

@@ -285,6 +285,9 @@ fn learning_stops_at_its_limit_and_says_so() {
     assert!(!t.effects.iter().any(|e| matches!(e, Effect::Learn(_))), "{t:?}");
     let t = bench.translate(OfPort(1), &tcp());
     assert!(t.effects.iter().any(|e| matches!(e, Effect::Learn(_))), "the one that is there is kept");
+    // From another port it would be another rule in its place, which replay does not make at the limit.
+    let t = bench.translate(OfPort(2), &tcp());
+    assert!(!t.effects.iter().any(|e| matches!(e, Effect::Learn(_))), "{t:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `learn`: the rule that this packet makes.
 
 use super::Walk;
+use crate::learn::is_same;
 use flow::action::{Learn, LearnSource, LearnTarget};
 use flow::dp::{Dep, Effect, LearnedRule};
 use flow::rule::{RuleFlags, RuleSpec};
@@ -68,13 +69,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether the rule is there, or fewer than the limit of this action's cookie are.
+    /// Whether the rule is there as it is, or fewer than the limit of this action's cookie are: what replay will find.
     fn has_room(&mut self, learn: &Learn, rule: &RuleSpec) -> bool {
         self.depend(Dep::Table(self.bridge.id, learn.table));
         // Any rule of that table counts, whatever it matches.
         self.written.get_or_insert_default().0.words_mut().fill([0xff; 8]);
         let Some(table) = self.bridge.table(learn.table) else { return true };
-        if table.get(&rule.matching, rule.priority).is_some() {
+        if table.get(&rule.matching, rule.priority).is_some_and(|there| is_same(there, rule)) {
             return true;
         }
         let limit = learn.limit as usize;
