@@ -14,8 +14,10 @@ pub struct Outcome {
     pub learned: Vec<(u16, [u8; 6], DpPort)>,
     /// Port and the key that leaves there; the controller is port `u32::MAX`. Sorted.
     pub sent: Vec<(DpPort, FlowKey)>,
-    /// Rules that the packet makes, in order.
-    pub made: Vec<RuleSpec>,
+    /// Where in [`Model::rules`] the rules that it hits are, in order.
+    pub places: Vec<usize>,
+    /// Rules that the packet makes, in order, and how many of its table may have its cookie (0: any number).
+    pub made: Vec<(RuleSpec, u32)>,
     /// Meters that it reaches, and how long it is then.
     pub metered: Vec<(u32, usize)>,
     /// Whether its TTL runs out on the way: what comes behind is not done, though its rules are hit.
@@ -145,6 +147,13 @@ impl Model {
         run.out.sent.sort_by_key(|(p, k)| (*p, *k.words()));
         run.out
     }
+
+    /// Whether a learned rule is there as it is, or fewer than `limit` of its table have its cookie.
+    #[must_use]
+    pub fn has_room(&self, rule: &RuleSpec, limit: u32) -> bool {
+        let alike = |r: &&RuleSpec| (r.table, r.cookie) == (rule.table, rule.cookie);
+        self.rules.contains(rule) || self.rules.iter().filter(alike).count() < limit as usize
+    }
 }
 
 impl Run<'_> {
@@ -158,10 +167,12 @@ impl Run<'_> {
             .model
             .rules
             .iter()
-            .filter(|r| r.table == table && r.matching.matches(&seen, &self.regs))
-            .max_by_key(|r| r.priority);
-        self.out.hits.push((table, best.map(|r| r.cookie)));
-        let Some(rule) = best else { return };
+            .enumerate()
+            .filter(|(_, r)| r.table == table && r.matching.matches(&seen, &self.regs))
+            .max_by_key(|(_, r)| r.priority);
+        self.out.hits.push((table, best.map(|(_, r)| r.cookie)));
+        let Some((place, rule)) = best else { return };
+        self.out.places.push(place);
         let actions = rule.actions.clone();
         self.list(table, &actions);
     }
@@ -324,10 +335,15 @@ impl Run<'_> {
         };
         for spec in &learn.specs {
             let value = match &spec.source {
+                LearnSource::Field(from) if !self.has(from.field) => 0,
                 LearnSource::Field(from) => self.read(from),
                 LearnSource::Immediate(value) => value.0,
             };
             match &spec.target {
+                // A port is matched as a whole, though OpenFlow 1.0 names 16 bits of it.
+                LearnTarget::Match(to) if to.field == FieldId::InPort => {
+                    rule.matching.set_exact(to.field, Value(value))
+                }
                 LearnTarget::Match(to) => rule.matching.set(to.field, Value(value << to.first), to.mask()),
                 LearnTarget::Load(to) => {
                     let (field, mask) = (to.field, to.mask());
@@ -336,7 +352,13 @@ impl Run<'_> {
                 LearnTarget::Output => rule.actions.push(Action::Output(OfPort(value as u16))),
             }
         }
-        self.out.made.push(rule);
+        let room = learn.limit == 0 || self.model.has_room(&rule, learn.limit);
+        if let Some(to) = &learn.result {
+            self.set(to.field, u128::from(room) << to.first, to.mask().0);
+        }
+        if room {
+            self.out.made.push((rule, learn.limit));
+        }
     }
 
     fn in_port(&self) -> OfPort {

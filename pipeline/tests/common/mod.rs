@@ -129,7 +129,7 @@ impl Bench {
                 Effect::Rule(id) => out.hits.push((0, Some(cookies[id]))),
                 Effect::TableMiss(_, table) => out.hits.push((*table, None)),
                 Effect::FdbRefresh { vlan, mac, port, .. } => out.learned.push((*vlan, *mac, *port)),
-                Effect::Learn(learned) => out.made.push(learned.rule.clone()),
+                Effect::Learn(learned) => out.made.push((learned.rule.clone(), learned.limit)),
                 Effect::Bucket { .. } => {}
                 other => panic!("{other:?} is not made"),
             }
