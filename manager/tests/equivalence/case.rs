@@ -1,5 +1,6 @@
 //! Random cases: rules, packets that meet them, and changes in the middle of the traffic. All from one seed.
 
+use crate::learning::{self, Gone, Learned, Reading};
 use crate::meters::{self, Readings};
 use crate::rig::{Count, PORTS, Rig, Run, plain_ports};
 use flow::clock::Time;
@@ -25,6 +26,10 @@ const UNORDERED_EVENTS: usize = 200;
 const UNORDERED_HOT: usize = 8;
 /// Share of cases with meters.
 const METERING: u8 = 35;
+/// Share of cases whose rules learn, and of their events that are time that passes, in short ones per packet.
+const LEARNING: u8 = 30;
+const PASSING: u8 = 8;
+const SHORT_PASSING: u8 = 30;
 /// How long an address that is silent is remembered (the pipeline's default).
 const AGEING: Duration = Duration::from_secs(300);
 
@@ -56,6 +61,11 @@ pub struct Expected {
     /// Last counts of the rules that were deleted, in order.
     pub removed: Vec<Count>,
     pub meters: Readings,
+    /// Rules that packets made, at the end of the traffic, and all that went; how often one was made, and packets that hit one.
+    pub learned: Vec<Learned>,
+    pub gone: Vec<Gone>,
+    pub made: usize,
+    pub learned_hits: usize,
     /// What each packet sends: port and key.
     pub sent: Vec<Vec<(DpPort, FlowKey)>>,
     /// Packets that hit a rule of table 0 that is not the last resort.
@@ -69,6 +79,8 @@ pub struct Case {
     pub ports: Vec<TestPort>,
     pub meters: Vec<MeterSpec>,
     pub rules: Vec<RuleSpec>,
+    /// Whether some of them learn.
+    pub learns: bool,
     pub events: Vec<Event>,
 }
 
@@ -96,6 +108,7 @@ impl Case {
         };
         let mut all = RuleGen::with_options(seed, options).rules(10 + rng.below(50), &PORTS);
         let (meters, mut dice) = with_meters(seed, &mut all, true);
+        let (learns, mut passing) = with_learning(seed, &mut all);
         let (mut later, rules): (Vec<_>, Vec<_>) =
             all.iter().cloned().partition(|rule| rule.cookie != 0 && rng.percent(20));
         let mut generator = PacketGen::new(seed, &all, &PORTS);
@@ -103,11 +116,18 @@ impl Case {
             [] => generator.next_packet(),
             _ => meters::stretch(generator.next_packet(), dice),
         };
-        let hot: Vec<TestPacket> = (0..HOT).map(|_| next_packet(&mut dice)).collect();
+        let mut hot: Vec<TestPacket> = (0..HOT).map(|_| next_packet(&mut dice)).collect();
+        if learns {
+            learning::talk(&mut hot, &mut passing);
+        }
         let mut live = rules.clone();
         let (mut up, mut offload) = ([true; PORTS.len()], true);
         let mut events = Vec::new();
         while events.len() < EVENTS {
+            if learns && passing.percent(PASSING) {
+                events.push(Event::Wait(learning::wait(&mut passing)));
+                continue;
+            }
             let changeable = live.iter().position(|r| r.cookie != 0);
             events.push(match rng.below(300) {
                 // Off for a few packets only.
@@ -156,7 +176,14 @@ impl Case {
                 _ => packet(hot[rng.below(HOT).min(rng.below(HOT))].clone()),
             });
         }
-        Case { seed, ports: if rng.percent(50) { plain_ports() } else { varied_ports() }, meters, rules, events }
+        Case {
+            seed,
+            ports: if rng.percent(50) { plain_ports() } else { varied_ports() },
+            meters,
+            rules,
+            learns,
+            events,
+        }
     }
 
     /// A short case without changes, to be one of many: a few rules, and packets that meet them.
@@ -170,15 +197,24 @@ impl Case {
         };
         let mut rules = RuleGen::with_options(seed, options).rules(4 + rng.below(12), &PORTS);
         let (meters, mut dice) = with_meters(seed, &mut rules, true);
+        let (learns, mut passing) = with_learning(seed, &mut rules);
         let mut generator = PacketGen::new(seed, &rules, &PORTS);
         let mut few: Vec<TestPacket> = (0..SHORT_HOT).map(|_| generator.next_packet()).collect();
         if !meters.is_empty() {
             few = few.into_iter().map(|packet| meters::stretch(packet, &mut dice)).collect();
         }
-        // Each comes twice or more often: the first makes the flow, the others meet it.
-        let events =
-            (0..SHORT_EVENTS).map(|i| packet(few[if i < SHORT_HOT { i } else { rng.below(SHORT_HOT) }].clone()));
-        Case { seed, ports: plain_ports(), meters, rules, events: events.collect() }
+        if learns {
+            learning::talk(&mut few, &mut passing);
+        }
+        let mut events = Vec::new();
+        for i in 0..SHORT_EVENTS {
+            // Each comes twice or more often: the first makes the flow, the others meet it.
+            events.push(packet(few[if i < SHORT_HOT { i } else { rng.below(SHORT_HOT) }].clone()));
+            if learns && passing.percent(SHORT_PASSING) {
+                events.push(Event::Wait(learning::wait(&mut passing)));
+            }
+        }
+        Case { seed, ports: plain_ports(), meters, rules, learns, events }
     }
 
     /// The same with rules whose packets may come in any order: nothing is learned, and a meter that is full drops none of them.
@@ -195,7 +231,7 @@ impl Case {
         let mut generator = PacketGen::new(seed, &rules, &PORTS);
         let few: Vec<TestPacket> = (0..UNORDERED_HOT).map(|_| generator.next_packet()).collect();
         let events = (0..UNORDERED_EVENTS).map(|_| packet(few[rng.below(UNORDERED_HOT)].clone()));
-        Case { seed, ports: plain_ports(), meters, rules, events: events.collect() }
+        Case { seed, ports: plain_ports(), meters, rules, learns: false, events: events.collect() }
     }
 
     /// Play it on a switch that others were played on before, from `now` on.
@@ -204,14 +240,26 @@ impl Case {
         // So that a device that was full, busy or dead in an earlier case is asked again.
         *now = now.after(Duration::from_secs(11));
         rig.advance(*now);
+        rig.start = *now;
         for event in &self.events {
-            let Event::Packet { end, packet } = event else { continue };
-            *now = now.after(Duration::from_millis(1));
-            rig.advance(*now);
-            rig.inject(*end, &packet.frame);
+            match event {
+                Event::Packet { end, packet } => {
+                    *now = now.after(Duration::from_millis(1));
+                    rig.advance(*now);
+                    rig.inject(*end, &packet.frame);
+                }
+                Event::Wait(time) => {
+                    *now = now.after(*time);
+                    rig.advance(*now);
+                }
+                _ => {}
+            }
         }
         rig.note_placements();
         rig.read_counters();
+        if self.learns {
+            *now = rig.end_learning();
+        }
         rig.end()
     }
 
@@ -240,6 +288,9 @@ impl Case {
                 change => rig.event(change, offload),
             }
         }
+        if self.learns {
+            rig.end_learning();
+        }
         rig.finish()
     }
 
@@ -248,13 +299,28 @@ impl Case {
         let mut out = Expected::default();
         let mut model = Model { ports: self.ports.clone(), rules: self.rules.clone(), ..Model::default() };
         self.meters.iter().for_each(|meter| out.meters.put(meter, &mut model));
-        let (mut now, mut seen) = (Time(0), HashMap::new());
+        let (mut now, mut seen, mut reading) = (Time(0), HashMap::new(), Reading::default());
         for event in &self.events {
+            let pass = match event {
+                Event::Packet { .. } => Duration::from_millis(1),
+                Event::Wait(time) => *time,
+                _ => Duration::ZERO,
+            };
+            now = now.after(pass);
+            if !pass.is_zero() && reading.pass(pass, &mut model) {
+                model.fdb.retain(|station, _| now.since(seen[station]) < AGEING);
+            }
+            let owners = learning::owners(&model.rules);
             match event {
                 Event::Packet { packet, .. } => {
-                    now = now.after(Duration::from_millis(1));
                     let outcome = model.run_frame(packet.in_port, &packet.key, packet.frame.len());
                     out.meters.count(&outcome.metered);
+                    for place in &outcome.places {
+                        reading.hit(&model.rules[*place], packet.frame.len());
+                    }
+                    for (rule, limit) in outcome.made {
+                        reading.make(rule, limit, &mut model);
+                    }
                     for cookie in outcome.hits.iter().filter_map(|hit| hit.1) {
                         let count = out.rules.entry(cookie).or_default();
                         *count = (count.0 + 1, count.1 + packet.frame.len() as u64);
@@ -279,13 +345,13 @@ impl Case {
                 }
                 Event::Meter(meter) => out.meters.put(meter, &mut model),
                 Event::Port { place, up } => model.ports[*place].up = *up,
-                Event::Offload(_) => {}
-                Event::Wait(time) => {
-                    now = now.after(*time);
-                    model.fdb.retain(|station, _| now.since(seen[station]) < AGEING);
-                }
+                Event::Offload(_) | Event::Wait(_) => {}
             }
+            reading.changed(&owners, &mut model);
         }
+        out.learned = reading.end(&mut model);
+        (out.made, out.learned_hits) = (reading.made, reading.hits);
+        out.gone = reading.gone;
         out
     }
 }
@@ -295,6 +361,12 @@ fn with_meters(seed: u64, rules: &mut [RuleSpec], lengths: bool) -> (Vec<MeterSp
     let mut dice = Rng::new(seed ^ 0x3e7e);
     let meters = if dice.percent(METERING) { meters::put(rules, lengths, &mut dice) } else { Vec::new() };
     (meters, dice)
+}
+
+/// Rules that learn, for some cases; by dice of their own, too.
+fn with_learning(seed: u64, rules: &mut [RuleSpec]) -> (bool, Rng) {
+    let mut dice = Rng::new(seed ^ 0x1ea2);
+    (dice.percent(LEARNING) && learning::put(rules, &mut dice), dice)
 }
 
 fn packet(packet: TestPacket) -> Event {
@@ -311,6 +383,9 @@ impl Expected {
         }
         if run.removed != self.removed {
             return Some(format!("removed rules counted {:?}, not {:?}", run.removed, self.removed));
+        }
+        if let Some(fault) = learning::fault((&run.learned, &run.gone), (&self.learned, &self.gone)) {
+            return Some(fault);
         }
         if let Some((id, count)) = run.meters.iter().find(|(id, count)| *count != self.meters.counts[id]) {
             return Some(format!("meter {id} counted {count:?}, not {:?}", self.meters.counts[id]));

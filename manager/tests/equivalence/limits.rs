@@ -110,7 +110,7 @@ impl Limited {
             packet: Box::new(packet.clone()),
         };
         let events = packets.into_iter().map(event).collect();
-        Limited { case: Case { seed, ports: plain_ports(), meters, rules, events }, limits, meets }
+        Limited { case: Case { seed, ports: plain_ports(), meters, rules, learns: false, events }, limits, meets }
     }
 
     /// The case without its meters.
@@ -119,7 +119,14 @@ impl Limited {
         for rule in &mut rules {
             rule.actions.retain(|action| !matches!(action, Action::Meter(_)));
         }
-        Case { seed: self.case.seed, ports: plain_ports(), meters: Vec::new(), rules, events: self.case.events.clone() }
+        Case {
+            seed: self.case.seed,
+            ports: plain_ports(),
+            meters: Vec::new(),
+            rules,
+            learns: false,
+            events: self.case.events.clone(),
+        }
     }
 
     /// Play it: what came of it, and which packets a meter of the device judged.

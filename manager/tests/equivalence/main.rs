@@ -3,6 +3,7 @@
 //!
 //! * [`rig`]: a switch on a mock NIC in lockstep, as the daemon makes it, without the daemon; what came of a run, and comparing two.
 //! * [`case`]: random cases from a seed: rules, packets that meet them, and changes in the middle of the traffic.
+//! * [`learning`]: rules that packets make, in some cases. `lag`: a bug that nothing but these notice.
 //! * `captures`: real traffic. `random`: the cases on every profile. `faults`: each bug that can be planted in the NIC is caught by
 //!   the same cases. `fresh`: what the caches do is what a fresh translation says. `cut`: frames that end early.
 //!
@@ -22,6 +23,8 @@ mod cut;
 mod faults;
 mod fresh;
 mod groups;
+mod lag;
+mod learning;
 mod limits;
 mod many;
 mod meters;

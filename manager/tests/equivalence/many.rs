@@ -33,6 +33,12 @@ struct Shares {
     full: usize,
     hardware: u64,
     metered: u64,
+    /// Packets that hit learned rules, those of them that hardware alone switched (of the flows that were there at last), rules that
+    /// went by themselves or with others, and cases whose rules learn.
+    learned: usize,
+    learned_hits: u64,
+    gone: usize,
+    learning: usize,
     /// Of the profile whose embedded switch marks: flows, those that hardware begins and software ends, packets of these.
     marking: usize,
     split: usize,
@@ -52,6 +58,10 @@ impl AddAssign for Shares {
         self.full += other.full;
         self.hardware += other.hardware;
         self.metered += other.metered;
+        self.learned += other.learned;
+        self.learned_hits += other.learned_hits;
+        self.gone += other.gone;
+        self.learning += other.learning;
         self.marking += other.marking;
         self.split += other.split;
         self.resumed += other.resumed;
@@ -82,6 +92,9 @@ fn run(seeds: &[u64], chaos: bool) -> Shares {
             shares.packets += expected.sent.len();
             shares.hit += expected.hit;
             shares.forwarded += expected.forwarded;
+            shares.learned += expected.learned_hits;
+            shares.gone += expected.gone.len();
+            shares.learning += usize::from(case.learns);
         }
         let same = |what: &str, case: &Case, run: &Run, off: &Run| {
             if let Some(fault) = run.fault(off) {
@@ -96,6 +109,7 @@ fn run(seeds: &[u64], chaos: bool) -> Shares {
                     shares.full += run.placements.values().filter(|p| **p == Placement::Full).count();
                     shares.hardware += run.tally.hardware;
                     shares.metered += run.metered;
+                    shares.learned_hits += run.learned_hits;
                 }
                 if profile == MARKING {
                     shares.marking += run.placements.len();
@@ -113,12 +127,21 @@ fn run(seeds: &[u64], chaos: bool) -> Shares {
             for ((case, off), mut run) in cases.iter().zip(&off).zip(play_all(&cases, chaotic)) {
                 // What the device did is told, as it should be; what packets met is the same all the same.
                 run.troubles.retain(|trouble| !chaos::is_expected(trouble));
+                shares.chaotic += run.tally.hardware;
+                if dies && case.learns {
+                    // What the lost counts would have taught is lost with them.
+                    assert_eq!(
+                        run.troubles, [""; 0],
+                        "seed {} (of those from {} on), chaos with deaths",
+                        case.seed, life[0]
+                    );
+                    continue;
+                }
                 if dies {
                     // What it had counted since the last reading is lost with it.
                     run.take_counts_of(off);
                 }
                 same(if dies { "chaos with deaths" } else { "chaos" }, case, &run, off);
-                shares.chaotic += run.tally.hardware;
             }
             shares.mischief += mischief.total();
         }
@@ -155,6 +178,10 @@ fn many_cases_are_the_same_on_every_profile() {
     println!("{} packets were switched by hardware alone (connectx)", all.hardware);
     println!("{} packets met a meter there", all.metered);
     println!(
+        "{} cases learn: {} packets hit learned rules, {} in hardware alone; {} learned rules went",
+        all.learning, all.learned, all.learned_hits, all.gone
+    );
+    println!(
         "{:.1} % of {} flows were begun by hardware and ended by software, {} packets of them ({MARKING})",
         percent(all.split, all.marking),
         all.marking,
@@ -167,6 +194,8 @@ fn many_cases_are_the_same_on_every_profile() {
     assert!(all.resumed as usize * 100 >= all.packets * 3);
     assert!(all.hardware as usize * 100 >= all.packets * 30);
     assert!(all.metered as usize * 100 >= all.packets * 2);
+    assert!(percent(all.learned, all.packets) >= 4.0 && percent(all.gone, all.packets) >= 3.0);
+    assert!(all.learned_hits as usize * 100 >= all.learned * 15);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::case::{Case, Event};
 use crate::rig::{MARKING, PROFILES};
 use mocks::nic::Faults;
 use offload::Placement;
+use pipeline::RemoveReason::{Delete, HardTimeout, IdleTimeout};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
@@ -26,6 +27,7 @@ fn offload_changes_nothing_that_can_be_seen() {
     let mut changes = 0;
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut split, mut resumed, mut metered) = (0, 0, 0);
+    let (mut learning, mut made, mut learned, mut learned_hits, mut gone) = (0, 0, 0, 0, [0; 3]);
     for seed in seeds() {
         let case = Case::new(seed);
         let expected = case.expected();
@@ -46,6 +48,7 @@ fn offload_changes_nothing_that_can_be_seen() {
             *promised = (promised.0 + on.promised.0, promised.1 + on.promised.1);
             if profile == "connectx" {
                 metered += on.metered;
+                learned_hits += on.learned_hits;
                 for (reason, n) in &on.engine.by_reason {
                     *reasons.entry(*reason).or_default() += n;
                 }
@@ -60,6 +63,11 @@ fn offload_changes_nothing_that_can_be_seen() {
         packets += expected.sent.len();
         hit += expected.hit;
         forwarded += expected.forwarded;
+        (made, learned) = (made + expected.made, learned + expected.learned_hits);
+        learning += usize::from(case.learns);
+        for (n, reason) in gone.iter_mut().zip([IdleTimeout, HardTimeout, Delete]) {
+            *n += expected.gone.iter().filter(|gone| gone.reason == reason).count();
+        }
         changes += case.events.iter().filter(|event| !matches!(event, Event::Packet { .. })).count();
     }
     let percent = |n: usize, of: usize| n as f64 * 100.0 / of.max(1) as f64;
@@ -84,6 +92,11 @@ fn offload_changes_nothing_that_can_be_seen() {
     println!("why not wholly in hardware under connectx, of the flows at the end: {reasons:?}");
     println!("{split} flows were begun by hardware and ended by software, {resumed} packets of them ({MARKING})");
     println!("{metered} packets met a meter in hardware (connectx)");
+    println!(
+        "{learning} cases learn: {made} rules were made, {learned} packets hit one, {learned_hits} in hardware alone (connectx, of the \
+         last flows); of those that went {} were idle, {} were too old, {} went with the rule that learned them",
+        gone[0], gone[1], gone[2]
+    );
     assert!(percent(hit, packets) >= 60.0);
     assert!(percent(forwarded, packets) >= 40.0);
     let (_, placed, promised) = &handled["connectx"];
@@ -92,5 +105,7 @@ fn offload_changes_nothing_that_can_be_seen() {
     assert_eq!(promised.0, promised.1);
     assert!(metered as usize * 100 >= packets * 2);
     let flows: usize = handled[MARKING].1.values().sum();
+    assert!(percent(learned, packets) >= 4.0 && learned_hits as usize * 100 >= learned * 5);
+    assert!(gone.iter().zip([20, 10, 0]).all(|(n, share)| *n > made * share / 100), "{gone:?}");
     assert!(percent(split, flows) >= 5.0 && resumed as usize * 100 >= packets * 3);
 }

@@ -1,6 +1,7 @@
 //! A switch on a mock NIC in lockstep, and what came of a run.
 
 use crate::chaos;
+use crate::learning::{self, Gone, Learned, is_learned};
 use crate::meters::Metered;
 use dpdk::{Mempool, MempoolConfig, PortConfig};
 use flow::clock::{Clock, MonotonicClock, Time, VirtualClock};
@@ -73,6 +74,12 @@ pub struct Rig {
     pub promised: (u64, u64),
     /// Last counts of rules that were deleted, in order.
     removed: Vec<Count>,
+    /// When the case began.
+    pub start: Time,
+    /// Rules that packets made: those that went, those that were there at last, and packets that these had from hardware alone.
+    pub gone: Vec<Gone>,
+    pub learned: Vec<Learned>,
+    pub learned_hits: u64,
     troubles: Vec<String>,
     /// What there was when the present case began.
     base: Base,
@@ -109,6 +116,11 @@ pub struct Run {
     pub rules: Vec<(RuleName, Count)>,
     /// Last counts of rules that were deleted, in order.
     pub removed: Vec<Count>,
+    /// Rules that packets made, at the end of the traffic, and all that went.
+    pub learned: Vec<Learned>,
+    pub gone: Vec<Gone>,
+    /// Packets that hit a learned rule in hardware, of the flows that were there at the end of the traffic.
+    pub learned_hits: u64,
     pub misses: Vec<u64>,
     pub meters: Vec<(u32, Metered)>,
     /// With when each was last seen.
@@ -243,6 +255,10 @@ impl Rig {
             split: HashSet::new(),
             promised: (0, 0),
             removed: Vec::new(),
+            start: Time(0),
+            gone: Vec::new(),
+            learned: Vec::new(),
+            learned_hits: 0,
             troubles: Vec::new(),
             base: Base { misses: vec![0; usize::from(TABLES)], ..Base::default() },
         };
@@ -264,9 +280,12 @@ impl Rig {
         self.forget_left();
         self.troubles.clear();
         self.removed.clear();
+        self.gone.clear();
+        self.learned.clear();
         self.placements.clear();
         self.split.clear();
-        (self.step, self.promised, self.rules_peak) = (0, (0, 0), 0);
+        (self.step, self.promised, self.rules_peak, self.learned_hits) = (0, (0, 0), 0, 0);
+        self.start = self.switch.clock().now();
         self.base = Base {
             tally: self.tally(),
             misses: self.misses(),
@@ -297,9 +316,10 @@ impl Rig {
     }
 
     /// Move the clock, and let go of what is too old.
-    pub fn advance(&self, to: Time) {
+    pub fn advance(&mut self, to: Time) {
         if self.lockstep().advance(to) {
-            self.switch.pipeline().expire(self.switch.clock().now());
+            let gone = self.switch.pipeline().expire(self.switch.clock().now());
+            self.note_gone(gone);
             self.lockstep().settle().unwrap();
         }
     }
@@ -425,7 +445,8 @@ impl Rig {
     /// Change rules and wait for the fence, as the control API does.
     pub fn change(&mut self, change: RuleChange) {
         let applied = self.switch.pipeline().apply(&[change]).unwrap();
-        self.removed.extend(applied.removed.iter().map(|r| (r.entry.stats.packets, r.entry.stats.bytes)));
+        let removed = self.note_gone(applied.removed);
+        self.removed.extend(removed.iter().map(|r| (r.entry.stats.packets, r.entry.stats.bytes)));
         self.fence();
     }
 
@@ -437,9 +458,10 @@ impl Rig {
         }
     }
 
-    /// Packets and bytes of each rule.
+    /// Packets and bytes of each rule that no packet made.
     fn rules(&self) -> Vec<(RuleName, Count)> {
-        let all = self.switch.pipeline().dump(self.bridge, &Select::default()).unwrap();
+        let mut all = self.switch.pipeline().dump(self.bridge, &Select::default()).unwrap();
+        all.retain(|entry| !is_learned(entry.spec.cookie));
         all.iter().map(|r| ((r.spec.table, r.spec.priority, r.spec.cookie), (r.stats.packets, r.stats.bytes))).collect()
     }
 
@@ -509,6 +531,9 @@ impl Rig {
         Run {
             rules: self.rules(),
             removed: std::mem::take(&mut self.removed),
+            learned: std::mem::take(&mut self.learned),
+            gone: std::mem::take(&mut self.gone),
+            learned_hits: self.learned_hits,
             misses: self.misses().iter().zip(&self.base.misses).map(|(now, then)| now - then).collect(),
             fdb: pipeline.fdb(self.bridge).iter().map(|e| (e.vlan, e.mac, e.port, e.used)).collect(),
             meters: self.meters(),
@@ -579,6 +604,9 @@ impl Run {
         }
         if self.removed != off.removed {
             return Some(format!("counters of removed rules: {:?} instead of {:?}", self.removed, off.removed));
+        }
+        if let Some(fault) = learning::fault((&self.learned, &self.gone), (&off.learned, &off.gone)) {
+            return Some(fault);
         }
         if self.misses != off.misses {
             return Some(format!("table misses: {:?} instead of {:?}", self.misses, off.misses));
