@@ -6,8 +6,9 @@ use crate::switch::Lockstep;
 use api::{Collected, Error, ErrorKind, Frame, Inject, MockDevice, MockKernel, MockView, Tally, from_hex, to_hex};
 use flow::clock::Time;
 
-/// The latest time that a lockstep run can have, since it began: a year. Timers behind it would not fit into what clocks count.
-const LATEST: Time = Time(365 * 86_400 * 1_000_000_000);
+/// The latest time that a lockstep run can have, since it began: a century, since captures of many years are played one after the
+/// other. Timers far behind it would not fit into what clocks count.
+const LATEST: Time = Time(100 * 365 * 86_400 * 1_000_000_000);
 
 impl Control {
     /// Put frames into outside ends, in order; how many. In lockstep, the switch is run until it is quiet after each.
@@ -28,8 +29,10 @@ impl Control {
             mock.check(end, &data).map_err(|e| invalid(object(), e))?;
             let at = Time(frame.at);
             if lockstep.is_some() && at > LATEST {
-                let message =
-                    format!("its time is {} s after the start, and a run lasts a year at most", at.0 / 1_000_000_000);
+                let message = format!(
+                    "its time is {} s after the start, and a run lasts a century at most",
+                    at.0 / 1_000_000_000
+                );
                 let remedy = format!("give `at` in nanoseconds since the run began, {} at most", LATEST.0);
                 return Err(invalid(object(), message).remedy(remedy));
             }
