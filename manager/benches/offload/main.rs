@@ -7,7 +7,7 @@
 //! * `mark`: cycles of a packet that hardware marked, over those of one that the signature cache does not know and the
 //!   megaflow table does; both less what receiving and sending alone cost.
 //! * `rest`: cycles of a packet that hardware leaves to software while it switches nine others, over those without the others.
-//! * `insert`: throughput of a PMD while 100,000 rules are put into a device, over that of before and after.
+//! * `insert`: throughput of a PMD while 100,000 flows of its switch go into hardware, over that of before and after.
 //! * `reach`: how long a flow takes into hardware under the policies `all` and `hot`, from its first packet on.
 //!
 //! The first two run on one thread, and only the PMD's polls are timed: the model of the NIC is not.
@@ -18,12 +18,12 @@ mod reach;
 
 use dpdk::{Eal, MbufBatch, Mempool, MempoolConfig, Port, PortConfig};
 use flow::clock::{Clock, MonotonicClock, VirtualClock};
-use flow::dp::{BridgeId, DpAction, DpFlow, FlowId, FlowListener, Hits, Mark};
+use flow::dp::BridgeId;
 use flow::rule::RuleSpec;
-use flow::{DpPort, FieldId, FlowKey, Mask, OfPort, Value};
+use flow::{DpPort, OfPort};
 use manager::switch::{Driver, Parts, Switch};
 use mocks::nic::{End, MockNic, MockNicConfig, NicHandle, Profile, Representor};
-use offload::{Admission, Engine, EngineConfig, EthdevId, HitSink, PortInfo, PortKind, RteFlowBackend, World};
+use offload::{Admission, EthdevId, PortInfo, PortKind, RteFlowBackend, World};
 use pipeline::{FailMode, PortSpec, RuleChange};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 const BURST: usize = 32;
 /// Rounds over all frames of a measurement; the quietest half counts.
 const ROUNDS: usize = 20;
-/// Rules that are put in while a PMD is watched.
+/// Flows that go into hardware while their PMD is watched.
 const RULES: u32 = 100_000;
 
 /// A NIC, its representors, and what it can do.
@@ -77,9 +77,21 @@ fn switch_on(
     datapath: datapath::Config,
     rules: &[RuleSpec],
 ) -> Arc<Switch> {
+    switch_at(eal, mock, clock, datapath, rules, datapath::PmdSpot::default()).0
+}
+
+/// The same with its PMD on this spot, its bridge, and what its ports' packets are in.
+fn switch_at(
+    eal: &'static Eal,
+    mock: &Mock,
+    clock: Arc<dyn Clock>,
+    datapath: datapath::Config,
+    rules: &[RuleSpec],
+    spot: datapath::PmdSpot,
+) -> (Arc<Switch>, BridgeId, Mempool) {
     let (nic, representors, _) = mock;
     let pool = pool(eal, &format!("p{}", nic.handle().domain().0));
-    let switch = Switch::new(Parts {
+    let parts = Parts {
         eal,
         pool: pool.clone(),
         clock,
@@ -88,8 +100,8 @@ fn switch_on(
         pipeline: pipeline::Config::default(),
         mtu: None,
         cookie: Default::default(),
-    })
-    .unwrap();
+    };
+    let switch = Switch::with_pmds(parts, &[spot]).unwrap();
     let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
     for (number, representor) in (1..).zip(representors) {
         start(&representor.port, &pool);
@@ -97,7 +109,7 @@ fn switch_on(
     }
     let adds: Vec<_> = rules.iter().map(|rule| RuleChange::Add { bridge, rule: rule.clone() }).collect();
     switch.pipeline().apply(&adds).unwrap();
-    switch
+    (switch, bridge, pool)
 }
 
 /// A switch on a mock NIC, stepped by hand.
@@ -279,85 +291,72 @@ fn rest(eal: &'static Eal, rules: &[RuleSpec], frames: &[Vec<u8>]) {
     print("rest", ratio, "<= 1.05 of the same packets alone, 90 % of packets in hardware", ratio <= 1.05, &more);
 }
 
-/// Nobody has to hear of hits.
-struct Deaf;
-
-impl HitSink for Deaf {
-    fn hardware_hits(&self, _: &Arc<DpFlow>, _: Hits) {}
-    fn hardware_gone(&self, _: &Arc<DpFlow>) {}
+/// An IPv4 frame to this address.
+fn frame_to(number: u32) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    frame.extend([0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1]);
+    frame.extend((0x0a00_0000 + number).to_be_bytes());
+    frame.extend([0, 53, 0, 53, 0, 26, 0, 0]);
+    frame.resize(60, 0);
+    frame
 }
 
-fn synthetic(number: u32) -> Arc<DpFlow> {
-    let (mut key, mut mask) = (FlowKey::ZERO, Mask::ANY);
-    let fields = [
-        (FieldId::InPort, 1),
-        (FieldId::EthType, 0x0800),
-        (FieldId::IpProto, 17),
-        (FieldId::IpFrag, 0),
-        (FieldId::EthDst, 0x0200_0000_0002),
-        (FieldId::Ipv4Dst, u128::from(0x0a00_0000 + number)),
-        (FieldId::UdpDst, 53),
-    ];
-    for (field, value) in fields {
-        key.set(field, Value(value));
-        mask.require(field);
-    }
-    let actions = [DpAction::Output(DpPort(2))].into_iter().collect();
-    let (id, mark) = (FlowId(u64::from(number) + 1), Mark(number + 1));
-    Arc::new(DpFlow { id, key, mask, actions, deps: Default::default(), effects: Default::default(), mark })
-}
-
+/// Flows of the NIC's ports that wait for offload to be turned on: all come at once, while the switch's PMD has other packets.
 fn insert(eal: &'static Eal) {
+    let mock = mock(eal, "connectx");
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::default());
-    let pool = pool(eal, "null");
-    let parts = Parts {
-        eal,
-        pool: pool.clone(),
-        clock: clock.clone(),
-        backend: None,
-        datapath: datapath::Config::default(),
-        pipeline: pipeline::Config::default(),
-        mtu: None,
-        cookie: Default::default(),
-    };
-    let switch = Switch::with_pmds(parts, &[datapath::PmdSpot { cpu: Some(1), numa: 0 }]).unwrap();
-    let bridge = switch.pipeline().add_bridge("br0", FailMode::Secure).unwrap();
-    for number in [1, 2] {
-        let devargs = format!("net_null{number}{}", if number == 2 { ",no-rx=1" } else { "" });
+    // No flow is too old before the end.
+    let config = datapath::Config { idle: Duration::from_secs(600), miss_budget: false, ..datapath::Config::default() };
+    // What is copied from a packet is looked at: one flow for each address.
+    let rules = ["in_port=1,ip,actions=move:NXM_OF_IP_DST[]->NXM_NX_REG0[],output:2", "in_port=11,actions=output:12"];
+    let rules = rules.map(|rule| flow::text::parse_flow(rule, &|_: &str| None).unwrap());
+    let spot = datapath::PmdSpot { cpu: Some(1), numa: 0 };
+    let (switch, bridge, pool) = switch_at(eal, &mock, clock, config, &rules, spot);
+    for number in [11, 12] {
+        let devargs = format!("net_null{number}{}", if number == 12 { ",no-rx=1" } else { "" });
         let port = Port::attach(eal, &devargs).unwrap();
         start(&port, &pool);
         add(&switch, bridge, &format!("n{number}"), number, port);
     }
-    let rule = flow::text::parse_flow("in_port=1,actions=output:2", &|_: &str| None).unwrap();
-    switch.pipeline().apply(&[RuleChange::Add { bridge, rule }]).unwrap();
-    switch.drive(Driver::threads(&switch, None).unwrap());
-
-    let mock = mock(eal, "connectx");
-    let world = World { resume: true, ..world_of(&mock) };
+    let world = World { admission: Admission::off(), ..world_of(&mock) };
+    switch.set_world(world.clone());
     let (nic, ..) = mock;
-    let backend = Box::new(RteFlowBackend::new(Box::new(nic.rte_flow())));
-    let engine = Engine::new(EngineConfig::default(), world, backend, Arc::new(Deaf));
-    let flows: Vec<_> = (0..RULES).map(synthetic).collect();
+    let handle = nic.handle();
+    switch.drive(Driver::threads(&switch, Some(nic)).unwrap());
+
+    let (start, mut next) = (Instant::now(), 0);
+    while switch.datapath().flow_count() < RULES as usize && start.elapsed() < Duration::from_secs(60) {
+        // Those that find no room come again.
+        while next < RULES && handle.inject(End::Wire, &frame_to(next)).is_ok() {
+            next += 1;
+        }
+        for end in [End::Wire, End::Vf(0), End::Vf(1)] {
+            handle.collect(end).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        if next == RULES && handle.stats().software >= u64::from(RULES) {
+            next = 0;
+        }
+    }
+    let rx = || switch.datapath().counters().rx;
     let rate = |during: &mut dyn FnMut()| {
-        let (before, start) = (switch.datapath().counters().rx, Instant::now());
+        let (before, start) = (rx(), Instant::now());
         during();
-        (switch.datapath().counters().rx - before) as f64 / start.elapsed().as_secs_f64() / 1e6
+        (rx() - before) as f64 / start.elapsed().as_secs_f64() / 1e6
     };
     let mut pause = || std::thread::sleep(Duration::from_secs(1));
     pause();
     let before = rate(&mut pause);
-    let thread = engine.spawn(clock).unwrap();
     let mut took = Duration::ZERO;
     let during = rate(&mut || {
         let start = Instant::now();
-        flows.iter().for_each(|flow| engine.flow_added(flow));
-        while nic.handle().rule_count() < RULES as usize && start.elapsed() < Duration::from_secs(60) {
+        switch.set_world(World { admission: Admission::all(), ..world.clone() });
+        while handle.rule_count() < RULES as usize && start.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(1));
         }
         took = start.elapsed();
     });
-    let there = nic.handle().rule_count();
-    drop(thread);
+    let there = handle.rule_count();
     pause();
     let after = rate(&mut pause);
     let ratio = during / ((before + after) / 2.0);
@@ -365,7 +364,7 @@ fn insert(eal: &'static Eal) {
         r#","mpps_before":{before:.2},"mpps_during":{during:.2},"mpps_after":{after:.2},"rules":{there},"seconds":{:.2}"#,
         took.as_secs_f64()
     );
-    let pass = ratio >= 0.9 && there == RULES as usize;
+    let pass = ratio >= 0.9 && there >= RULES as usize;
     print("insert", ratio, ">= 0.9 of undisturbed while 100,000 rules go in", pass, &more);
 }
 
